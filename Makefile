@@ -1,6 +1,43 @@
+# The commands of README.md and of daily work. Tools are pinned in .ci/tools.mod, so they never enter the product's go.mod.
 TOOL := go tool -modfile=.ci/tools.mod
 
-.PHONY: proto
+.PHONY: help build test race lint proto verify demo failover restart killall fuzz
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+build: ## build bin/brokerd and bin/brokerctl
+	go build -o bin/ ./cmd/brokerd ./cmd/brokerctl
+
+demo: ## three brokers, the standard library's source as input, a SIGKILL midway, every file compared
+	go run ./bench/demo
+
+test: ## all tests
+	go test ./...
+
+race: ## all tests but the long ones, with the race detector
+	go test -race -short ./...
+
+lint: ## formatting, vet and golangci-lint
+	@test -z "$$(gofmt -l cmd partition placement gossip rpc bench proto)" || { gofmt -l cmd partition placement gossip rpc bench proto; exit 1; }
+	go vet ./...
+	$(TOOL) golangci-lint run ./...
+
 proto: ## regenerate the code of the .proto files
 	$(TOOL) buf lint proto
 	$(TOOL) buf generate proto --template proto/buf.gen.yaml
+
+verify: ## fail if generated code or go.mod is stale
+	.ci/verify
+
+failover: ## SIGKILL the broker that leads most, 20 times: how long until the next acknowledged record
+	go run ./bench/failover
+
+restart: ## kill -9 with a 1 GiB partition: how long until it serves again
+	go run ./bench/restart
+
+killall: ## kill all three brokers at once, 10 times under load, and check what was promised
+	go run ./bench/killall
+
+fuzz: ## every fuzz target for a short while
+	.ci/fuzz

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/runnel-io/runnel/bench/proc"
+)
+
+func main() {
+	var o options
+	flag.StringVar(&o.root, "source", "", "folder whose files are sent (default: the Go standard library's source)")
+	flag.StringVar(&o.temp, "temp", "", "folder for the brokers' data (default: the system's)")
+	flag.IntVar(&o.partitions, "partitions", 12, "partitions of the topic")
+	flag.DurationVar(&o.limit, "limit", 2*time.Minute, "give up after this time")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, o.limit)
+	defer cancel()
+	if err := proc.InTemp(o.temp, "demo", func(dir string) error { return demo(ctx, o, dir) }); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	root, temp string
+	partitions int
+	limit      time.Duration
+}
+
+// demo is the whole show; its last printed line is the verdict.
+func demo(ctx context.Context, o options, dir string) (err error) {
+	if o.root == "" {
+		goroot, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+		if err != nil {
+			return fmt.Errorf("cannot find the standard library's source: %w", err)
+		}
+		o.root = filepath.Join(strings.TrimSpace(string(goroot)), "src")
+	}
+	files, err := listFiles(o.root)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("input: %d files of %s\n", len(files), o.root)
+	started := time.Now()
+	cluster, err := proc.Start(ctx, proc.Options{Dir: dir, Brokers: 3})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cluster.KillAll()) }()
+	fmt.Printf("three brokers ready, %.1f s with the build\n", time.Since(started).Seconds())
+
+	sent, err := produceAll(ctx, o, cluster, files)
+	if err != nil {
+		return err
+	}
+	c, err := consumeAll(ctx, cluster, len(files), sent)
+	if err != nil {
+		return err
+	}
+	marks, err := highWatermarks(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	identical, wrong := c.compare(files)
+	fmt.Printf("high watermarks add up to %d, records sent %d, records read %d\n", marks, sent, c.records)
+	fmt.Printf("%d of %d files identical, lost: %d, duplicated: %d\n", identical, len(files), c.lost, c.duplicated)
+	switch {
+	case identical != len(files):
+		return fmt.Errorf("file %s came back changed", wrong)
+	case c.lost != 0 || c.duplicated != 0 || marks != sent || c.records != sent:
+		return errors.New("the records read are not the records sent")
+	}
+	return nil
+}

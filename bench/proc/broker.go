@@ -1,0 +1,194 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Broker is one brokerd process, running or not, with its folder and addresses.
+type Broker struct {
+	Number                     int
+	Client, Peer, Gossip, HTTP string
+
+	dir, program string
+	args, seeds  []string
+
+	mu   sync.Mutex
+	cmd  *exec.Cmd     // nil: not running
+	done chan struct{} // closed when the process was waited for
+}
+
+// Start runs the process; it does not wait until it is ready.
+func (b *Broker) Start() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cmd != nil {
+		return fmt.Errorf("broker %d runs already", b.Number)
+	}
+	log, err := os.OpenFile(b.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the child has its own descriptor
+	args := []string{
+		"--data-dir", b.dir, "--listen", b.Client, "--peer-listen", b.Peer,
+		"--gossip-listen", b.Gossip, "--http-listen", b.HTTP, "--cluster-found-wait", "0s",
+	}
+	if len(b.seeds) > 0 {
+		args = append(args, "--seeds", strings.Join(b.seeds, ","))
+	}
+	cmd := exec.Command(b.program, append(args, b.args...)...)
+	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, cleanEnv()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	b.cmd, b.done = cmd, make(chan struct{})
+	go func(done chan struct{}) { // ends with the process, which Kill, Stop or KillAll end
+		_ = cmd.Wait() // how it ended is of no interest: it was killed, or its log tells
+		b.mu.Lock()
+		b.cmd = nil
+		b.mu.Unlock()
+		close(done)
+	}(b.done)
+	return nil
+}
+
+// Running tells whether the process lives.
+func (b *Broker) Running() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cmd != nil
+}
+
+// PID of the running process, 0 if it does not run.
+func (b *Broker) PID() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cmd == nil {
+		return 0
+	}
+	return b.cmd.Process.Pid
+}
+
+// Ready waits until /readyz answers 200. A process that ends, or ctx, ends the wait with the last reason heard.
+func (b *Broker) Ready(ctx context.Context) error {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	client := &http.Client{Timeout: 2 * time.Second}
+	defer client.CloseIdleConnections()
+	last := errors.New("it was never asked")
+	for {
+		b.mu.Lock()
+		done := b.done
+		b.mu.Unlock()
+		if last = b.probe(ctx, client); last == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("broker %d is not ready: %w; its log: %s", b.Number, last, b.logFile())
+		case <-done:
+			return fmt.Errorf("broker %d stopped while starting; its log:\n%s", b.Number, b.logTail())
+		case <-ticker.C:
+		}
+	}
+}
+
+func (b *Broker) probe(ctx context.Context, client *http.Client) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.HTTP+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s", strings.TrimSpace(string(text)))
+	}
+	return nil
+}
+
+// Kill is SIGKILL and a wait for the end.
+func (b *Broker) Kill() error {
+	return errors.Join(b.signalKill(), b.Wait())
+}
+
+// Stop is SIGTERM and a wait, at most until ctx ends, then SIGKILL and an error.
+func (b *Broker) Stop(ctx context.Context) error {
+	return errors.Join(b.terminate(), b.await(ctx))
+}
+
+// Wait returns once the process is gone.
+func (b *Broker) Wait() error {
+	b.mu.Lock()
+	done := b.done
+	b.mu.Unlock()
+	if done != nil {
+		<-done
+	}
+	return nil
+}
+
+func (b *Broker) await(ctx context.Context) error {
+	b.mu.Lock()
+	done := b.done
+	b.mu.Unlock()
+	if done == nil {
+		return nil
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errors.Join(fmt.Errorf("broker %d did not stop after SIGTERM: %w", b.Number, ctx.Err()), b.Kill())
+	}
+}
+
+func (b *Broker) signalKill() error { return b.signal(syscall.SIGKILL) }
+func (b *Broker) terminate() error  { return b.signal(syscall.SIGTERM) }
+
+// Signal sends a signal to the running process; none if it does not run.
+func (b *Broker) Signal(s syscall.Signal) error { return b.signal(s) }
+
+func (b *Broker) signal(s syscall.Signal) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cmd == nil {
+		return nil
+	}
+	if err := b.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("broker %d: %w", b.Number, err)
+	}
+	return nil
+}
+
+// DataDir is the broker's data folder.
+func (b *Broker) DataDir() string { return b.dir }
+
+func (b *Broker) logFile() string {
+	return filepath.Join(filepath.Dir(b.dir), fmt.Sprintf("broker-%d.log", b.Number))
+}
+
+func (b *Broker) logTail() string {
+	raw, err := os.ReadFile(b.logFile())
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw[max(0, len(raw)-4096):])
+}

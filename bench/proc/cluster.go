@@ -1,0 +1,173 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Cluster is a set of broker processes that share a list of seeds.
+type Cluster struct {
+	Dir     string
+	Brokers []*Broker
+}
+
+// Options of a cluster.
+type Options struct {
+	Dir     string   // where data and logs go; must exist
+	Brokers int      // how many
+	Brokerd string   // the program; "" builds it into Dir
+	Args    []string // more flags for each broker
+}
+
+// Start builds brokerd if need be and starts the brokers. It returns once each says /readyz, or with the reason of the
+// first that does not before ctx ends; nothing runs on then.
+func Start(ctx context.Context, o Options) (*Cluster, error) {
+	if o.Brokerd == "" {
+		var err error
+		if o.Brokerd, err = Build(ctx, o.Dir, "brokerd"); err != nil {
+			return nil, err
+		}
+	}
+	ports, err := freePorts(4 * o.Brokers)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{Dir: o.Dir}
+	var seeds []string
+	for i := range o.Brokers {
+		p := ports[4*i : 4*i+4]
+		c.Brokers = append(c.Brokers, &Broker{
+			Number: i + 1, Client: p[0], Peer: p[1], Gossip: p[2], HTTP: p[3],
+			dir: filepath.Join(o.Dir, fmt.Sprintf("broker-%d", i+1)), program: o.Brokerd, args: o.Args,
+		})
+		seeds = append(seeds, p[2])
+	}
+	for _, b := range c.Brokers {
+		if o.Brokers > 1 {
+			b.seeds = seeds
+		}
+		if err := b.Start(); err != nil {
+			return nil, errors.Join(err, c.KillAll())
+		}
+	}
+	if err := c.Ready(ctx); err != nil {
+		return nil, errors.Join(err, c.KillAll())
+	}
+	return c, nil
+}
+
+// Seeds are the client addresses.
+func (c *Cluster) Seeds() []string {
+	var out []string
+	for _, b := range c.Brokers {
+		out = append(out, b.Client)
+	}
+	return out
+}
+
+// Ready waits until each running broker is ready.
+func (c *Cluster) Ready(ctx context.Context) error {
+	for _, b := range c.Brokers {
+		if !b.Running() {
+			continue
+		}
+		if err := b.Ready(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// KillAll sends SIGKILL to every running broker at once and waits for all of them.
+func (c *Cluster) KillAll() error {
+	var errs []error
+	for _, b := range c.Brokers {
+		errs = append(errs, b.signalKill())
+	}
+	for _, b := range c.Brokers {
+		errs = append(errs, b.Wait())
+	}
+	return errors.Join(errs...)
+}
+
+// Stop sends SIGTERM to every running broker and waits, killing those that outlive ctx.
+func (c *Cluster) Stop(ctx context.Context) error {
+	var errs []error
+	for _, b := range c.Brokers {
+		errs = append(errs, b.terminate())
+	}
+	for _, b := range c.Brokers {
+		errs = append(errs, b.await(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// ByID finds the broker that the cluster knows under a broker id: the one that serves its client address.
+func (c *Cluster) ByAddress(address string) (*Broker, error) {
+	for _, b := range c.Brokers {
+		if b.Client == address {
+			return b, nil
+		}
+	}
+	return nil, fmt.Errorf("no broker of this cluster serves %s", address)
+}
+
+// Build compiles a program of ./cmd into dir and answers its path.
+func Build(ctx context.Context, dir, name string) (string, error) {
+	path := filepath.Join(dir, name)
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/runnel-io/runnel/cmd/"+name).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("cannot build %s: %w\n%s", name, err, out)
+	}
+	return path, nil
+}
+
+// InTemp runs f in a new folder under base ("" is the system's) and removes the folder unless f fails; then it says where it is.
+func InTemp(base, name string, f func(dir string) error) error {
+	dir, err := os.MkdirTemp(base, "runnel-"+name+"-")
+	if err != nil {
+		return err
+	}
+	if err := f(dir); err != nil {
+		return fmt.Errorf("%w\nthe brokers' folders and logs are left in %s", err, dir)
+	}
+	return os.RemoveAll(dir)
+}
+
+// freePorts finds n loopback addresses that nobody listens on, all held until the last is found. Another program can
+// take one before a broker does; the broker then says so and the run fails.
+func freePorts(n int) ([]string, error) {
+	var out []string
+	var held []net.Listener
+	defer func() {
+		for _, l := range held {
+			_ = l.Close()
+		}
+	}()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, l)
+		out = append(out, l.Addr().String())
+	}
+	return out, nil
+}
+
+// cleanEnv is this process's environment without Runnel's own variables, which would change the brokers.
+func cleanEnv() []string {
+	var out []string
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "RUNNEL_") {
+			out = append(out, kv)
+		}
+	}
+	return out
+}

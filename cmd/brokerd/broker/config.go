@@ -1,0 +1,121 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/runnel-io/runnel/partition/raftlog"
+)
+
+// Config is everything a broker is told. Addresses are host:port.
+type Config struct {
+	DataDir                                      string
+	Listen, PeerListen, GossipListen             string
+	HTTPListen                                   string
+	AdvertiseClient, AdvertisePeer               string // default: the address listened on
+	AdvertiseGossip, AdvertiseHTTP               string
+	Seeds                                        []string // gossip addresses; none: a cluster of one
+	Rack                                         string
+	Insecure                                     bool
+	FoundWait                                    time.Duration // rule 28
+	SegmentBytes, TailBytes, ProduceBytes        int64         // 0: defaults
+	DiskReserve                                  int64         // bytes
+	Reflection, Pprof                            bool
+	Log                                          *slog.Logger
+	Hooks                                        raftlog.Hooks // tests break the disk here
+	HeartbeatInterval, SilentAfter, TickInterval time.Duration // 0: defaults of multiraft
+}
+
+const (
+	defaultTailBytes    = 128 << 20
+	defaultProduceBytes = 64 << 20
+)
+
+// Validate reports all mistakes at once. Nothing has been touched when it fails.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.DataDir == "" {
+		errs = append(errs, errors.New("data.dir is empty: name a folder"))
+	}
+	for _, a := range []struct{ key, addr string }{
+		{"listen", c.Listen}, {"peer.listen", c.PeerListen}, {"gossip.listen", c.GossipListen}, {"http.listen", c.HTTPListen},
+	} {
+		if err := checkAddr(a.addr, c.Insecure, true); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", a.key, err))
+		}
+	}
+	for _, a := range []struct{ key, addr string }{
+		{"advertise.client", c.AdvertiseClient}, {"advertise.peer", c.AdvertisePeer},
+		{"advertise.gossip", c.AdvertiseGossip}, {"advertise.http", c.AdvertiseHTTP},
+	} {
+		if a.addr == "" {
+			continue
+		}
+		if err := checkAddr(a.addr, true, false); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", a.key, err))
+		}
+	}
+	seen := map[string]bool{}
+	for _, s := range c.Seeds {
+		if err := checkAddr(s, true, false); err != nil {
+			errs = append(errs, fmt.Errorf("seeds: %w", err))
+		}
+		if seen[s] {
+			errs = append(errs, fmt.Errorf("seeds: %s is named twice", s))
+		}
+		seen[s] = true
+	}
+	return errors.Join(errs...)
+}
+
+// checkAddr wants host:port; without insecure also loopback; port 0 only where one listens.
+func checkAddr(addr string, insecure, listen bool) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q is no host:port", addr)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil || n < 0 || n > 65535 || (n == 0 && !listen) {
+		return fmt.Errorf("%q has no valid port", addr)
+	}
+	if host == "" && !listen {
+		return fmt.Errorf("%q names no host that others could reach", addr)
+	}
+	if insecure || isLoopback(host) {
+		return nil
+	}
+	return fmt.Errorf("%q is not a loopback address: traffic is neither encrypted nor authenticated yet, so this needs --insecure", addr)
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// version is set by the linker for releases.
+var version = ""
+
+// Version names the build: the release, else the commit.
+func Version() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "development"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "development-" + s.Value[:12]
+		}
+	}
+	return "development"
+}

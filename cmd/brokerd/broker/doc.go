@@ -1,0 +1,18 @@
+// Package broker puts one broker together and runs it; cmd/brokerd's main only reads settings for it.
+//
+// # The order of a start
+//
+//  1. Listen on the four addresses, so that a taken port is said before anything is written.
+//  2. Open the data folder (raftlog.Store): its lock, its identity, its format.
+//  3. Start the peer service and the host of the Raft groups (multiraft).
+//  4. A broker that knows its cluster opens its replica of the controller group. One that does not founds a cluster
+//     or joins one, as gossip.Decide says (join.go).
+//  5. The controller's state flows to the agent, which opens this broker's partitions, and to gossip.
+//  6. The client port answers from the first moment, with UNAVAILABLE and the reason until step 5 (gate.go).
+//
+// A stop goes the other way: leadership is handed over while everything still runs, then the client port ends, then
+// agent, host, peers, gossip and the store.
+//
+// Invariants: one goroutine (Broker.run) owns start and stop; parts get interfaces of one or two methods, never the
+// Broker. Whoever starts a Broker calls Stop and may then open the data folder again.
+package broker

@@ -1,0 +1,263 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/runnel-io/runnel/cmd/brokerd/broker"
+)
+
+// A setting has one name in three spellings: key data.dir, flag --data-dir, variable RUNNEL_DATA_DIR.
+type setting struct {
+	key   string
+	value any // default; its type is the setting's
+	help  string
+}
+
+// settings lists every setting of brokerd. Order: as --print-config and --help show them.
+var settings = []setting{
+	{"data.dir", "./runnel-data", "folder of this broker's data"},
+	{"listen", "127.0.0.1:7070", "address for clients and brokerctl"},
+	{"peer.listen", "127.0.0.1:7071", "address for other brokers"},
+	{"gossip.listen", "127.0.0.1:7072", "address for gossip (TCP and UDP)"},
+	{"http.listen", "127.0.0.1:7073", "address for /metrics, /healthz and /readyz"},
+	{"advertise.client", "", "client address that others are told (default: the one listened on)"},
+	{"advertise.peer", "", "peer address that other brokers are told"},
+	{"advertise.gossip", "", "gossip address that other brokers are told"},
+	{"advertise.http", "", "HTTP address that others are told"},
+	{"seeds", []string{}, "gossip addresses of the brokers that found the cluster, comma-separated; the same list everywhere"},
+	{"rack", "", "name of this broker's rack or zone"},
+	{"insecure", false, "allow addresses that are not loopback although traffic is neither encrypted nor authenticated"},
+	{"cluster.found.wait", 10 * time.Second, "how long the founding of a cluster waits for a broker that already knows one"},
+	{"segment.bytes", int64(256 << 20), "size at which a partition's segment is closed, unless the topic says otherwise"},
+	{"memory.tail.bytes", int64(128 << 20), "memory for the newest records of all partitions together"},
+	{"memory.produce.bytes", int64(64 << 20), "bytes of produce requests in flight before the broker pushes back"},
+	{"disk.reserve.bytes", int64(1 << 30), "free space below which the broker refuses to accept records"},
+	{"reflection", false, "serve gRPC reflection on the client address"},
+	{"pprof", false, "serve /debug/pprof on the HTTP address"},
+	{"log.level", "info", "debug, info, warn or error"},
+	{"log.format", "text", "text or json"},
+}
+
+// known tells a key's setting.
+func known(key string) bool {
+	for _, s := range settings {
+		if s.key == key {
+			return true
+		}
+	}
+	return false
+}
+
+func flagName(key string) string { return strings.ReplaceAll(key, ".", "-") }
+func envName(key string) string {
+	return "RUNNEL_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+// foreignEnv are RUNNEL_ variables that other programs of the project read.
+var foreignEnv = map[string]bool{"RUNNEL_BROKERS": true}
+
+// addFlags defines a flag for each setting.
+func addFlags(fs *pflag.FlagSet) {
+	for _, s := range settings {
+		name := flagName(s.key)
+		switch d := s.value.(type) {
+		case string:
+			fs.String(name, d, s.help)
+		case bool:
+			fs.Bool(name, d, s.help)
+		case int64:
+			fs.Int64(name, d, s.help)
+		case time.Duration:
+			fs.Duration(name, d, s.help)
+		case []string:
+			fs.StringSlice(name, d, s.help)
+		default:
+			panic(fmt.Sprintf("setting %s has a default of type %T", s.key, d))
+		}
+	}
+}
+
+// load reads the file, the environment and the flags, in rising order. It reports all mistakes at once; warnings are
+// for variables that no setting has.
+func load(fs *pflag.FlagSet, file string, environ []string) (v *viper.Viper, warnings []string, err error) {
+	v = viper.New()
+	for _, s := range settings {
+		v.SetDefault(s.key, s.value)
+		if err := v.BindPFlag(s.key, fs.Lookup(flagName(s.key))); err != nil {
+			return nil, nil, err
+		}
+		if err := v.BindEnv(s.key, envName(s.key)); err != nil {
+			return nil, nil, err
+		}
+	}
+	var mistakes []error
+	if file != "" {
+		m, err := readFile(v, file)
+		if err != nil {
+			return nil, nil, err
+		}
+		mistakes = append(mistakes, m...)
+	}
+	for _, kv := range environ {
+		name, _, _ := strings.Cut(kv, "=")
+		if !strings.HasPrefix(name, "RUNNEL_") || foreignEnv[name] {
+			continue
+		}
+		ok := false
+		for _, s := range settings {
+			ok = ok || envName(s.key) == name
+		}
+		if !ok {
+			warnings = append(warnings, fmt.Sprintf("the variable %s is no setting%s", name, didYouMean(name, names(envName))))
+		}
+	}
+	return v, warnings, errors.Join(mistakes...)
+}
+
+// readFile merges a YAML file into v and answers what is wrong with its keys.
+func readFile(v *viper.Viper, file string) ([]error, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	var doc map[string]any
+	if err := yaml.Unmarshal(raw, &doc); err != nil {
+		return nil, fmt.Errorf("%s is no valid YAML: %w", file, err)
+	}
+	var mistakes []error
+	flat := map[string]any{}
+	flatten("", doc, flat)
+	keys := make([]string, 0, len(flat))
+	for k := range flat {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	for _, k := range keys {
+		if !known(k) {
+			mistakes = append(mistakes, fmt.Errorf("%s: unknown key %q%s", file, k, didYouMean(k, names(func(s string) string { return s }))))
+			continue
+		}
+		if err := v.MergeConfigMap(nest(k, flat[k])); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("%s: key %q: %w", file, k, err))
+		}
+	}
+	return mistakes, nil
+}
+
+// flatten turns {data: {dir: x}} and {"data.dir": x} alike into {"data.dir": x}.
+func flatten(prefix string, in, out map[string]any) {
+	for k, val := range in {
+		key := k
+		if prefix != "" {
+			key = prefix + "." + k
+		}
+		if m, ok := val.(map[string]any); ok {
+			flatten(key, m, out)
+			continue
+		}
+		out[key] = val
+	}
+}
+
+// nest is the reverse for one key, as viper wants it.
+func nest(key string, val any) map[string]any {
+	parts := strings.Split(key, ".")
+	for i := len(parts) - 1; i >= 0; i-- {
+		val = map[string]any{parts[i]: val}
+	}
+	return val.(map[string]any)
+}
+
+func names(spell func(string) string) []string {
+	out := make([]string, 0, len(settings))
+	for _, s := range settings {
+		out = append(out, spell(s.key))
+	}
+	return out
+}
+
+// config makes the typed configuration. The errors of the single settings are joined.
+func config(v *viper.Viper) (broker.Config, error) {
+	var errs []error
+	typed := func(key string, get func() error) {
+		if err := get(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	c := broker.Config{
+		DataDir: v.GetString("data.dir"),
+		Listen:  v.GetString("listen"), PeerListen: v.GetString("peer.listen"),
+		GossipListen: v.GetString("gossip.listen"), HTTPListen: v.GetString("http.listen"),
+		AdvertiseClient: v.GetString("advertise.client"), AdvertisePeer: v.GetString("advertise.peer"),
+		AdvertiseGossip: v.GetString("advertise.gossip"), AdvertiseHTTP: v.GetString("advertise.http"),
+		Rack: v.GetString("rack"),
+	}
+	typed("insecure", func() (err error) { c.Insecure, err = boolean(v, "insecure"); return })
+	typed("reflection", func() (err error) { c.Reflection, err = boolean(v, "reflection"); return })
+	typed("pprof", func() (err error) { c.Pprof, err = boolean(v, "pprof"); return })
+	typed("cluster.found.wait", func() (err error) { c.FoundWait, err = duration(v, "cluster.found.wait"); return })
+	typed("segment.bytes", func() (err error) { c.SegmentBytes, err = size(v, "segment.bytes", 1<<20); return })
+	typed("memory.tail.bytes", func() (err error) { c.TailBytes, err = size(v, "memory.tail.bytes", 1<<20); return })
+	typed("memory.produce.bytes", func() (err error) { c.ProduceBytes, err = size(v, "memory.produce.bytes", 1<<20); return })
+	typed("disk.reserve.bytes", func() (err error) { c.DiskReserve, err = size(v, "disk.reserve.bytes", 0); return })
+	for _, s := range v.GetStringSlice("seeds") {
+		for _, one := range strings.Split(s, ",") {
+			if one = strings.TrimSpace(one); one != "" {
+				c.Seeds = append(c.Seeds, one)
+			}
+		}
+	}
+	if err := c.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	return c, errors.Join(errs...)
+}
+
+// logger makes the process's logger; logs go to w.
+func logger(v *viper.Viper, w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(v.GetString("log.level"))); err != nil {
+		return nil, fmt.Errorf("log.level: %q is not one of debug, info, warn, error", v.GetString("log.level"))
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	switch f := v.GetString("log.format"); f {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	default:
+		return nil, fmt.Errorf("log.format: %q is not one of text, json", f)
+	}
+}
+
+// printConfig writes the settings in force as a file that --config would read.
+func printConfig(w io.Writer, v *viper.Viper) error {
+	for _, s := range settings {
+		val := v.Get(s.key)
+		switch s.value.(type) {
+		case time.Duration:
+			val = v.GetDuration(s.key).String()
+		case []string:
+			val = v.GetStringSlice(s.key)
+		}
+		line, err := yaml.Marshal(map[string]any{s.key: val})
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "# %s\n%s", s.help, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
