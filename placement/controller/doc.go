@@ -1,0 +1,21 @@
+// Package controller is the controller group: the raft group that holds the cluster's desired state (placement.State)
+// and, on its leader, the place where requests become commands.
+//
+// Data flow. Do takes a request on any broker. On the leader it plans (package placement/plan), encodes a
+// placement.Command, hands it to the group's worker (Turn), and answers when the command was applied; elsewhere it
+// sends the request to the leader's broker (Caller, Serve). Every replica folds committed commands (Apply) and publishes
+// the newest State (Applied), which the broker's agent and the RPC services read.
+//
+// Invariants:
+//   - A request is planned on the applied state plus the commands that this leader session has already queued, in
+//     that order, so two requests of one session never contradict each other. The final word is always that of
+//     placement.Apply on the committed command.
+//   - An answer that needs no command (the topic exists, the broker is registered) is given only after a ReadIndex.
+//   - A command whose fate is unknown is never reported as failed: the request is repeated where repeating is
+//     harmless (see Do) and otherwise reported as indeterminate.
+//   - One membership change of the group is in flight at a time; a replica joins as a learner, and becomes a voter
+//     when it has caught up and there are fewer than five voters.
+//
+// The methods of multiraft.Machine run on the group's worker and never block; planning runs on the caller's goroutine.
+// Callers: cmd/brokerd/broker (assembly), rpc/admin and rpc/broker (Do, State).
+package controller

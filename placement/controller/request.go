@@ -1,0 +1,201 @@
+package controller
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/runnel-io/runnel/placement"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// Request is what Do can be asked: one of the types below, by value.
+type Request interface {
+	// repeatable tells whether the request may be sent again although an earlier try may have taken effect.
+	repeatable() bool
+}
+
+// FoundCluster writes the first command of a cluster; only the founder asks it, on its own controller group.
+// Answers Broker, ControllerReplica, ClusterID.
+type FoundCluster struct {
+	ClusterID string
+	Broker    placement.Registration
+}
+
+// RegisterBroker makes a broker a member, or renews its addresses. Answers Broker, ControllerReplica, ClusterID.
+type RegisterBroker struct {
+	Broker placement.Registration
+}
+
+// CreateTopic makes a topic. Answers Topic and Reasons.
+type CreateTopic struct {
+	Name string
+	// Partitions 0 means 1.
+	Partitions int
+	// RF is the replication factor; 0 means the smaller of 3 and the number of brokers alive.
+	RF     int
+	Config map[string]string
+	// RequestID makes a repeated request find its own work. Do draws one if it is empty.
+	RequestID string
+}
+
+// DeleteTopic deletes a topic and, on every holder, its data. Answers Topic.
+type DeleteTopic struct {
+	Name string
+	// ID pins the topic, so that a repeated request never deletes a later topic of that name. Do looks it up if it is 0.
+	ID uint64
+}
+
+// SetTopicConfig replaces a topic's settings. Answers Topic.
+type SetTopicConfig struct {
+	Name   string
+	ID     uint64 // as in DeleteTopic
+	Config map[string]string
+}
+
+// AllocateProducers gives a broker a block of producer ids. Answers FirstProducer and Producers.
+type AllocateProducers struct {
+	Broker int32
+	// Count 0 means 1,000.
+	Count int64
+}
+
+// ForgetReplicas tells that a broker has deleted the data of replicas that have tombstones.
+type ForgetReplicas struct {
+	Broker   int32
+	Replicas []uint64
+}
+
+// LookUpTopic reads a topic linearizably. Answers Topic.
+type LookUpTopic struct {
+	Name string
+}
+
+func (FoundCluster) repeatable() bool      { return true } // the same cluster id and incarnation find their own work
+func (RegisterBroker) repeatable() bool    { return true } // the incarnation finds its own work
+func (r CreateTopic) repeatable() bool     { return r.RequestID != "" }
+func (r DeleteTopic) repeatable() bool     { return r.ID != 0 }
+func (SetTopicConfig) repeatable() bool    { return false } // a repetition could undo another's later change
+func (AllocateProducers) repeatable() bool { return true }  // a lost block costs nothing
+func (ForgetReplicas) repeatable() bool    { return true }
+func (LookUpTopic) repeatable() bool       { return true }
+
+// setRole records in the state what the membership loop did; it never travels.
+type setRole struct {
+	Replica uint64
+	Learner bool
+}
+
+func (setRole) repeatable() bool { return true }
+
+// Response answers a Request; which fields are set stands with the request.
+type Response struct {
+	// Revision is that of the state in which the answer is true.
+	Revision          uint64
+	ClusterID         string
+	Broker            int32
+	ControllerReplica uint64
+	Topic             *placement.Topic
+	FirstProducer     int64
+	Producers         int64
+	// Reasons tell why the planner placed the replicas as it did.
+	Reasons []string
+}
+
+// Method is the name under which brokers call Serve on each other.
+const Method = "controller.do"
+
+// wireFormat is the version of the forwarded request.
+const wireFormat = 1
+
+type wire struct {
+	Format int             `json:"format"`
+	Type   string          `json:"type"`
+	Body   json.RawMessage `json:"body"`
+}
+
+func encodeRequest(r Request) ([]byte, error) {
+	var name string
+	switch r.(type) {
+	case FoundCluster:
+		name = "found_cluster"
+	case RegisterBroker:
+		name = "register_broker"
+	case CreateTopic:
+		name = "create_topic"
+	case DeleteTopic:
+		name = "delete_topic"
+	case SetTopicConfig:
+		name = "set_topic_config"
+	case AllocateProducers:
+		name = "allocate_producers"
+	case ForgetReplicas:
+		name = "forget_replicas"
+	case LookUpTopic:
+		name = "look_up_topic"
+	default:
+		return nil, fmt.Errorf("request %T cannot be sent to another broker", r)
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode request %s: %w", name, err)
+	}
+	b, err := json.Marshal(wire{Format: wireFormat, Type: name, Body: body})
+	if err != nil {
+		return nil, fmt.Errorf("encode request %s: %w", name, err)
+	}
+	return b, nil
+}
+
+// EncodeRequest encodes a request for a broker that is called by address because it is not known by id yet: the way
+// a joining broker sends RegisterBroker. The answer is decoded by DecodeResponse.
+func EncodeRequest(r Request) ([]byte, error) { return encodeRequest(r) }
+
+// DecodeResponse decodes what Serve answered.
+func DecodeResponse(b []byte) (Response, error) {
+	var r Response
+	if err := json.Unmarshal(b, &r); err != nil {
+		return Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INTERNAL, "the controller's answer is not readable: %v", err)
+	}
+	return r, nil
+}
+
+func decodeRequest(b []byte) (Request, error) {
+	var w wire
+	if err := json.Unmarshal(b, &w); err != nil {
+		return nil, invalid("the request is not readable: %v", err)
+	}
+	if w.Format != wireFormat {
+		return nil, invalid("the request has format %d and this broker knows format %d: upgrade it", w.Format, wireFormat)
+	}
+	switch w.Type {
+	case "found_cluster":
+		return decodeBody[FoundCluster](w)
+	case "register_broker":
+		return decodeBody[RegisterBroker](w)
+	case "create_topic":
+		return decodeBody[CreateTopic](w)
+	case "delete_topic":
+		return decodeBody[DeleteTopic](w)
+	case "set_topic_config":
+		return decodeBody[SetTopicConfig](w)
+	case "allocate_producers":
+		return decodeBody[AllocateProducers](w)
+	case "forget_replicas":
+		return decodeBody[ForgetReplicas](w)
+	case "look_up_topic":
+		return decodeBody[LookUpTopic](w)
+	}
+	return nil, invalid("the request %q is unknown to this broker: upgrade it", w.Type)
+}
+
+func decodeBody[R Request](w wire) (Request, error) {
+	var r R
+	if err := json.Unmarshal(w.Body, &r); err != nil {
+		return nil, invalid("the request %q is not readable: %v", w.Type, err)
+	}
+	return r, nil
+}
+
+func invalid(format string, args ...any) *runnelv1.Error {
+	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, format, args...)
+}

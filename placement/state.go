@@ -1,0 +1,179 @@
+package placement
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// ControllerGroup is the raft group id of the controller group. Partitions get the ids after it.
+const ControllerGroup uint64 = 1
+
+// State is the cluster's desired state. It is immutable once published: Apply copies what it changes. The maps are
+// never nil.
+type State struct {
+	// ClusterID is empty until the cluster is founded.
+	ClusterID string `json:"cluster_id"`
+	// Revision counts the commands that changed the state.
+	Revision uint64            `json:"revision"`
+	Brokers  map[int32]*Broker `json:"brokers"`
+	Topics   map[string]*Topic `json:"topics"`
+
+	// The next id of each kind. An id below its counter is never given again.
+	NextBroker   int32  `json:"next_broker"`
+	NextTopic    uint64 `json:"next_topic"`
+	NextGroup    uint64 `json:"next_group"`
+	NextReplica  uint64 `json:"next_replica"`
+	NextProducer int64  `json:"next_producer"`
+
+	// Controller holds the controller group's replicas, in the order of their ids. Learner tells what was last
+	// recorded; the truth about votes is raft's ConfState.
+	Controller []Replica `json:"controller"`
+	// Tombstones holds, by replica id, the replicas whose data is to be deleted and whose holder has not answered yet.
+	Tombstones map[uint64]*Tombstone `json:"tombstones"`
+	// Retired holds the request ids of the topics deleted last, oldest first, at most MaxRetired. A CreateTopic that is
+	// sent again after its topic was created and deleted must not create it once more.
+	Retired []string `json:"retired,omitempty"`
+	// Replicas counts the replicas of all topics.
+	Replicas int `json:"replicas"`
+}
+
+// Broker is a member of the cluster.
+type Broker struct {
+	ID int32 `json:"id"`
+	// Incarnation is drawn when a data folder is made: another incarnation is another, empty disk.
+	Incarnation string `json:"incarnation"`
+	ClientAddr  string `json:"client_addr"` // host:port
+	PeerAddr    string `json:"peer_addr"`   // host:port
+	Rack        string `json:"rack,omitempty"`
+	Version     string `json:"version,omitempty"`
+	// ControllerReplica is the id of the broker's replica of the controller group.
+	ControllerReplica uint64 `json:"controller_replica"`
+}
+
+// Topic is a named set of partitions.
+type Topic struct {
+	Name string `json:"name"`
+	ID   uint64 `json:"id"`
+	// RequestID is that of the request that created the topic: how a retry knows its own work.
+	RequestID string `json:"request_id,omitempty"`
+	// Config holds the settings that differ from the defaults, by Kafka's names; nil if there are none.
+	Config     map[string]string `json:"config,omitempty"`
+	Partitions []Partition       `json:"partitions"`
+}
+
+// ReplicationFactor is the number of replicas of the topic's first partition.
+func (t *Topic) ReplicationFactor() int {
+	if len(t.Partitions) == 0 {
+		return 0
+	}
+	return len(t.Partitions[0].Replicas)
+}
+
+// Partition is one raft group.
+type Partition struct {
+	Group uint64 `json:"group"`
+	// Replicas holds one replica a broker; the first is the preferred leader.
+	Replicas []Replica `json:"replicas"`
+}
+
+// On returns the partition's replica on the broker.
+func (p *Partition) On(broker int32) (Replica, bool) {
+	for _, r := range p.Replicas {
+		if r.Broker == broker {
+			return r, true
+		}
+	}
+	return Replica{}, false
+}
+
+// Replica is one broker's copy of a group. ID is its raft id, unique in the cluster and used once.
+type Replica struct {
+	ID      uint64 `json:"id"`
+	Broker  int32  `json:"broker"`
+	Learner bool   `json:"learner,omitempty"`
+}
+
+// Tombstone asks the broker that holds a replica's data to delete it.
+type Tombstone struct {
+	Group   uint64 `json:"group"`
+	Replica uint64 `json:"replica"`
+	Broker  int32  `json:"broker"`
+	// Topic and Partition are for people: the topic no longer exists, or it is another one of that name.
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	// Revision is that of the command that deleted the replica.
+	Revision uint64 `json:"revision"`
+}
+
+// New returns the state before the first command.
+func New() *State {
+	return &State{Brokers: map[int32]*Broker{}, Topics: map[string]*Topic{}, Tombstones: map[uint64]*Tombstone{}}
+}
+
+// BrokerIDs returns the ids of all brokers, rising.
+func (s *State) BrokerIDs() []int32 { return slices.Sorted(maps.Keys(s.Brokers)) }
+
+// TopicNames returns the names of all topics, sorted.
+func (s *State) TopicNames() []string { return slices.Sorted(maps.Keys(s.Topics)) }
+
+// ControllerMembers returns the controller group's replicas as raft id -> broker id.
+func (s *State) ControllerMembers() map[uint64]int32 {
+	m := make(map[uint64]int32, len(s.Controller))
+	for _, r := range s.Controller {
+		m[r.ID] = r.Broker
+	}
+	return m
+}
+
+// stateFormat is the version of the marshalled state. A reader refuses what it does not know: guessing here would make
+// replicas of the controller group differ.
+const stateFormat = 1
+
+type stateFile struct {
+	Format int    `json:"format"`
+	State  *State `json:"state"`
+}
+
+// Marshal encodes the state as JSON with a format version. Equal states give equal bytes.
+func (s *State) Marshal() ([]byte, error) {
+	b, err := json.Marshal(stateFile{Format: stateFormat, State: s})
+	if err != nil {
+		return nil, fmt.Errorf("encode cluster state: %w", err)
+	}
+	return b, nil
+}
+
+// Unmarshal decodes what Marshal made.
+func Unmarshal(b []byte) (*State, error) {
+	var head struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(b, &head); err != nil {
+		return nil, fmt.Errorf("decode cluster state: %w", err)
+	}
+	if head.Format != stateFormat {
+		return nil, fmt.Errorf("cluster state has format %d and this version reads format %d: run the version that wrote it, or a newer one",
+			head.Format, stateFormat)
+	}
+	f := stateFile{State: New()}
+	if err := json.Unmarshal(b, &f); err != nil {
+		return nil, fmt.Errorf("decode cluster state: %w", err)
+	}
+	s := f.State
+	if s == nil {
+		return nil, fmt.Errorf("decode cluster state: it holds no state")
+	}
+	// A JSON null would have replaced the maps.
+	if s.Brokers == nil {
+		s.Brokers = map[int32]*Broker{}
+	}
+	if s.Topics == nil {
+		s.Topics = map[string]*Topic{}
+	}
+	if s.Tombstones == nil {
+		s.Tombstones = map[uint64]*Tombstone{}
+	}
+	return s, nil
+}
