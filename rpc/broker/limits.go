@@ -1,0 +1,56 @@
+package broker
+
+import (
+	"runtime"
+	"time"
+)
+
+// maxTopicBytes bounds what is kept of a topic's name while decoding; a legal one has at most 249 bytes.
+const maxTopicBytes = 256
+
+// Limits bound what one client can make the broker hold. A zero field means its default.
+type Limits struct {
+	// MessageBytes is the largest request on the wire. Default 64 MiB.
+	MessageBytes int
+	// PartitionsPerRequest bounds a request of any kind, and the partitions of a fetch stream. Default 4096.
+	PartitionsPerRequest int
+	// PlainRecordsPerRequest bounds plain records and their headers in a produce request: decoded, each costs some
+	// 80 bytes however small it was on the wire. Default 131072.
+	PlainRecordsPerRequest int
+	// InFlightPerStream bounds the unanswered requests of a produce stream. The next one is not read. Default 256.
+	InFlightPerStream int
+	// ResponseBytes is what a fetch response holds before it is sent; one batch above it is still sent. Default 1 MiB.
+	ResponseBytes int
+	// CreditBytes is the most credit that a fetch stream keeps; what a client grants beyond it is dropped. Default 64 MiB.
+	CreditBytes int64
+	// FetchOnceBytes and FetchOnceWait bound the long poll. Defaults 16 MiB and one minute.
+	FetchOnceBytes int
+	FetchOnceWait  time.Duration
+	// Decompressions bounds the batches decompressed at once, over all streams. Default: the number of CPUs.
+	Decompressions int
+	// OffsetLookups bounds the partitions that one ListOffsets looks up at once. Default 16.
+	OffsetLookups int
+	// StopGrace is how long a stopping broker waits for produce requests in flight. Default 500 ms.
+	StopGrace time.Duration
+}
+
+func (l Limits) withDefaults() Limits {
+	def(&l.MessageBytes, 64<<20)
+	def(&l.PartitionsPerRequest, 4096)
+	def(&l.PlainRecordsPerRequest, 128<<10)
+	def(&l.InFlightPerStream, 256)
+	def(&l.ResponseBytes, 1<<20)
+	def(&l.CreditBytes, 64<<20)
+	def(&l.FetchOnceBytes, 16<<20)
+	def(&l.FetchOnceWait, time.Minute)
+	def(&l.Decompressions, runtime.GOMAXPROCS(0))
+	def(&l.OffsetLookups, 16)
+	def(&l.StopGrace, 500*time.Millisecond)
+	return l
+}
+
+func def[T int | int64 | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
