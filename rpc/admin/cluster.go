@@ -1,0 +1,61 @@
+package admin
+
+import (
+	"context"
+
+	"github.com/runnel-io/runnel/placement"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// ListBrokers implements runnelv1.AdminServer.
+func (s *Server) ListBrokers(context.Context, *runnelv1.ListBrokersRequest) (*runnelv1.ListBrokersResponse, error) {
+	s.metrics.requests.WithLabelValues("list_brokers").Inc()
+	return &runnelv1.ListBrokersResponse{Brokers: s.brokers(s.cluster.State())}, nil
+}
+
+func (s *Server) brokers(st *placement.State) []*runnelv1.BrokerDescription {
+	leaders, replicas := map[int32]int32{}, map[int32]int32{}
+	for _, t := range st.Topics {
+		for n := range t.Partitions {
+			p := &t.Partitions[n]
+			if id, _, ok := s.cluster.Leader(p.Group); ok {
+				leaders[id]++
+			}
+			for _, r := range p.Replicas {
+				replicas[r.Broker]++
+			}
+		}
+	}
+	out := make([]*runnelv1.BrokerDescription, 0, len(st.Brokers))
+	for _, id := range st.BrokerIDs() {
+		b := st.Brokers[id]
+		out = append(out, &runnelv1.BrokerDescription{
+			Id: b.ID, Address: b.ClientAddr, PeerAddress: b.PeerAddr, Alive: s.cluster.Alive(b.ID),
+			Leaders: leaders[id], Replicas: replicas[id], Version: b.Version, Rack: b.Rack,
+		})
+	}
+	return out
+}
+
+// ClusterStatus implements runnelv1.AdminServer.
+func (s *Server) ClusterStatus(ctx context.Context, _ *runnelv1.ClusterStatusRequest) (*runnelv1.ClusterStatusResponse, error) {
+	s.metrics.requests.WithLabelValues("cluster_status").Inc()
+	st := s.cluster.State()
+	topics := make([]*placement.Topic, 0, len(st.Topics))
+	for _, name := range st.TopicNames() {
+		topics = append(topics, st.Topics[name])
+	}
+	views := s.view(ctx, topics)
+	out := &runnelv1.ClusterStatusResponse{
+		ClusterId: st.ClusterID, ControllerId: s.cluster.ControllerID(), Brokers: s.brokers(st),
+		Topics: int32(len(topics)), Partitions: int32(len(views)), //nolint:gosec // the controller bounds both
+	}
+	for _, v := range views {
+		if r := v.leaderless(s.cluster.Alive); r != "" {
+			out.Leaderless = append(out.Leaderless, &runnelv1.PartitionProblem{Topic: v.topic, Partition: v.number, Reason: r})
+		} else if r := v.underReplicated(s.cluster.Alive); r != "" {
+			out.UnderReplicated = append(out.UnderReplicated, &runnelv1.PartitionProblem{Topic: v.topic, Partition: v.number, Reason: r})
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,16 @@
+// Package admin serves operators: the Admin service of proto/runnel/v1.
+//
+// Any broker answers. What changes the cluster goes to the controller (Controller.Do, which forwards it); what tells of
+// the cluster comes from this broker's own copy of the controller's state, its leader table and its view of who is
+// alive; offsets and who is in sync come from each partition's leader, asked in one call a broker ("partition.status",
+// which ServePartitionStatus answers on the other side), all side by side and within two seconds. Who does not answer
+// in time leaves -1 and a reason: an operator looks at a cluster when it is ill, so a part that is ill must not hide
+// the rest.
+//
+// Invariants:
+//   - Nothing here changes the cluster but by Controller.Do.
+//   - After a change this broker's own view has caught up with it before the answer, or the wait for that ended.
+//   - Every reason names brokers, and is made by pure functions (reason.go).
+//
+// cmd/brokerd/broker puts it together, wakes waiters (Signal) and routes "partition.status" to ServePartitionStatus.
+package admin

@@ -1,0 +1,164 @@
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/partition/env"
+	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/controller"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// How long calls wait.
+const (
+	leaderWait = 10 * time.Second // CreateTopic, for the partitions' leaders
+	askWait    = 2 * time.Second  // for other brokers' answers to "partition.status"
+	viewWait   = 2 * time.Second  // for this broker's own view after a change
+)
+
+// Controller is the way to change the cluster.
+type Controller interface {
+	// Do has the controller's leader carry out a request, wherever it is. Errors are *runnelv1.Error.
+	Do(ctx context.Context, r controller.Request) (controller.Response, error)
+}
+
+// Cluster is what this broker knows of the cluster.
+type Cluster interface {
+	// State is the newest applied state of the controller; never nil, never changed.
+	State() *placement.State
+	// Leader is who leads a group, and in which term, as last heard.
+	Leader(group uint64) (broker int32, term uint64, ok bool)
+	// Alive tells whether a broker's heartbeats arrive. It is true for this broker itself.
+	Alive(broker int32) bool
+	// ControllerID is the broker that leads the controller group, 0 if unknown.
+	ControllerID() int32
+	// Changed gives a channel that is closed at the next change of State or Leader. Take it before looking. A Signal
+	// does that.
+	Changed() <-chan struct{}
+}
+
+// Partitions finds this broker's replicas.
+type Partitions interface {
+	// Partition answers with an error if this broker has no replica of the partition.
+	Partition(topic string, n int32) (*partition.Partition, *runnelv1.Error)
+}
+
+// Config is what a Server needs.
+type Config struct {
+	Controller Controller
+	Cluster    Cluster
+	Partitions Partitions
+	// Caller asks other brokers.
+	Caller   controller.Caller
+	BrokerID int32
+	Env      *env.Env
+	Log      *slog.Logger
+	// Registerer takes the metrics; nil for none.
+	Registerer prometheus.Registerer
+}
+
+// Server implements runnelv1.AdminServer.
+type Server struct {
+	runnelv1.UnimplementedAdminServer
+
+	controller Controller
+	cluster    Cluster
+	local      statuses
+	caller     controller.Caller
+	id         int32
+	clock      env.Clock
+	log        *slog.Logger
+	metrics    *metrics
+}
+
+// statuses finds the status of this broker's replicas; the seam for tests.
+type statuses interface {
+	status(topic string, n int32) (partition.Status, *runnelv1.Error)
+}
+
+type localStatuses struct{ p Partitions }
+
+func (l localStatuses) status(topic string, n int32) (partition.Status, *runnelv1.Error) {
+	p, e := l.p.Partition(topic, n)
+	if e != nil {
+		return partition.Status{}, e
+	}
+	return p.Status(), nil
+}
+
+// New makes the service. It has no goroutines of its own and needs no end.
+func New(c Config) *Server { return newServer(c, localStatuses{c.Partitions}) }
+
+func newServer(c Config, local statuses) *Server {
+	log := c.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{
+		controller: c.Controller, cluster: c.Cluster, local: local, caller: c.Caller, id: c.BrokerID,
+		clock: c.Env.Clock, log: log.With("component", "rpc.admin"), metrics: newMetrics(c.Registerer),
+	}
+}
+
+// within bounds ctx by the broker's clock.
+func (s *Server) within(ctx context.Context, d time.Duration) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	t := s.clock.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
+	return ctx, func() {
+		t.Stop()
+		cancel(context.Canceled)
+	}
+}
+
+// until waits for a view of the cluster in which done holds. It answers false if ctx ended first.
+func (s *Server) until(ctx context.Context, done func() bool) bool {
+	for {
+		changed := s.cluster.Changed()
+		if done() {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return done()
+		}
+	}
+}
+
+// fail makes the answer of a failed call and counts it.
+func (s *Server) fail(api string, err error) error {
+	e := runnelv1.AsError(err)
+	s.metrics.errors.WithLabelValues(api, strings.ToLower(strings.TrimPrefix(e.GetReason().String(), "ERROR_REASON_"))).Inc()
+	return runnelv1.ToStatus(e)
+}
+
+type metrics struct {
+	requests *prometheus.CounterVec
+	errors   *prometheus.CounterVec
+	unasked  prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "runnel_admin_requests_total", Help: "Requests of operators, by call.",
+		}, []string{"api"}),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "runnel_admin_errors_total", Help: "Failed requests of operators, by call and reason.",
+		}, []string{"api", "reason"}),
+		unasked: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "runnel_admin_unanswered_brokers_total",
+			Help: "Times that a broker did not tell the status of the partitions it leads.",
+		}),
+	}
+	if r != nil {
+		r.MustRegister(m.requests, m.errors, m.unasked)
+	}
+	return m
+}
