@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,19 +33,15 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 			return nil, err
 		}
 	}
-	ports, err := freePorts(4 * o.Brokers)
-	if err != nil {
-		return nil, err
-	}
 	c := &Cluster{Dir: o.Dir}
 	var seeds []string
 	for i := range o.Brokers {
-		p := ports[4*i : 4*i+4]
+		host := hostOf(os.Getpid(), i+1)
 		c.Brokers = append(c.Brokers, &Broker{
-			Number: i + 1, Client: p[0], Peer: p[1], Gossip: p[2], HTTP: p[3],
+			Number: i + 1, Client: host + ":7070", Peer: host + ":7071", Gossip: host + ":7072", HTTP: host + ":7073",
 			dir: filepath.Join(o.Dir, fmt.Sprintf("broker-%d", i+1)), program: o.Brokerd, args: o.Args,
 		})
-		seeds = append(seeds, p[2])
+		seeds = append(seeds, host+":7072")
 	}
 	for _, b := range c.Brokers {
 		if o.Brokers > 1 {
@@ -108,7 +103,7 @@ func (c *Cluster) Stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// ByID finds the broker that the cluster knows under a broker id: the one that serves its client address.
+// ByAddress finds the broker that serves a client address.
 func (c *Cluster) ByAddress(address string) (*Broker, error) {
 	for _, b := range c.Brokers {
 		if b.Client == address {
@@ -140,25 +135,10 @@ func InTemp(base, name string, f func(dir string) error) error {
 	return os.RemoveAll(dir)
 }
 
-// freePorts finds n loopback addresses that nobody listens on, all held until the last is found. Another program can
-// take one before a broker does; the broker then says so and the run fails.
-func freePorts(n int) ([]string, error) {
-	var out []string
-	var held []net.Listener
-	defer func() {
-		for _, l := range held {
-			_ = l.Close()
-		}
-	}()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		held = append(held, l)
-		out = append(out, l.Addr().String())
-	}
-	return out, nil
+// hostOf gives each broker of each run a loopback address of its own. With a port of 127.0.0.1 a broker could find, when it
+// starts again, that some outgoing connection was given its port meanwhile: those leave from 127.0.0.1.
+func hostOf(pid, broker int) string {
+	return fmt.Sprintf("127.%d.%d.%d", 64+pid>>8&63, pid&255, broker)
 }
 
 // cleanEnv is this process's environment without Runnel's own variables, which would change the brokers.

@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +17,7 @@ import (
 )
 
 // devCommand runs a whole cluster in this process: for a laptop, not for data that matters on one disk.
-func devCommand(stderr io.Writer) *cobra.Command {
+func devCommand(stdout, stderr io.Writer) *cobra.Command {
 	var brokers int
 	var dir string
 	c := &cobra.Command{
@@ -33,12 +35,12 @@ func devCommand(stderr io.Writer) *cobra.Command {
 		if brokers < 1 || brokers > 9 {
 			return fmt.Errorf("--brokers is %d; give 1 to 9", brokers)
 		}
-		return runDev(c.Context(), brokers, dir, slog.New(slog.NewTextHandler(stderr, nil)))
+		return runDev(c.Context(), brokers, dir, stdout, slog.New(slog.NewTextHandler(stderr, nil)))
 	}
 	return c
 }
 
-func runDev(ctx context.Context, brokers int, dir string, log *slog.Logger) error {
+func runDev(ctx context.Context, brokers int, dir string, stdout io.Writer, log *slog.Logger) error {
 	var seeds []string
 	if brokers > 1 {
 		for i := range brokers {
@@ -47,8 +49,9 @@ func runDev(ctx context.Context, brokers int, dir string, log *slog.Logger) erro
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var wg sync.WaitGroup
-	errs := make([]error, brokers)
+	var started []*broker.Broker
+	var clients []string
+	errs := make([]error, brokers+1)
 	for i := range brokers {
 		cfg := broker.Config{
 			DataDir:      filepath.Join(dir, fmt.Sprintf("broker-%d", i+1)),
@@ -59,14 +62,49 @@ func runDev(ctx context.Context, brokers int, dir string, log *slog.Logger) erro
 			Seeds:        seeds,
 			Log:          log.With("process", i+1),
 		}
-		if err := cfg.Validate(); err != nil {
-			return err
+		b, err := broker.Start(cfg)
+		if err != nil {
+			errs[brokers] = err
+			cancel()
+			break
 		}
+		started = append(started, b)
+		clients = append(clients, cfg.Listen)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if allReady(ctx, started) {
+			fmt.Fprintf(stdout, "cluster of %d brokers ready: brokerctl --brokers %s\n", brokers, strings.Join(clients, ","))
+		}
+	})
+	for i, b := range started {
 		wg.Go(func() {
-			errs[i] = broker.Run(ctx, cfg)
-			cancel() // one that cannot run ends the whole; a signal has ended it already
+			errs[i] = errors.Join(b.Wait(ctx), b.Stop())
+			cancel() // one that cannot go on ends the whole; a signal has ended it already
 		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// allReady waits until every broker is ready; false if ctx ends before.
+func allReady(ctx context.Context, brokers []*broker.Broker) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ready := 0
+		for _, b := range brokers {
+			if b.Ready() == nil {
+				ready++
+			}
+		}
+		if ready == len(brokers) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
 }

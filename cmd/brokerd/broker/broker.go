@@ -1,0 +1,338 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"google.golang.org/grpc"
+
+	"github.com/runnel-io/runnel/gossip"
+	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/partition/env"
+	"github.com/runnel-io/runnel/partition/multiraft"
+	"github.com/runnel-io/runnel/partition/raftlog"
+	"github.com/runnel-io/runnel/placement"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+	"github.com/runnel-io/runnel/rpc/peer"
+)
+
+// stopWithin bounds a clean stop: an orchestrator kills after that, and a kill is survived too.
+const stopWithin = 8 * time.Second
+
+// Broker is one running broker.
+type Broker struct {
+	cfg    Config
+	log    *slog.Logger
+	reg    *prometheus.Registry
+	nonce  uint64 // of this boot
+	bootMS int64  // when it was
+
+	client, peerL, http net.Listener
+	addrs               Addresses
+
+	env     *env.Env
+	stopEnv func()
+	store   *raftlog.Store
+	peers   *peer.Peers
+	gossip  *gossip.Gossip
+	budget  *partition.Budget
+	changes *broadcast
+	core    atomic.Pointer[core] // nil until the broker has an id
+
+	gate     *gate
+	disk     *disk
+	grpc     *grpc.Server
+	services services
+	serving  chan struct{} // grpc's Serve has returned
+	stopHTTP func(context.Context) error
+
+	ctx    context.Context // of run; ends with Stop
+	cancel context.CancelFunc
+	done   chan struct{} // run has returned
+
+	phase   atomic.Pointer[string] // why not ready; nil: member of a cluster, replicas opening
+	ready   atomic.Bool            // sticks: rule 28
+	fatal   chan error             // first failure that ends the broker
+	stopped sync.Once
+	stopErr error
+}
+
+// Addresses are where a broker really listens, and what it tells others.
+type Addresses struct {
+	Client, Peer, Gossip, HTTP string
+}
+
+// Run runs a broker until ctx ends, then stops it cleanly. It answers why the broker could not start, or failed.
+func Run(ctx context.Context, cfg Config) error {
+	b, err := Start(cfg)
+	if err != nil {
+		return err
+	}
+	return errors.Join(b.Wait(ctx), b.Stop())
+}
+
+// Wait returns when ctx ends, with nil, or when the broker cannot go on, with the reason. Stop is still to be called.
+func (b *Broker) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		b.log.Info("stopping", "component", "broker")
+		return nil
+	case err := <-b.fatal:
+		b.log.Error("the broker cannot go on", "component", "broker", "error", err)
+		return err
+	}
+}
+
+// Start brings a broker up to the point where it listens and has its data folder; founding, joining and opening
+// replicas go on behind it. On an error nothing is left running.
+func Start(cfg Config) (_ *Broker, err error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.setDefaults()
+	b := &Broker{
+		cfg: cfg, log: cfg.Log, reg: prometheus.NewRegistry(), gate: newGate(),
+		done: make(chan struct{}), fatal: make(chan error, 1), changes: newBroadcast(),
+	}
+	b.setPhase("starting")
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	var undo []func()
+	defer func() {
+		if err != nil {
+			b.cancel()
+			for i := len(undo) - 1; i >= 0; i-- {
+				undo[i]()
+			}
+		}
+	}()
+	if err := b.listen(); err != nil {
+		return nil, err
+	}
+	undo = append(undo, b.closeListeners)
+	if err := b.reg.Register(collectors.NewGoCollector()); err != nil {
+		return nil, err
+	}
+	if err := b.reg.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})); err != nil {
+		return nil, err
+	}
+	warnLimits(b.log)
+	b.env, b.stopEnv = env.NewReal(env.RealOptions{Log: b.log})
+	undo = append(undo, b.stopEnv)
+	b.nonce, b.bootMS = b.env.Uint64()|1, b.env.Now().UnixMilli()
+	b.store, err = raftlog.Open(raftlog.Options{
+		Dir: cfg.DataDir, Log: b.log, Registerer: b.reg, Clock: b.env.Clock,
+		TailBytes: cfg.TailBytes, SegmentBytes: cfg.SegmentBytes, Hooks: cfg.Hooks, Fatal: b.fail,
+	})
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() { _ = b.store.Close() })
+	b.env.Log = b.log
+	b.disk = &disk{dir: cfg.DataDir, reserve: cfg.DiskReserve, log: b.log}
+	b.disk.look()
+	b.budget = partition.NewBudget(cfg.ProduceBytes)
+	if err := b.startPeers(); err != nil {
+		return nil, err
+	}
+	b.serve()
+	go b.run()
+	b.log.Info("listening", "component", "broker", "client", b.addrs.Client, "peer", b.addrs.Peer,
+		"gossip", b.addrs.Gossip, "http", b.addrs.HTTP, "data_dir", cfg.DataDir, "version", Version())
+	return b, nil
+}
+
+func (c *Config) setDefaults() {
+	if c.TailBytes == 0 {
+		c.TailBytes = defaultTailBytes
+	}
+	if c.ProduceBytes == 0 {
+		c.ProduceBytes = defaultProduceBytes
+	}
+}
+
+// listen opens the three TCP addresses; gossip opens its own.
+func (b *Broker) listen() error {
+	for _, l := range []struct {
+		key, addr string
+		to        *net.Listener
+	}{{"listen", b.cfg.Listen, &b.client}, {"peer.listen", b.cfg.PeerListen, &b.peerL}, {"http.listen", b.cfg.HTTPListen, &b.http}} {
+		got, err := net.Listen("tcp", l.addr)
+		if err != nil {
+			b.closeListeners()
+			return fmt.Errorf("%s: cannot listen on %s: %w", l.key, l.addr, err)
+		}
+		*l.to = got
+	}
+	b.addrs = Addresses{
+		Client: advertised(b.cfg.AdvertiseClient, b.client), Peer: advertised(b.cfg.AdvertisePeer, b.peerL),
+		HTTP: advertised(b.cfg.AdvertiseHTTP, b.http),
+	}
+	return nil
+}
+
+func advertised(set string, l net.Listener) string {
+	if set != "" {
+		return set
+	}
+	return l.Addr().String()
+}
+
+func (b *Broker) closeListeners() {
+	for _, l := range []net.Listener{b.client, b.peerL, b.http} {
+		if l != nil {
+			_ = l.Close() // a second close of what a server owns by now is harmless
+		}
+	}
+}
+
+// startPeers starts what can meet other brokers before this one has an id: the peer service and gossip.
+func (b *Broker) startPeers() error {
+	var err error
+	b.peers, err = peer.Start(peer.Config{
+		Listen: b.peerL, Identity: b.identity, Resolve: b.resolve,
+		Receive: func(from int32, p *multiraft.Packet) {
+			if c := b.core.Load(); c != nil {
+				c.host.Receive(from, p)
+			}
+		},
+		Refused: func(id int32) {
+			if c := b.core.Load(); c != nil {
+				c.host.Refused(id)
+			}
+		},
+		Serve: b.servePeer, Log: b.log, Registerer: b.reg,
+	})
+	if err != nil {
+		return err
+	}
+	b.gossip, err = gossip.Start(b.ctx, gossip.Config{
+		Listen: b.cfg.GossipListen, Advertise: b.cfg.AdvertiseGossip, Seeds: b.cfg.Seeds, Meta: b.meta(),
+		Log: b.log, Registerer: b.reg, OnChange: b.changes.notify,
+	})
+	if err != nil {
+		b.peers.Stop()
+		return fmt.Errorf("gossip.listen: %w", err)
+	}
+	b.addrs.Gossip = b.gossip.Self().Addr
+	return nil
+}
+
+// meta is what gossip tells of this broker.
+func (b *Broker) meta() gossip.Meta {
+	id := b.store.Identity()
+	return gossip.Meta{
+		BrokerID: id.BrokerID, Nonce: b.nonce, ClusterID: id.ClusterID,
+		Client: b.addrs.Client, Peer: b.addrs.Peer, HTTP: b.addrs.HTTP, Rack: b.cfg.Rack, Version: Version(),
+		Empty: id.ClusterID == "", SeedsHash: gossip.HashSeeds(b.cfg.Seeds), BootMS: b.bootMS,
+	}
+}
+
+// fail ends the broker with err; the first one counts.
+func (b *Broker) fail(err error) {
+	select {
+	case b.fatal <- err:
+	default:
+	}
+}
+
+// Addresses tells where the broker is to be reached.
+func (b *Broker) Addresses() Addresses { return b.addrs }
+
+// ID is the broker's id in its cluster, 0 before it has one.
+func (b *Broker) ID() int32 { return b.store.Identity().BrokerID }
+
+func (b *Broker) setPhase(why string) {
+	if why == "" {
+		b.phase.Store(nil)
+		return
+	}
+	b.phase.Store(&why)
+}
+
+// Ready answers nil once the broker is a member and its replicas have caught up after the start, and for ever after
+// (rule 28): later trouble of others must not take it out of service.
+func (b *Broker) Ready() error {
+	if b.ready.Load() {
+		return nil
+	}
+	if why := b.phase.Load(); why != nil {
+		return errors.New(*why)
+	}
+	c := b.core.Load()
+	if c == nil {
+		return errors.New("starting")
+	}
+	if ok, why := c.agent.CaughtUp(); !ok {
+		return errors.New(why)
+	}
+	b.ready.Store(true)
+	return nil
+}
+
+func (b *Broker) healthy() error {
+	select {
+	case err := <-b.fatal:
+		b.fail(err) // put it back for Run
+		return err
+	default:
+		return nil
+	}
+}
+
+// identity is what the peer service says of this broker.
+func (b *Broker) identity() peer.Identity {
+	id := b.store.Identity()
+	return peer.Identity{ClusterID: id.ClusterID, BrokerID: id.BrokerID, Incarnation: id.Incarnation, Nonce: b.nonce, Version: Version()}
+}
+
+// resolve finds a broker's peer address: gossip hears of a changed one first, the controller's state has it for good.
+func (b *Broker) resolve(id int32) (string, bool) {
+	for _, m := range b.gossip.Members() {
+		if m.BrokerID == id && m.Peer != "" {
+			return m.Peer, true
+		}
+	}
+	if br := b.state().Brokers[id]; br != nil {
+		return br.PeerAddr, br.PeerAddr != ""
+	}
+	return "", false
+}
+
+// state is the controller's newest state that this broker has applied; an empty one before it has any.
+func (b *Broker) state() *placement.State {
+	if c := b.core.Load(); c != nil {
+		return c.ctl.State()
+	}
+	return &placement.State{}
+}
+
+// servePeer answers another broker's calls.
+func (b *Broker) servePeer(ctx context.Context, from int32, method string, body []byte) ([]byte, error) {
+	c := b.core.Load()
+	if c == nil {
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "the broker is starting; try again")
+	}
+	switch method {
+	case methodController:
+		return c.ctl.Serve(ctx, body)
+	case methodPartitionStatus:
+		return b.services.rpcAdmin.ServePartitionStatus(ctx, body)
+	}
+	return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "broker %d asked for the unknown method %q", from, method)
+}
+
+const (
+	methodController      = "controller.do"
+	methodPartitionStatus = "partition.status"
+)

@@ -1,0 +1,47 @@
+package broker
+
+import (
+	"context"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// gate answers client calls with UNAVAILABLE and the reason until the broker serves. Clients then retry, here or at
+// another broker, instead of meeting a refused connection or half a broker.
+type gate struct {
+	closed atomic.Pointer[runnelv1.Error] // nil: open
+}
+
+func newGate() *gate {
+	g := &gate{}
+	g.close(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "the broker is starting")
+	return g
+}
+
+func (g *gate) close(r runnelv1.ErrorReason, why string) {
+	g.closed.Store(runnelv1.Errorf(r, "%s; try again, or another broker", why))
+}
+
+func (g *gate) open() { g.closed.Store(nil) }
+
+// ours tells whether a method belongs to the services behind the gate; gRPC's health service is before it.
+func ours(method string) bool {
+	return len(method) > 11 && method[:11] == "/runnel.v1."
+}
+
+func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if e := g.closed.Load(); e != nil && ours(info.FullMethod) {
+		return nil, runnelv1.ToStatus(e)
+	}
+	return next(ctx, req)
+}
+
+func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if e := g.closed.Load(); e != nil && ours(info.FullMethod) {
+		return runnelv1.ToStatus(e)
+	}
+	return next(srv, ss)
+}

@@ -1,0 +1,228 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/runnel-io/runnel/gossip"
+	"github.com/runnel-io/runnel/partition/raftlog"
+	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/controller"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// run takes the broker from "listening" to "member", then keeps its tickers going until Stop.
+func (b *Broker) run() {
+	defer close(b.done)
+	if err := b.enter(b.ctx); err != nil {
+		if b.ctx.Err() == nil {
+			b.fail(err)
+		}
+		return
+	}
+	b.tick(b.ctx)
+}
+
+// enter makes the broker a member of its cluster and opens the client port's gate.
+func (b *Broker) enter(ctx context.Context) error {
+	id := b.store.Identity()
+	founding := false
+	if id.ClusterID == "" {
+		var err error
+		if founding, err = b.becomeMember(ctx); err != nil {
+			return err
+		}
+		id = b.store.Identity()
+	}
+	replica, err := b.controllerReplica(id)
+	if err != nil {
+		return err
+	}
+	if err := b.newCore(replica, founding); err != nil {
+		return err
+	}
+	if err := b.gossip.SetMeta(b.meta()); err != nil {
+		return err
+	}
+	b.setPhase("waiting for the controller's state")
+	if err := b.register(ctx); err != nil {
+		return err
+	}
+	b.setPhase("")
+	b.openServices()
+	b.log.Info("member of the cluster", "component", "broker", "cluster", id.ClusterID, "broker", id.BrokerID)
+	return nil
+}
+
+// controllerReplica finds this broker's replica of the controller group in meta.db.
+func (b *Broker) controllerReplica(id raftlog.Identity) (uint64, error) {
+	for _, r := range b.store.Replicas() {
+		if r.Group == controllerGroup {
+			return r.Replica, nil
+		}
+	}
+	if id.BrokerID == firstBroker {
+		// The founder crashed between its identity and its replica. meta.db holds both, so none ever ran.
+		return firstController, b.createController(firstController)
+	}
+	return 0, fmt.Errorf("the data folder belongs to broker %d of cluster %s but has no replica of the controller group: restore it, or empty the folder to join as a new broker", id.BrokerID, id.ClusterID)
+}
+
+// createController makes the local replica with the configuration that the group was founded with. It then replays the
+// group's whole log, in which it is added itself, so it never votes before it knows that it may (rule 3).
+func (b *Broker) createController(replica uint64) error {
+	return b.store.Create(controllerGroup, replica, &raftpb.ConfState{Voters: []uint64{firstController}})
+}
+
+// becomeMember founds a cluster or joins one, as gossip.Decide says, and writes the identity. It answers whether it founded.
+func (b *Broker) becomeMember(ctx context.Context) (founded bool, err error) {
+	started := b.env.Now()
+	retry := time.NewTicker(200 * time.Millisecond)
+	defer retry.Stop()
+	said := ""
+	for {
+		changed := b.changes.changed()
+		d := gossip.Decide(b.cfg.Seeds, b.gossip.Resolved(), b.gossip.Self(), b.gossip.Members())
+		reason := d.Reason
+		switch d.Action {
+		case gossip.Found:
+			// Rule 28: whoever knows a cluster gets time to be heard of, except where there is nobody to hear of.
+			if wait := b.cfg.FoundWait - b.env.Now().Sub(started); len(b.cfg.Seeds) > 0 && wait > 0 {
+				reason = fmt.Sprintf("founding a cluster unless a broker that knows one is heard of within %s", wait.Round(time.Second))
+				break
+			}
+			return true, b.found()
+		case gossip.Join:
+			joined, err := b.join(ctx, d)
+			if err == nil {
+				return false, joined
+			}
+			reason = fmt.Sprintf("joining cluster %s: %v", d.ClusterID, err)
+		}
+		b.setPhase(reason)
+		if reason != said {
+			b.log.Info("not a member of a cluster yet", "component", "broker", "reason", reason)
+			said = reason
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-changed:
+		case <-retry.C:
+		}
+	}
+}
+
+// found makes this broker the first of a new cluster. The identity is durable before anyone is told.
+func (b *Broker) found() error {
+	id := b.store.Identity()
+	id.ClusterID, id.BrokerID = newClusterID(b.env.Uint64(), b.env.Uint64()), firstBroker
+	if err := b.store.SetIdentity(id); err != nil {
+		return err
+	}
+	b.log.Info("founding a cluster", "component", "broker", "cluster", id.ClusterID)
+	return b.createController(firstController)
+}
+
+func newClusterID(a, b uint64) string { return fmt.Sprintf("%016x%016x", a, b) }
+
+// join asks a member for admission. fatal is an error that no retry mends; err one that the next try may not meet.
+func (b *Broker) join(ctx context.Context, d gossip.Decision) (fatal, err error) {
+	body, fatal := controller.EncodeRequest(controller.RegisterBroker{Broker: b.registration()})
+	if fatal != nil {
+		return fatal, nil
+	}
+	err = fmt.Errorf("no member that can be asked is heard of")
+	for _, m := range d.Via {
+		var answer []byte
+		call, cancel := context.WithTimeout(ctx, 5*time.Second)
+		answer, err = b.peers.CallAddr(call, m.Peer, methodController, body)
+		cancel()
+		if err != nil {
+			continue
+		}
+		r, fatal := controller.DecodeResponse(answer)
+		if fatal != nil {
+			return fatal, nil
+		}
+		id := b.store.Identity()
+		if fatal := b.createController(r.ControllerReplica); fatal != nil {
+			return fatal, nil
+		}
+		// Identity last: with it the broker counts as a member at its next start, and then needs the replica.
+		id.ClusterID, id.BrokerID = r.ClusterID, r.Broker
+		return b.store.SetIdentity(id), nil
+	}
+	return nil, err
+}
+
+// registration is what the controller is told of this broker.
+func (b *Broker) registration() placement.Registration {
+	id := b.store.Identity()
+	return placement.Registration{
+		ID: id.BrokerID, Incarnation: id.Incarnation, ClientAddr: b.addrs.Client, PeerAddr: b.addrs.Peer,
+		Rack: b.cfg.Rack, Version: Version(),
+	}
+}
+
+// register writes the founding, and after every start this broker's addresses where they are not known yet. It waits
+// until the controller's state here knows the broker: only then can it answer clients truly.
+func (b *Broker) register(ctx context.Context) error {
+	c := b.core.Load()
+	id := b.store.Identity()
+	for {
+		changed := b.changes.changed()
+		s := c.ctl.State()
+		want := b.registration()
+		have := s.Brokers[id.BrokerID]
+		switch {
+		case s.ClusterID == "" && id.BrokerID == firstBroker:
+			if err := b.try(ctx, controller.FoundCluster{ClusterID: id.ClusterID, Broker: want}); err != nil {
+				return err
+			}
+		case have == nil: // replaying
+		case have.Incarnation != want.Incarnation:
+			return fmt.Errorf("broker %d of cluster %s is another incarnation of this disk: empty the data folder to join as a new broker", id.BrokerID, id.ClusterID)
+		case have.ClientAddr != want.ClientAddr || have.PeerAddr != want.PeerAddr || have.Rack != want.Rack || have.Version != want.Version:
+			if err := b.try(ctx, controller.RegisterBroker{Broker: want}); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// try sends a request until it is done or definitely refused.
+func (b *Broker) try(ctx context.Context, r controller.Request) error {
+	for {
+		changed := b.changes.changed()
+		call, cancel := context.WithTimeout(ctx, 5*time.Second)
+		_, err := b.core.Load().ctl.Do(call, r)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if runnelv1.AsError(err).GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
+			return err
+		}
+		b.setPhase(fmt.Sprintf("waiting for the controller: %v", err))
+		again := time.NewTimer(200 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			again.Stop()
+			return ctx.Err()
+		case <-changed:
+		case <-again.C:
+		}
+		again.Stop()
+	}
+}

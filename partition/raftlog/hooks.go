@@ -1,0 +1,106 @@
+package raftlog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Hooks is the seam by which tests break the disk or watch it. The zero value changes nothing. Hooks are called from
+// many goroutines.
+type Hooks struct {
+	// Commit stands round each bbolt commit. Returning an error without calling commit is a failed data sync; returning
+	// an error after it is a failed meta sync, which leaves the data visible (RELIABILITY E1).
+	Commit func(path string, commit func() error) error
+	// Opened is called after a bbolt file was opened or made, before its first transaction.
+	Opened func(path string, db *bolt.DB)
+	// FS is called before each change of a folder; an error makes the change fail.
+	FS func(op FSOp) error
+	// NoSync switches every bbolt sync off. It exists to prove that the crash tests notice.
+	NoSync bool
+}
+
+// FSOp is one change of a folder as Hooks.FS sees it.
+type FSOp struct {
+	Kind string // "mkdir", "rename", "remove", "removeall", "syncdir"
+	Path string
+	To   string // rename only
+}
+
+// disk does the folder operations, through the hooks.
+type disk struct{ h Hooks }
+
+func (d disk) do(op FSOp, f func() error) error {
+	if d.h.FS != nil {
+		if err := d.h.FS(op); err != nil {
+			return fmt.Errorf("%s %s: %w", op.Kind, op.Path, err)
+		}
+	}
+	return f()
+}
+
+func (d disk) mkdir(path string) error {
+	return d.do(FSOp{Kind: "mkdir", Path: path}, func() error {
+		err := os.Mkdir(path, 0o750)
+		if errors.Is(err, os.ErrExist) {
+			return nil
+		}
+		return err
+	})
+}
+
+func (d disk) rename(from, to string) error {
+	return d.do(FSOp{Kind: "rename", Path: from, To: to}, func() error { return os.Rename(from, to) })
+}
+
+func (d disk) remove(path string) error {
+	return d.do(FSOp{Kind: "remove", Path: path}, func() error {
+		err := os.Remove(path)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+}
+
+func (d disk) removeAll(path string) error {
+	return d.do(FSOp{Kind: "removeall", Path: path}, func() error { return os.RemoveAll(path) })
+}
+
+// syncDir makes the names in a folder durable (RELIABILITY E4: bbolt never does).
+func (d disk) syncDir(path string) error {
+	if d.h.NoSync {
+		return nil
+	}
+	return d.do(FSOp{Kind: "syncdir", Path: path}, func() error {
+		f, err := os.Open(filepath.Clean(path))
+		if err != nil {
+			return err
+		}
+		err = f.Sync()
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return fmt.Errorf("sync folder %s: %w", path, err)
+		}
+		return nil
+	})
+}
+
+func (d disk) commit(path string, tx *bolt.Tx) error {
+	if d.h.Commit == nil {
+		return tx.Commit()
+	}
+	ran := false
+	err := d.h.Commit(path, func() error { ran = true; return tx.Commit() })
+	if !ran {
+		if rerr := tx.Rollback(); rerr != nil && err == nil {
+			err = rerr
+		}
+	}
+	return err
+}
