@@ -1,0 +1,109 @@
+package check
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// good is a history that keeps every promise: two clients, one of whose appends has an unknown outcome and one a definite failure.
+func good() History {
+	h := History{
+		Final:    map[int32]Log{0: {Start: 0, HighWatermark: 4, Values: []string{"1:0:0", "2:0:0", "1:0:1", "2:0:1"}}},
+		Replicas: map[int32]map[int32]string{0: {1: "a", 2: "a", 3: "a"}},
+		Ends:     []End{{Partition: 0, Invoke: 25, Offset: 2}},
+	}
+	h.Appends = []Append{
+		{Client: 1, Sequence: 0, Invoke: 0, Return: 10, Outcome: OK, Offset: 0},
+		{Client: 2, Sequence: 0, Invoke: 5, Return: 20, Outcome: OK, Offset: 1},
+		{Client: 1, Sequence: 1, Invoke: 30, Outcome: Info},
+		{Client: 2, Sequence: 1, Invoke: 30, Return: 50, Outcome: OK, Offset: 3},
+		{Client: 2, Sequence: 2, Invoke: 60, Return: 70, Outcome: Fail},
+	}
+	for i, v := range h.Final[0].Values {
+		h.Reads = append(h.Reads, Read{Reader: 1, Offset: int64(i), Value: v})
+	}
+	return h
+}
+
+func TestAGoodHistoryHasNoViolation(t *testing.T) {
+	if got := Verify(good()); len(got) != 0 {
+		t.Fatal(got)
+	}
+}
+
+// final changes the final log of partition 0.
+func final(h *History, f func(l *Log)) {
+	h.Final = maps.Clone(h.Final)
+	l := h.Final[0]
+	l.Values = slices.Clone(l.Values)
+	f(&l)
+	h.Final[0] = l
+}
+
+func TestEachBrokenPromiseIsFound(t *testing.T) {
+	for _, c := range []struct {
+		invariant string
+		spoil     func(h *History)
+	}{
+		{"I1", func(h *History) {
+			final(h, func(l *Log) { l.Values, l.HighWatermark = l.Values[:3], 3 })
+			h.Reads = h.Reads[:3]
+		}},
+		{"I2", func(h *History) { final(h, func(l *Log) { l.HighWatermark = 9 }) }},
+		{"I3", func(h *History) { final(h, func(l *Log) { l.Values, l.HighWatermark = append(l.Values, "2:0:2"), 5 }) }},
+		{"I4", func(h *History) { final(h, func(l *Log) { l.Values, l.HighWatermark = append(l.Values, "7:0:0"), 5 }) }},
+		{"I5", func(h *History) { h.Reads[1].Value = "1:0:0" }},
+		{"I6", func(h *History) { final(h, func(l *Log) { l.Values, l.HighWatermark = append(l.Values, "1:0:1"), 5 }) }},
+		{"I7", func(h *History) {
+			final(h, func(l *Log) { l.Values[0], l.Values[2] = l.Values[2], l.Values[0] })
+			h.Appends[0].Offset = 2
+		}},
+		{"I8", func(h *History) { h.Appends[0].Invoke = 21 }},
+		{"I9", func(h *History) { h.Reads = append(h.Reads[:1], h.Reads[2:]...) }},
+		{"I10", func(h *History) { h.Reads = append(h.Reads, h.Reads[0]) }},
+		{"I11", func(h *History) { h.Ends[0].Offset = 1 }},
+		{"I12", func(h *History) { h.Reads = append(h.Reads, Read{Reader: 1, Offset: 4, Value: "1:0:1"}) }},
+		{"I14", func(h *History) { h.Replicas[0][3] = "b" }},
+	} {
+		h := good()
+		c.spoil(&h)
+		got := Verify(h)
+		if !slices.ContainsFunc(got, func(v Violation) bool { return v.Invariant == c.invariant }) {
+			t.Errorf("%s is not found; found %v", c.invariant, got)
+		}
+	}
+}
+
+func TestWhatLiesBelowTheLogStartIsNotLost(t *testing.T) {
+	h := good()
+	final(&h, func(l *Log) { l.Start, l.Values = 2, l.Values[2:] })
+	if got := Verify(h); len(got) != 0 {
+		t.Fatal(got)
+	}
+}
+
+func TestALongHistoryIsCheckedQuickly(t *testing.T) {
+	var h History
+	var values []string
+	const n = 200_000
+	for i := range int64(n) {
+		a := Append{Client: int(i % 8), Sequence: i / 8, Invoke: time.Duration(10 * i), Return: time.Duration(10*i + 75), Outcome: OK, Offset: i}
+		h.Appends = append(h.Appends, a)
+		values = append(values, a.Value())
+	}
+	h.Final = map[int32]Log{0: {HighWatermark: n, Values: values}}
+	if got := Verify(h); len(got) != 0 {
+		t.Fatal(got)
+	}
+	h.Appends[n/2].Offset, h.Appends[n/2+8].Offset = h.Appends[n/2+8].Offset, h.Appends[n/2].Offset
+	got := fmt.Sprint(Verify(h))
+	for _, want := range []string{"I5", "I7", "I8"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s is not found in %s", want, got)
+		}
+	}
+}

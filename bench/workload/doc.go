@@ -1,0 +1,3 @@
+// Package workload writes and reads through the Go SDK while something else breaks the cluster, and records every operation for
+// package check. Values are unique, so each record read tells which append made it.
+package workload
