@@ -3,14 +3,17 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition"
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/placement"
-	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
 // Config is what an Agent needs.
@@ -21,22 +24,151 @@ type Config struct {
 	Store    *raftlog.Store
 	Budget   *partition.Budget
 	Metrics  *partition.Metrics
-	Log      *slog.Logger
+	// Log may be nil; the Env's is used then.
+	Log *slog.Logger
 	// Forget tells the controller that the data of these replicas, which have tombstones, is deleted: Controller.Do with
-	// ForgetReplicas.
+	// ForgetReplicas. It may block until ctx ends. Nil keeps the tombstones.
 	Forget func(ctx context.Context, replicas []uint64) error
 }
 
-// Agent runs the replicas of one broker.
-type Agent struct {
-	cfg Config
+// host is what the agent needs of *multiraft.Host.
+type host interface {
+	StartGroup(c multiraft.GroupConfig) (*multiraft.Group, error)
+	StopGroup(group uint64) error
+	Leader(group uint64) (broker int32, term uint64, ok bool)
 }
 
-func New(c Config) *Agent                                                                { return &Agent{cfg: c} }
-func (a *Agent) Update(s *placement.State)                                               { panic("x") }
-func (a *Agent) Partition(topic string, n int32) (*partition.Partition, *runnelv1.Error) { panic("x") }
-func (a *Agent) Start()                                                                  { panic("x") }
-func (a *Agent) Stop()                                                                   { panic("x") }
-func (a *Agent) Tick(now time.Time)                                                      { panic("x") }
-func (a *Agent) CaughtUp() (bool, string)                                                { panic("x") }
-func (a *Agent) Counts() (leaders, replicas int)                                         { panic("x") }
+// store is what the agent needs of *raftlog.Store.
+type store interface {
+	Identity() raftlog.Identity
+	Replicas() []raftlog.ReplicaInfo
+	Create(group, replica uint64, cs *raftpb.ConfState) error
+	Delete(group, replica uint64) error
+}
+
+// openers is how many replicas are opened, made or deleted at a time. The disk serves about that many committers, and
+// elections and appends need it too.
+const openers = 8
+
+// Agent runs the replicas of one broker.
+type Agent struct {
+	cfg   Config
+	log   *slog.Logger
+	host  host
+	store store
+
+	// latest is the newest state that Update was given; never nil.
+	latest atomic.Pointer[placement.State]
+	// running maps group ids to *replica; only replicas that are open and started.
+	running sync.Map
+
+	compare env.Task   // runs reconcile
+	openers []env.Task // run work, one replica a run
+
+	// reconciled is the state that was compared last; of the compare task alone.
+	reconciled *placement.State
+
+	mu       sync.Mutex
+	started  bool
+	stopped  bool
+	replicas map[uint64]*replica // by replica id: all that a state named or tombstoned here
+	onDisk   map[uint64]onDisk   // by replica id
+	queue    []*replica          // each at most once (replica.queued)
+	nextWake int                 // of openers, in turn
+	compared uint64              // revision of reconciled
+	orphans  map[uint64]bool     // logged
+	foreign  string              // why the state does not mean this disk; empty if it does
+	caughtUp bool                // once true it stays so
+
+	forget forgetter
+}
+
+type onDisk struct {
+	group      uint64
+	quarantine string
+}
+
+// New makes an agent; Start sets it to work.
+func New(c Config) *Agent { return newAgent(c, c.Host, c.Store) }
+
+func newAgent(c Config, h host, s store) *Agent {
+	a := &Agent{
+		cfg: c, log: c.Log, host: h, store: s, reconciled: placement.New(),
+		replicas: map[uint64]*replica{}, onDisk: map[uint64]onDisk{}, orphans: map[uint64]bool{},
+	}
+	if a.log == nil {
+		a.log = c.Env.Log
+	}
+	a.log = a.log.With("component", "agent")
+	a.latest.Store(a.reconciled)
+	a.compare = c.Env.NewTask(env.ClassServe, "agent compare", a.reconcile)
+	for i := range openers {
+		a.openers = append(a.openers, c.Env.NewTask(env.ClassServe, "agent open", func() {
+			if a.work() {
+				a.openers[i].Wake() // one replica a run, so that others of the pool get their turn
+			}
+		}))
+	}
+	return a
+}
+
+// Start reads what is on the disk and begins to work on the states that Update was given, before or after.
+func (a *Agent) Start() {
+	a.mu.Lock()
+	for _, r := range a.store.Replicas() {
+		a.onDisk[r.Replica] = onDisk{group: r.Group, quarantine: r.Quarantine}
+	}
+	a.started = true
+	a.mu.Unlock()
+	a.forget.start(a)
+	a.compare.Wake()
+}
+
+// Stop ends the agent's work and waits for what is under way. The groups run on until multiraft.Host.Stop.
+func (a *Agent) Stop() {
+	a.mu.Lock()
+	a.stopped = true
+	a.mu.Unlock()
+	a.compare.Stop()
+	for _, t := range a.openers {
+		t.Stop()
+	}
+	a.forget.stop()
+}
+
+// Update gives the agent a state. It never blocks, and ignores a state older than the newest it was given.
+func (a *Agent) Update(s *placement.State) {
+	for {
+		old := a.latest.Load()
+		if s.Revision <= old.Revision {
+			return
+		}
+		if a.latest.CompareAndSwap(old, s) {
+			a.compare.Wake()
+			return
+		}
+	}
+}
+
+// Tick is called each second: partitions decide on retention and producer expiry, and what failed is tried again.
+func (a *Agent) Tick(now time.Time) {
+	a.running.Range(func(_, v any) bool {
+		v.(*replica).partition.Tick(now)
+		return true
+	})
+	a.retry()
+	a.logOrphans()
+	a.forget.wake()
+}
+
+// Counts tells how many partitions this broker leads and how many replicas it runs.
+func (a *Agent) Counts() (leaders, replicas int) {
+	a.running.Range(func(_, v any) bool {
+		replicas++
+		if v.(*replica).partition.Status().Leader {
+			leaders++
+		}
+		return true
+	})
+	return leaders, replicas
+}

@@ -3,10 +3,15 @@ package controller
 import (
 	"context"
 	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/placement"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
 // Caller sends a request to another broker and waits for its answer. The error is a *runnelv1.Error.
@@ -16,22 +21,119 @@ type Caller interface {
 
 // Config is what a Controller needs.
 type Config struct {
-	Env            *env.Env
-	BrokerID       int32
-	Alive          func(broker int32) bool
-	Caller         Caller
-	Log            *slog.Logger
+	Env      *env.Env
+	BrokerID int32
+	// Alive tells whether a broker is heard from. Replicas are planned on brokers that are alive, and dead ones are asked last.
+	Alive  func(broker int32) bool
+	Caller Caller
+	// Log may be nil; the Env's is used then.
+	Log *slog.Logger
+	// ValidateConfig checks a topic's settings. The error is shown to the one who asked. May be nil.
 	ValidateConfig func(map[string]string) error
+}
+
+// group is what the controller needs of its raft group; *multiraft.Group in production.
+type group interface {
+	Wake()
+	SetMembers(m map[uint64]int32)
+	ReadIndex(done func(index uint64, err error))
+	ProposeConf(cc *raftpb.ConfChangeV2, done func(error))
+	Status() multiraft.Status
 }
 
 // Controller is the Machine of the controller group.
 type Controller struct {
 	cfg Config
+	log *slog.Logger
+	// nonce marks this Controller's own commands in the log.
+	nonce uint64
+	// published is the newest applied state.
+	published atomic.Pointer[placement.State]
+
+	// Of the group's worker alone.
+	fold *placement.State // folded up to the last Apply
+	done []applied        // outcomes of own commands since the last Applied
+
+	// planning serialises planners, so that a long plan is not overtaken again and again. Taken before mu.
+	planning sync.Mutex
+
+	mu       sync.Mutex
+	group    group // nil before Attach
+	stopped  bool
+	onChange []func(*placement.State)
+	waiters  []revisionWaiter
+	pipeline pipeline
+	members  members
 }
 
-func New(c Config) *Controller                                               { return &Controller{cfg: c} }
-func (c *Controller) Attach(g *multiraft.Group)                              { panic("x") }
-func (c *Controller) State() *placement.State                                { panic("x") }
-func (c *Controller) OnChange(f func(*placement.State))                      { panic("x") }
-func (c *Controller) Do(ctx context.Context, r Request) (Response, error)    { panic("x") }
-func (c *Controller) Serve(ctx context.Context, body []byte) ([]byte, error) { panic("x") }
+// New makes the machine of the controller group. It is given to multiraft.Host.StartGroup and then attached.
+func New(cfg Config) *Controller {
+	c := &Controller{cfg: cfg, log: cfg.Log, nonce: cfg.Env.Uint64(), fold: placement.New()}
+	if c.log == nil {
+		c.log = cfg.Env.Log
+	}
+	c.log = c.log.With("component", "controller")
+	c.published.Store(c.fold)
+	c.members.task = cfg.Env.NewTask(env.ClassRaft, "controller members", c.stepMembers)
+	return c
+}
+
+// Attach gives the controller its group, once, after StartGroup.
+func (c *Controller) Attach(g *multiraft.Group) { c.attach(g) }
+
+func (c *Controller) attach(g group) {
+	c.mu.Lock()
+	c.group = g
+	c.mu.Unlock()
+	g.SetMembers(c.State().ControllerMembers())
+	g.Wake()
+	c.members.task.Wake()
+}
+
+// State is the newest applied state of this broker's controller replica; never nil, never changed.
+func (c *Controller) State() *placement.State { return c.published.Load() }
+
+// OnChange has f called with every newer state, on the group's worker: f must not block. If there is a state already,
+// f is called with it at once.
+func (c *Controller) OnChange(f func(*placement.State)) {
+	c.mu.Lock()
+	c.onChange = append(c.onChange, f)
+	c.mu.Unlock()
+	// A state published between the two lines reaches f twice, or out of order; its revision tells.
+	if s := c.State(); s.Revision > 0 {
+		f(s)
+	}
+}
+
+// Leader tells which broker leads the controller group as this broker knows; 0 if unknown.
+func (c *Controller) Leader() int32 {
+	g := c.attached()
+	if g == nil {
+		return 0
+	}
+	return g.Status().LeadBroker
+}
+
+func (c *Controller) attached() group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.group
+}
+
+func (c *Controller) alive(broker int32) bool {
+	return broker == c.cfg.BrokerID || c.cfg.Alive == nil || c.cfg.Alive(broker)
+}
+
+// notController says that this broker cannot answer, and who could.
+func (c *Controller) notController() *runnelv1.Error {
+	e := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_NOT_CONTROLLER, "broker %d does not lead the controller group", c.cfg.BrokerID)
+	if g := c.attached(); g != nil {
+		if lead := g.Status().LeadBroker; lead != 0 && lead != c.cfg.BrokerID {
+			e.LeaderId = lead
+			if b := c.State().Brokers[lead]; b != nil {
+				e.LeaderAddress = b.ClientAddr
+			}
+		}
+	}
+	return e
+}

@@ -79,14 +79,6 @@ func (AllocateProducers) repeatable() bool { return true }  // a lost block cost
 func (ForgetReplicas) repeatable() bool    { return true }
 func (LookUpTopic) repeatable() bool       { return true }
 
-// setRole records in the state what the membership loop did; it never travels.
-type setRole struct {
-	Replica uint64
-	Learner bool
-}
-
-func (setRole) repeatable() bool { return true }
-
 // Response answers a Request; which fields are set stands with the request.
 type Response struct {
 	// Revision is that of the state in which the answer is true.

@@ -65,7 +65,7 @@ func TestPlansAreEvenAndNeverShareABroker(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 12).Draw(t, "brokers")
 		s, alive := cluster(t, n, noRack)
-		for id := range s.Brokers {
+		for _, id := range s.BrokerIDs() {
 			if len(alive) > 1 && rapid.IntRange(0, 4).Draw(t, "dead") == 0 {
 				delete(alive, id)
 			}

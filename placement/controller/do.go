@@ -1,0 +1,241 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/runnel-io/runnel/placement"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+const (
+	// callTimeout bounds one forwarded call: a broker that hangs must not use up the caller's whole time.
+	callTimeout = 3 * time.Second
+	firstPause  = 20 * time.Millisecond
+	maxPause    = 250 * time.Millisecond
+	// catchUpWait bounds how long an answer waits for this broker's own state to hold what was done elsewhere.
+	catchUpWait = time.Second
+)
+
+// Do has a request done by the controller group's leader, wherever it is, and answers when the change is committed.
+// It tries again, within ctx, while there is no leader or it moves; a request that may have taken effect is sent again
+// only if that is harmless: CreateTopic carries a request id and finds its own work, DeleteTopic names the topic's id, and so
+// on. When Do has answered, State on this broker holds the change, unless this broker lags more than a second.
+//
+// The error is a *runnelv1.Error: definite if the request was refused, retriable if it had no effect for want of a
+// leader within ctx, indeterminate if it may have had one.
+func (c *Controller) Do(ctx context.Context, r Request) (Response, error) {
+	switch q := r.(type) {
+	case CreateTopic:
+		if q.RequestID == "" {
+			q.RequestID = fmt.Sprintf("%016x%016x", c.cfg.Env.Uint64(), c.cfg.Env.Uint64())
+		}
+		r = q
+	case DeleteTopic:
+		if q.ID == 0 {
+			resp, err := c.do(ctx, LookUpTopic{Name: q.Name})
+			if err != nil {
+				return Response{}, err
+			}
+			q.ID = resp.Topic.ID
+		}
+		r = q
+	}
+	resp, err := c.do(ctx, r)
+	if err != nil {
+		return Response{}, err
+	}
+	c.awaitRevision(ctx, resp.Revision)
+	return resp, nil
+}
+
+func (c *Controller) do(ctx context.Context, r Request) (Response, *runnelv1.Error) {
+	var (
+		route  route
+		unsure bool // an earlier try may have taken effect
+		pause  = firstPause
+	)
+	for {
+		resp, err := c.try(ctx, r, &route)
+		if err == nil {
+			return resp, nil
+		}
+		switch err.GetKind() {
+		case runnelv1.ErrorKind_ERROR_KIND_DEFINITE:
+			if _, del := r.(DeleteTopic); del && unsure && err.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC {
+				return Response{}, nil // the earlier try deleted it
+			}
+			return Response{}, err
+		case runnelv1.ErrorKind_ERROR_KIND_RETRIABLE:
+		default:
+			unsure = true
+			if !r.repeatable() {
+				return Response{}, err
+			}
+		}
+		if route.fresh { // another broker was named: ask it at once
+			continue
+		}
+		if !c.pause(ctx, pause) {
+			return Response{}, gaveUp(ctx, err, unsure)
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+func gaveUp(ctx context.Context, last *runnelv1.Error, unsure bool) *runnelv1.Error {
+	if unsure {
+		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT,
+			"the change may or may not have been made (%v): look whether it was, and try again; last answer: %s", context.Cause(ctx), last.Error())
+	}
+	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
+		"no controller answered in time (%v), nothing was changed: try again; last answer: %s", context.Cause(ctx), last.Error())
+}
+
+// pause waits for d, half of it drawn at random; false if ctx ended.
+func (c *Controller) pause(ctx context.Context, d time.Duration) bool {
+	over := make(chan struct{})
+	t := c.cfg.Env.AfterFunc(d/2+time.Duration(c.cfg.Env.Int64N(int64(d/2)+1)), func() { close(over) })
+	defer t.Stop()
+	select {
+	case <-over:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// route remembers, over the tries of one request, whom to ask.
+type route struct {
+	hint  int32 // named by the last answer; 0 if none
+	fresh bool  // the hint is new and not paid for with a pause yet
+	last  int32 // asked last
+	turn  int   // of the round over brokers when nobody knows a leader
+}
+
+// try asks once: this broker if it leads, else the most likely other one.
+func (c *Controller) try(ctx context.Context, r Request, rt *route) (Response, *runnelv1.Error) {
+	paid := !rt.fresh
+	rt.fresh = false
+	var known int32
+	if g := c.attached(); g != nil {
+		st := g.Status()
+		if st.Session {
+			rt.hint = 0
+			return c.lead(ctx, r)
+		}
+		known = st.LeadBroker
+	}
+	to := c.target(rt, known)
+	if to == 0 {
+		return Response{}, c.notController()
+	}
+	rt.last, rt.hint = to, 0
+	resp, err := c.forward(ctx, to, r)
+	if err.GetReason() == runnelv1.ErrorReason_ERROR_REASON_NOT_CONTROLLER {
+		if id := err.GetLeaderId(); id != 0 && id != to && id != c.cfg.BrokerID {
+			rt.hint = id
+			rt.fresh = paid // one free step a pause, or two brokers that name each other would be asked in a loop
+		}
+	}
+	return resp, err
+}
+
+// target chooses whom to ask: the broker an answer named, the one this broker believes to lead, unless it was just
+// asked in vain, and else the others in turn, voters and those alive first.
+func (c *Controller) target(rt *route, known int32) int32 {
+	if rt.hint != 0 {
+		return rt.hint
+	}
+	if known != 0 && known != c.cfg.BrokerID && known != rt.last {
+		return known
+	}
+	s := c.State()
+	var others []int32
+	add := func(want func(r placement.Replica) bool) {
+		for _, r := range s.Controller {
+			if r.Broker != c.cfg.BrokerID && want(r) && !slices.Contains(others, r.Broker) {
+				others = append(others, r.Broker)
+			}
+		}
+	}
+	add(func(r placement.Replica) bool { return !r.Learner && c.alive(r.Broker) })
+	add(func(r placement.Replica) bool { return c.alive(r.Broker) })
+	add(func(placement.Replica) bool { return true })
+	if len(others) == 0 {
+		return 0
+	}
+	to := others[rt.turn%len(others)]
+	rt.turn++
+	return to
+}
+
+func (c *Controller) forward(ctx context.Context, to int32, r Request) (Response, *runnelv1.Error) {
+	body, err := encodeRequest(r)
+	if err != nil {
+		return Response{}, runnelv1.AsError(err)
+	}
+	if c.cfg.Caller == nil {
+		return Response{}, c.notController()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer c.cfg.Env.AfterFunc(callTimeout, cancel).Stop()
+	answer, err := c.cfg.Caller.Call(ctx, to, Method, body)
+	if err != nil {
+		return Response{}, runnelv1.AsError(err)
+	}
+	resp, err := DecodeResponse(answer)
+	return resp, runnelv1.AsError(err)
+}
+
+// Serve answers a request that another broker forwarded (Method). It never forwards again: a broker that does not lead
+// answers NOT_CONTROLLER with the leader, if known. The error is a *runnelv1.Error.
+func (c *Controller) Serve(ctx context.Context, body []byte) ([]byte, error) {
+	r, err := decodeRequest(body)
+	if err != nil {
+		return nil, err
+	}
+	resp, e := c.lead(ctx, r)
+	if e != nil {
+		return nil, e
+	}
+	b, err := json.Marshal(resp)
+	if err != nil {
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INTERNAL, "the answer could not be encoded: %v", err)
+	}
+	return b, nil
+}
+
+type revisionWaiter struct {
+	revision uint64
+	reached  chan struct{}
+}
+
+// awaitRevision waits until this broker's state is at the revision, so that the one who asked can read here what was
+// done elsewhere. It gives up after catchUpWait: the answer is true all the same.
+func (c *Controller) awaitRevision(ctx context.Context, revision uint64) {
+	c.mu.Lock()
+	if c.group == nil || c.stopped || c.State().Revision >= revision {
+		c.mu.Unlock()
+		return
+	}
+	w := revisionWaiter{revision: revision, reached: make(chan struct{})}
+	c.waiters = append(c.waiters, w)
+	c.mu.Unlock()
+	over := make(chan struct{})
+	t := c.cfg.Env.AfterFunc(catchUpWait, func() { close(over) })
+	defer t.Stop()
+	select {
+	case <-w.reached:
+		return
+	case <-over:
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	c.waiters = slices.DeleteFunc(c.waiters, func(x revisionWaiter) bool { return x.reached == w.reached })
+	c.mu.Unlock()
+}
