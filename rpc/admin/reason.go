@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/runnel-io/runnel/placement"
 )
 
-// inSync tells whether the leader sees a replica caught up. Only with a status.
-func (v *view) inSync(replica uint64) bool { return slices.Contains(v.status.InSync, replica) }
+// inSync tells whether the leader sees a replica caught up, which itself always is. Only with a status.
+func (v *view) inSync(r placement.Replica) bool {
+	return r.Broker == v.leader || slices.Contains(v.status.InSync, r.ID)
+}
 
 // reason tells why the partition is leaderless or under-replicated; empty if it is neither.
 func (v *view) reason(alive func(int32) bool) string {
@@ -65,7 +69,7 @@ func (v *view) underReplicated(alive func(int32) bool) string {
 			why = append(why, fmt.Sprintf("broker %d is silent", r.Broker))
 		case r.Learner:
 			why = append(why, fmt.Sprintf("the replica on broker %d is a learner that is catching up", r.Broker))
-		case v.status != nil && !v.inSync(r.ID):
+		case v.status != nil && !v.inSync(r):
 			why = append(why, fmt.Sprintf("the replica on broker %d is behind the leader", r.Broker))
 		}
 	}

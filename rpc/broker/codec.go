@@ -284,6 +284,9 @@ func (d *produceDecoder) varint() (uint64, error) {
 		if err != nil {
 			return 0, errTruncated
 		}
+		if shift == 63 && b > 1 {
+			break
+		}
 		v |= uint64(b&0x7f) << shift
 		if b < 0x80 {
 			return v, nil
@@ -298,7 +301,7 @@ func (d *produceDecoder) tag() (protowire.Number, protowire.Type, error) {
 		return 0, 0, err
 	}
 	num, typ := protowire.DecodeTag(v)
-	if num < protowire.MinValidNumber {
+	if num < protowire.MinValidNumber || num > protowire.MaxValidNumber {
 		return 0, 0, errors.New("the message has an invalid field number")
 	}
 	return num, typ, nil

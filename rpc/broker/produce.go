@@ -138,6 +138,9 @@ func (st *produceStream) answer(ctx context.Context, cancel func(), end <-chan e
 			}
 			st.answered()
 		case err := <-end:
+			if runnelv1.AsError(err).GetReason() == reasonInternal {
+				return err // a defect: requests may be lost, waiting for them could take for ever
+			}
 			// What was accepted is still answered, unless the client is gone.
 			ended = true
 			if stopping != nil {

@@ -20,6 +20,8 @@ type produceRequest struct {
 	// pending counts results to come, and one more that the reader holds until it has handed over all batches, so that
 	// quick answers cannot finish the request early.
 	pending atomic.Int32
+	// freed is set when the budget has its bytes back.
+	freed atomic.Bool
 }
 
 // serve hands a request's batches to their partitions. It never waits for an answer, only, and only for a compressed
@@ -30,23 +32,45 @@ func (st *produceStream) serve(ctx context.Context, m *produceMessage) {
 		results: make([]runnelv1.ProducePartitionResult, len(m.parts)),
 	}
 	r.pending.Store(int32(len(m.parts)) + 1) //nolint:gosec // bounded by Limits.PartitionsPerRequest
+	handed := false
+	defer func() {
+		if !handed { // a panic: this request is never answered, but its bytes must not be lost to all others
+			r.free()
+		}
+	}()
 	for i := range m.parts {
 		r.hand(ctx, i, &m.parts[i])
 	}
+	handed = true
 	r.count()
+}
+
+// free gives the budget its bytes back, once.
+func (r *produceRequest) free() {
+	if r.freed.CompareAndSwap(false, true) {
+		r.st.s.budget.Release(r.bytes)
+		r.st.s.metrics.inFlight.Dec()
+	}
 }
 
 // hand checks one batch and gives it to its partition.
 func (r *produceRequest) hand(ctx context.Context, i int, in *inbound) {
 	s := r.st.s
-	p, e := s.replicas.replica(in.topic, in.partition)
-	if e != nil {
-		r.fail(i, in, e)
-		return
-	}
-	h, buf, e := s.check(ctx, p, in)
-	if e != nil {
-		r.fail(i, in, e)
+	var p replica
+	var h record.Header
+	var buf []byte
+	// A client's bytes are read here: should they reveal a defect, it costs that client this one batch.
+	if err := s.guard("check a batch", func() error {
+		var e *runnelv1.Error
+		if p, e = s.replicas.replica(in.topic, in.partition); e == nil {
+			h, buf, e = s.check(ctx, p, in)
+		}
+		if e != nil {
+			return e
+		}
+		return nil
+	}); err != nil {
+		r.fail(i, in, runnelv1.AsError(err))
 		return
 	}
 	topic, n := in.topic, in.partition
@@ -80,8 +104,7 @@ func (r *produceRequest) count() {
 		return
 	}
 	s := r.st.s
-	s.budget.Release(r.bytes)
-	s.metrics.inFlight.Dec()
+	r.free()
 	s.metrics.produced(s.clock.Now().Sub(r.began))
 	r.st.answers <- r // has room: see produceStream.answers
 }
