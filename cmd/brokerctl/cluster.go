@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"iter"
+
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+	"github.com/runnel-io/runnel/rpc/client"
+)
+
+// cluster is what the commands need of the SDK's client.
+type cluster interface {
+	Admin() admin
+	// Produce hands over a record; promise is called once with its fate.
+	Produce(ctx context.Context, r *client.Record, promise func(*client.Record, error))
+	// Flush waits until the fate of every record is known.
+	Flush(ctx context.Context) error
+	NewReader(topic string, opts ...client.ReaderOption) (reader, error)
+	ListOffsets(ctx context.Context, topic string, at client.At) (map[int32]int64, error)
+	Metadata(ctx context.Context, topics ...string) (*runnelv1.MetadataResponse, error)
+	Close() error
+}
+
+// admin is the operator's side of the SDK.
+type admin interface {
+	CreateTopic(context.Context, *runnelv1.CreateTopicRequest) (*runnelv1.CreateTopicResponse, error)
+	DeleteTopic(context.Context, *runnelv1.DeleteTopicRequest) (*runnelv1.DeleteTopicResponse, error)
+	ListTopics(context.Context, *runnelv1.ListTopicsRequest) (*runnelv1.ListTopicsResponse, error)
+	DescribeTopic(context.Context, *runnelv1.DescribeTopicRequest) (*runnelv1.DescribeTopicResponse, error)
+	ListBrokers(context.Context, *runnelv1.ListBrokersRequest) (*runnelv1.ListBrokersResponse, error)
+	ClusterStatus(context.Context, *runnelv1.ClusterStatusRequest) (*runnelv1.ClusterStatusResponse, error)
+}
+
+// reader reads one topic; it is for one goroutine.
+type reader interface {
+	Records(ctx context.Context) iter.Seq2[*client.Record, error]
+	Close() error
+}
+
+// connectSDK makes the real cluster. It does not dial: the first call does.
+func connectSDK(seeds []string, opts ...client.Option) (cluster, error) {
+	c, err := client.New(seeds, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return sdkCluster{c}, nil
+}
+
+// sdkCluster narrows the SDK's concrete types to the interfaces here.
+type sdkCluster struct{ *client.Client }
+
+func (s sdkCluster) Admin() admin { return s.Client.Admin() }
+
+func (s sdkCluster) NewReader(topic string, opts ...client.ReaderOption) (reader, error) {
+	r, err := s.Client.NewReader(topic, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}

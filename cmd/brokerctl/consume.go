@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/runnel-io/runnel/rpc/client"
+)
+
+type consumeFlags struct {
+	offset     string
+	partitions []int32
+	count      int64
+	exitAtEnd  bool
+	format     string
+}
+
+func (a *app) consumeCmd() *cobra.Command {
+	var cf consumeFlags
+	cmd := &cobra.Command{
+		Use:   "consume TOPIC",
+		Short: "Print a topic's records, and follow it",
+		Long: "Consume prints a topic's records to stdout and waits for more, until it is interrupted.\n\n" +
+			"-f fields: %t topic, %p partition, %o offset, %k key, %v value, %h headers, %d time, %% a percent sign;\n" +
+			`escapes: \n \t \r \0 \\. With -o json each record is an object on a line of its own; a key or value that is not` + "\n" +
+			"UTF-8 is null there and stands in key_base64 or value_base64.",
+		Example: "  brokerctl consume orders --offset start --exit-at-end\n" +
+			`  brokerctl consume orders --offset -10 -f '%p/%o %k: %v\n'`,
+		Args: exactly("TOPIC", "the topic's name"), ValidArgsFunction: a.completeTopic,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("count") && cf.count < 1 {
+				return fmt.Errorf("-n is %d: use 1 or more", cf.count)
+			}
+			if a.output == "json" && cmd.Flags().Changed("format") {
+				return errors.New("-f and -o json exclude each other: leave one out")
+			}
+			return a.consume(cmd.Context(), args[0], cf)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cf.offset, "offset", "end", "where to begin: start, end, N, -N (before the end), @time (ms since 1970, or RFC 3339)")
+	f.Int32SliceVarP(&cf.partitions, "partition", "p", nil, "partitions to read (default all)")
+	f.Int64VarP(&cf.count, "count", "n", 0, "stop after so many records")
+	f.BoolVar(&cf.exitAtEnd, "exit-at-end", false, "stop at the end that the topic has now")
+	f.StringVarP(&cf.format, "format", "f", `%v\n`, "how to print a record")
+	return cmd
+}
+
+func (a *app) consume(ctx context.Context, topic string, cf consumeFlags) (err error) {
+	at, err := parsePlace(cf.offset)
+	if err != nil {
+		return err
+	}
+	layout, err := parseFormat(cf.format)
+	if err != nil {
+		return err
+	}
+	render := func(dst []byte, r *client.Record) ([]byte, error) { return layout.append(dst, r), nil }
+	if a.output == "json" {
+		render = appendJSON
+	}
+	c, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+
+	readers, err := a.openReaders(ctx, c, topic, at, cf)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, r := range readers {
+			err = errors.Join(err, r.Close())
+		}
+	}()
+	readCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	out := newPromptWriter(a.out, stop)
+	defer func() { err = errors.Join(err, out.Close()) }()
+
+	var line []byte
+	left := cf.count
+	for r, recErr := range merge(readCtx, readers) {
+		if recErr != nil {
+			if readCtx.Err() != nil {
+				return nil // interrupted, the way to stop following; or stdout failed, and out.Close tells how
+			}
+			return recErr
+		}
+		if at.kind == atTime && at.skip(r) {
+			continue
+		}
+		if line, err = render(line[:0], r); err != nil {
+			return err
+		}
+		if _, err = out.Write(line); err != nil {
+			return err
+		}
+		if left--; left == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// openReaders opens one reader for all partitions, or, where they begin at different offsets, one for each.
+func (a *app) openReaders(ctx context.Context, c cluster, topic string, at place, cf consumeFlags) ([]reader, error) {
+	var opts []client.ReaderOption
+	if cf.exitAtEnd {
+		opts = append(opts, client.ToEnd())
+	}
+	switch at.kind {
+	case atStart:
+		opts = append(opts, client.FromStart())
+	case atEnd:
+		opts = append(opts, client.FromEnd())
+	case atOffset:
+		opts = append(opts, client.FromOffset(at.n))
+	case atTime:
+		opts = append(opts, client.FromTime(at.t))
+	case fromEnd:
+		return a.openFromEnd(ctx, c, topic, at.n, cf.partitions, opts)
+	}
+	if len(cf.partitions) > 0 {
+		opts = append(opts, client.Partitions(cf.partitions...))
+	}
+	r, err := c.NewReader(topic, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return []reader{r}, nil
+}
+
+// openFromEnd begins n records before the end of each partition, or at its start if it has fewer.
+func (a *app) openFromEnd(ctx context.Context, c cluster, topic string, n int64, partitions []int32, opts []client.ReaderOption) ([]reader, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	start, err := c.ListOffsets(ctx, topic, client.AtStart())
+	if err != nil {
+		return nil, err
+	}
+	end, err := c.ListOffsets(ctx, topic, client.AtEnd())
+	if err != nil {
+		return nil, err
+	}
+	if len(partitions) == 0 {
+		partitions = slices.Sorted(maps.Keys(end))
+	}
+	var readers []reader
+	for _, p := range partitions {
+		if _, ok := end[p]; !ok {
+			return nil, fmt.Errorf("topic %s has no partition %d: it has %d, counted from 0", topic, p, len(end))
+		}
+		// Not append(opts, ...): the readers would share its array.
+		own := slices.Concat(opts, []client.ReaderOption{client.Partitions(p), client.FromOffset(max(end[p]-n, start[p]))})
+		r, err := c.NewReader(topic, own...)
+		if err != nil {
+			for _, open := range readers {
+				err = errors.Join(err, open.Close())
+			}
+			return nil, err
+		}
+		readers = append(readers, r)
+	}
+	return readers, nil
+}
+
+// merge reads several readers at once. It ends when all have ended, or with the first error, and leaves no goroutine.
+func merge(ctx context.Context, readers []reader) iter.Seq2[*client.Record, error] {
+	if len(readers) == 1 {
+		return readers[0].Records(ctx)
+	}
+	type item struct {
+		r   *client.Record
+		err error
+	}
+	return func(yield func(*client.Record, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		items := make(chan item, 64)
+		var wg sync.WaitGroup
+		for _, rd := range readers {
+			wg.Go(func() {
+				for r, err := range rd.Records(ctx) {
+					select {
+					case items <- item{r, err}:
+					case <-ctx.Done():
+						return
+					}
+				}
+			})
+		}
+		closed := make(chan struct{})
+		go func() { wg.Wait(); close(items); close(closed) }()
+		defer func() { cancel(); <-closed }()
+		for it := range items {
+			if !yield(it.r, it.err) || it.err != nil {
+				return
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// promptAfter is how long a printed record may wait in the buffer for more.
+const promptAfter = 20 * time.Millisecond
+
+// promptWriter buffers, and yet writes everything soon: at full speed a record costs no system call, and at one record
+// a second nobody waits for it. A late write that fails calls failed once; the next call gives the error.
+type promptWriter struct {
+	failed func()
+
+	mu    sync.Mutex
+	b     *bufio.Writer
+	timer *time.Timer
+	armed bool
+	err   error
+}
+
+func newPromptWriter(w io.Writer, failed func()) *promptWriter {
+	p := &promptWriter{failed: failed, b: bufio.NewWriterSize(w, 64<<10)}
+	p.timer = time.AfterFunc(time.Hour, p.late)
+	p.timer.Stop()
+	return p
+}
+
+func (p *promptWriter) late() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.armed = false
+	if err := p.b.Flush(); err != nil && p.err == nil {
+		p.err = err
+		p.failed()
+	}
+}
+
+func (p *promptWriter) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return 0, p.err
+	}
+	if !p.armed {
+		p.armed = true
+		p.timer.Reset(promptAfter)
+	}
+	return p.b.Write(b)
+}
+
+// Close writes the rest. It does not close what is underneath.
+func (p *promptWriter) Close() error {
+	p.timer.Stop()
+	p.late()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// run is main without the process: it answers the exit status.
+func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	// Without this a write to a closed pipe kills the process before it has cleaned up (a bench removes its topic).
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal kills: whoever presses Ctrl-C twice does not want to wait for a clean end.
+	context.AfterFunc(ctx, stop)
+
+	a := &app{in: in, out: out, errOut: errOut, getenv: os.Getenv, connect: connectSDK}
+	root := newRoot(a)
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil, errors.Is(err, syscall.EPIPE): // whoever read the output has had enough
+		return 0
+	default:
+		_, _ = fmt.Fprintf(errOut, "brokerctl: %s\n", a.explain(err)) // nowhere left to complain
+		return 1
+	}
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+	"github.com/runnel-io/runnel/rpc/client"
+)
+
+const (
+	defaultBrokers = "127.0.0.1:7070"
+	defaultTimeout = 30 * time.Second
+	// completionTimeout bounds what a Tab waits for topic names.
+	completionTimeout = 2 * time.Second
+)
+
+// app is what all commands share: where to read and write, how to reach a cluster, and the global flags.
+type app struct {
+	in          io.Reader
+	out, errOut io.Writer
+	getenv      func(string) string
+	connect     func(seeds []string, opts ...client.Option) (cluster, error)
+
+	brokers string
+	output  string
+	timeout time.Duration
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "brokerctl",
+		Short:         "Operate a Runnel cluster, produce and consume records, measure it",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if a.output != "table" && a.output != "json" {
+				return fmt.Errorf("-o is %q: use table or json", a.output)
+			}
+			if a.timeout <= 0 {
+				return fmt.Errorf("--timeout is %v: use a time above 0, such as 30s", a.timeout)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&a.brokers, "brokers", "", "brokers to ask first, host:port,... (default $RUNNEL_BROKERS or "+defaultBrokers+")")
+	f.StringVarP(&a.output, "output", "o", "table", "output format: table or json")
+	f.DurationVar(&a.timeout, "timeout", defaultTimeout, "how long to wait for the cluster")
+	mustComplete(root, "output", "table", "json")
+	root.AddCommand(a.topicCmd(), a.produceCmd(), a.consumeCmd(), a.brokerCmd(), a.clusterCmd(), a.benchCmd(), a.versionCmd())
+	return root
+}
+
+// noun makes a command that only carries others. Cobra would print its help and succeed when the verb is mistyped.
+func noun(use, short string, verbs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use:   use,
+		Short: short,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var names []string
+			for _, v := range cmd.Commands() {
+				names = append(names, v.Name())
+			}
+			if len(args) > 0 {
+				return fmt.Errorf("unknown command %q: %s has %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
+			}
+			return fmt.Errorf("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	c.AddCommand(verbs...)
+	return c
+}
+
+// mustComplete offers fixed values for a flag. It fails only for a flag that is not there: a programmer's error.
+func mustComplete(cmd *cobra.Command, flag string, values ...string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic(err)
+	}
+}
+
+// seeds are the brokers to ask first: the flag, else the environment, else a broker on this machine.
+func (a *app) seeds() ([]string, error) {
+	from, s := "--brokers", a.brokers
+	if s == "" {
+		from, s = "RUNNEL_BROKERS", a.getenv("RUNNEL_BROKERS")
+	}
+	if s == "" {
+		from, s = "the default", defaultBrokers
+	}
+	var seeds []string
+	for _, seed := range strings.Split(s, ",") {
+		seed = strings.TrimSpace(seed)
+		if seed == "" {
+			continue
+		}
+		if _, port, err := net.SplitHostPort(seed); err != nil || port == "" {
+			return nil, fmt.Errorf("%s has %q: use host:port, several separated by commas", from, seed)
+		}
+		seeds = append(seeds, seed)
+	}
+	if len(seeds) == 0 {
+		return nil, fmt.Errorf("%s names no broker: use host:port, several separated by commas", from)
+	}
+	return seeds, nil
+}
+
+// open makes a client of the cluster. Close it.
+func (a *app) open(opts ...client.Option) (cluster, error) {
+	seeds, err := a.seeds()
+	if err != nil {
+		return nil, err
+	}
+	return a.connect(seeds, opts...)
+}
+
+// ask runs one question to the cluster within the time-out.
+func (a *app) ask(ctx context.Context, f func(context.Context, cluster) error) (err error) {
+	c, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	return f(ctx, c)
+}
+
+// explain makes one line of an error, with what to do where the cluster could not know it.
+func (a *app) explain(err error) string {
+	text := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	if errors.Is(err, context.Canceled) {
+		return "interrupted"
+	}
+	var e *runnelv1.Error
+	if !errors.As(err, &e) && !errors.Is(err, context.DeadlineExceeded) {
+		return text
+	}
+	seeds, seedsErr := a.seeds()
+	if seedsErr != nil {
+		return text
+	}
+	switch e.GetReason() {
+	case runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, runnelv1.ErrorReason_ERROR_REASON_TIMEOUT, runnelv1.ErrorReason_ERROR_REASON_UNSPECIFIED:
+		return fmt.Sprintf("%s (asked %s for up to %v; --brokers, RUNNEL_BROKERS and --timeout change that)",
+			text, strings.Join(seeds, ","), a.timeout)
+	}
+	return text
+}
+
+// completeTopic offers the cluster's topics for a command's first argument.
+func (a *app) completeTopic(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx := cmd.Context()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	a.timeout = completionTimeout
+	var names []string
+	err := a.ask(ctx, func(ctx context.Context, c cluster) error {
+		resp, err := c.Admin().ListTopics(ctx, &runnelv1.ListTopicsRequest{})
+		for _, t := range resp.GetTopics() {
+			names = append(names, t.GetName())
+		}
+		return err
+	})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// keyValues parses k=v arguments of a repeatable flag.
+func keyValues(flag string, args []string) (map[string]string, error) {
+	m := make(map[string]string, len(args))
+	for _, arg := range args {
+		k, v, ok := strings.Cut(arg, "=")
+		if !ok || k == "" {
+			return nil, fmt.Errorf("%s has %q: use name=value", flag, arg)
+		}
+		if _, twice := m[k]; twice {
+			return nil, fmt.Errorf("%s names %s twice: say it once", flag, k)
+		}
+		m[k] = v
+	}
+	return m, nil
+}
