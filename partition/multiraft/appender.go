@@ -1,0 +1,201 @@
+package multiraft
+
+import (
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/runnel-io/runnel/partition/env"
+	"github.com/runnel-io/runnel/partition/raftlog"
+)
+
+// appender is a group's FIFO of writes and the task that makes them durable, all that are queued at once: that is the
+// group commit.
+type appender struct {
+	g    *Group
+	task env.Task
+	// oldest is when the oldest write that is not durable was queued, in nanoseconds of the Unix epoch; 0 if all are.
+	oldest atomic.Int64
+
+	mu    sync.Mutex
+	queue []write
+	// upkeep asks for Log.Maintain, broken for the record of a quarantine.
+	upkeep bool
+	broken string
+
+	// Owned by the task.
+	taken  []write
+	ws     []raftlog.Write
+	local  []*raftpb.Message
+	remote batch
+}
+
+// write is one MsgStorageAppend.
+type write struct {
+	raftlog.Write
+	empty     bool // nothing new: only its place in the queue matters
+	responses []*raftpb.Message
+	at        time.Time
+	// instance is the RawNode that asked. Answers go to no other (RULES 14).
+	instance *Group
+}
+
+// write queues an append message, or answers it at once if it has nothing new and nothing is queued before it.
+func (g *Group) write(m *raftpb.Message) {
+	if m.GetSnapshot() != nil {
+		panic("raft asks to install a snapshot, which is never stepped into it")
+	}
+	w := write{responses: m.GetResponses(), instance: g}
+	w.Entries = m.GetEntries()
+	if t := m.GetTerm(); t != 0 && (t != g.queuedTerm || m.GetVote() != g.queuedVote) {
+		g.queuedTerm, g.queuedVote = t, m.GetVote()
+		w.Term, w.Vote = t, m.GetVote()
+	}
+	w.empty = w.Term == 0 && len(w.Entries) == 0
+	if w.empty {
+		g.metrics.appendsSkipped.Inc()
+		if g.appendsQueued == 0 {
+			g.answer(w.responses)
+			return
+		}
+	} else {
+		w.Commit = g.commit
+	}
+	w.at = g.env.Now()
+	g.appendsQueued++
+	g.appends.push(w)
+}
+
+// answer delivers responses on the worker itself.
+func (g *Group) answer(rs []*raftpb.Message) {
+	for _, r := range rs {
+		if r.GetTo() == g.replica {
+			g.step(r)
+		} else {
+			g.route(r, &g.sends)
+		}
+	}
+	g.flush()
+}
+
+func (a *appender) push(w write) {
+	a.mu.Lock()
+	a.queue = append(a.queue, w)
+	if a.oldest.Load() == 0 {
+		a.oldest.Store(w.at.UnixNano())
+	}
+	a.mu.Unlock()
+	a.task.Wake()
+}
+
+// age is how long the oldest write has been waiting to be durable.
+func (a *appender) age(now time.Time) time.Duration {
+	if at := a.oldest.Load(); at != 0 {
+		return time.Duration(now.UnixNano() - at)
+	}
+	return 0
+}
+
+// maintain asks for upkeep of the log's files.
+func (a *appender) maintain() {
+	a.mu.Lock()
+	a.upkeep = true
+	a.mu.Unlock()
+	a.task.Wake()
+}
+
+// quarantine asks for the durable record that the replica may never run again.
+func (a *appender) quarantine(reason string) {
+	a.mu.Lock()
+	a.broken = reason
+	a.mu.Unlock()
+	a.task.Wake()
+}
+
+// run is the append task: it blocks on the disk.
+func (a *appender) run() {
+	g := a.g
+	defer func() {
+		if p := recover(); p != nil {
+			g.panicked(p)
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+
+	a.mu.Lock()
+	a.taken, a.queue = a.queue, a.taken[:0]
+	upkeep, broken := a.upkeep, a.broken
+	a.upkeep, a.broken = false, ""
+	a.mu.Unlock()
+
+	if broken != "" {
+		if err := g.shared.quarantine(g.id, g.replica, broken); err != nil {
+			// The store has its Fatal called: without the record a restart would trust this replica again.
+			g.log.Error("recording a quarantine failed; this broker must not go on", "error", err)
+		}
+	}
+	if g.failed.Load() != nil {
+		return // nothing is acknowledged any more
+	}
+	if len(a.taken) > 0 && !a.append() {
+		return
+	}
+	if upkeep {
+		if err := g.store.Maintain(); err != nil {
+			g.poisoned(err)
+		}
+	}
+}
+
+// append makes what was taken durable in one go and sends the responses. It tells false if the log failed.
+func (a *appender) append() bool {
+	g := a.g
+	a.ws = a.ws[:0]
+	for i := range a.taken {
+		if !a.taken[i].empty {
+			a.ws = append(a.ws, a.taken[i].Write)
+		}
+	}
+	if len(a.ws) > 0 {
+		begin := g.env.Now()
+		if err := g.store.Append(a.ws); err != nil {
+			g.poisoned(err)
+			return false
+		}
+		g.metrics.appendSeconds.Observe(g.env.Now().Sub(begin).Seconds())
+		g.metrics.appendWrites.Observe(float64(len(a.ws)))
+		clear(a.ws)
+	}
+	a.local = a.local[:0]
+	for i := range a.taken {
+		w := &a.taken[i]
+		if w.instance != g {
+			panic("an append of another instance")
+		}
+		for _, r := range w.responses {
+			if r.GetTo() == g.replica {
+				a.local = append(a.local, r)
+			} else {
+				g.route(r, &a.remote)
+			}
+		}
+	}
+	n := len(a.taken)
+	a.remote.send(g.out, nil)
+	g.in.answered(a.local, n)
+	clear(a.local)
+	clear(a.taken)
+
+	a.mu.Lock()
+	if len(a.queue) > 0 {
+		a.oldest.Store(a.queue[0].at.UnixNano())
+	} else {
+		a.oldest.Store(0)
+	}
+	a.mu.Unlock()
+	g.task.Wake()
+	return true
+}

@@ -1,0 +1,118 @@
+package multiraft
+
+import "time"
+
+// ticker is the beat task's own state.
+type ticker struct {
+	tick, beat time.Duration
+	next       time.Time // of the next heartbeat
+	round      uint64    // heartbeats so far; picks the groups that tick in it
+}
+
+// runBeat is the host's one ticker. It runs each HeartbeatInterval, when an election is due, and at once when a broker came
+// or went or leadership changed here.
+func (h *Host) runBeat() {
+	now := h.env.Now()
+	t := &h.ticker
+	beat := !now.Before(t.next)
+	if beat {
+		late := now.Sub(t.next)
+		if !t.next.IsZero() && late > t.beat {
+			// This process itself was stalled. Packets that lie in its sockets were not read, so silence is no evidence.
+			h.live.forgive(late)
+		}
+		t.next = now.Add(t.beat)
+		t.round++
+	}
+	for _, e := range h.live.events(now) {
+		h.brokerChanged(e)
+	}
+	h.flushLeaders(now)
+	if beat {
+		h.sendHeartbeats(now)
+		h.tickGroups(now)
+	}
+	due := h.elections.run(now)
+	if h.leaders.takeChanged() {
+		h.watchers.call()
+	}
+	if flush := h.leaders.flushAt(); !flush.IsZero() && (due.IsZero() || flush.Before(due)) {
+		due = flush
+	}
+	if due.IsZero() || due.After(t.next) {
+		due = t.next
+	}
+	if h.timer != nil && !h.stopped.Load() {
+		h.timer.Reset(max(due.Sub(now), minBeat))
+	}
+}
+
+// minBeat keeps a due time that was missed from spinning.
+const minBeat = time.Millisecond
+
+// sendHeartbeats sends each broker a heartbeat, with the raft heartbeats that wait for one.
+func (h *Host) sendHeartbeats(now time.Time) {
+	for _, id := range h.live.brokers() {
+		h.sendHeartbeat(id, now)
+	}
+}
+
+func (h *Host) sendHeartbeat(to int32, now time.Time) {
+	p := &Packet{Heartbeat: h.live.heartbeat(to, now), Messages: h.out.takeHeld(to)}
+	h.leaders.fill(to, p, now)
+	if !h.out.packet(to, LaneControl, p) && p.LeadersFull {
+		h.leaders.lost(to)
+	}
+}
+
+// flushLeaders sends the changes of leadership that are due.
+func (h *Host) flushLeaders(now time.Time) {
+	deltas, seq := h.leaders.take(now)
+	if len(deltas) == 0 {
+		return
+	}
+	for _, id := range h.live.brokers() {
+		if !h.out.packet(id, LaneControl, &Packet{Leaders: deltas, LeadersSeq: seq}) {
+			h.leaders.lost(id)
+		}
+	}
+}
+
+// tickGroups gives each group its slow tick once a TickInterval, a part of the groups at each heartbeat, and looks for
+// leaders that cannot do their work.
+func (h *Host) tickGroups(now time.Time) {
+	phases := max(uint64(h.ticker.tick/h.ticker.beat), 1)
+	for _, g := range h.groups.all() {
+		if g.id%phases == h.ticker.round%phases {
+			g.tick()
+		}
+		v := g.view.Load()
+		if v.role != RoleLeader {
+			continue
+		}
+		if age := g.appends.age(now); age > stallAfter {
+			g.stall(age)
+		}
+		if !h.live.quorumWithin(v.conf, g.members.get(), g.replica, now, quorumLostAfter) {
+			g.quorumLost(v.term)
+		}
+	}
+}
+
+// brokerChanged tells the groups that a broker came or went.
+func (h *Host) brokerChanged(e peerEvent) {
+	for _, g := range h.groups.all() {
+		v := g.view.Load()
+		switch {
+		case v.role == RoleLeader:
+			g.peerChanged(e)
+		case v.leadBroker == e.broker && (e.down || e.restarted):
+			g.leaderGone(v.lead, v.term)
+		}
+	}
+	if e.restarted || e.up {
+		// Let it know at once that it is heard: it may wait for a majority to elect a leader.
+		h.sendHeartbeat(e.broker, h.env.Now())
+	}
+	h.elections.reconsider()
+}

@@ -1,0 +1,79 @@
+package multiraft
+
+import (
+	"slices"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// keptPreVote is a PreVote that raft ignored because this replica still has a leader. Of two followers of a dead leader, the
+// first to notice asks before the second has noticed; without the answer it would try again only after 300 ms.
+// Answering late is harmless: a PreVote promises nothing.
+type keptPreVote struct {
+	m  *raftpb.Message
+	at time.Time
+}
+
+// maxPreVotes bounds the kept ones: one for each of as many voters.
+const maxPreVotes = 8
+
+// keepPreVote keeps a PreVote that raft is about to ignore.
+func (g *Group) keepPreVote(m *raftpb.Message) {
+	if m.GetType() != raftpb.MsgPreVote || g.role != RoleFollower || g.lead == 0 || m.GetTerm() <= g.term {
+		return
+	}
+	k := keptPreVote{m, g.env.Now()}
+	for i := range g.preVotes {
+		if g.preVotes[i].m.GetFrom() == m.GetFrom() {
+			g.preVotes[i] = k
+			return
+		}
+	}
+	if len(g.preVotes) < maxPreVotes {
+		g.preVotes = append(g.preVotes, k)
+	}
+}
+
+// leaderGone has the replica forget its leader, if that is the one and leads no later term: without it raft ignores
+// PreVotes until an election timeout passed (RULES 21).
+func (g *Group) leaderGone(lead, term uint64) {
+	if lead == g.replica {
+		return
+	}
+	g.do(func() {
+		if g.lead != lead || g.term > term || g.role != RoleFollower {
+			return
+		}
+		if err := g.rn.ForgetLeader(); err != nil {
+			g.log.Debug("forgetting the leader", "error", err)
+		}
+		now := g.env.Now()
+		kept := g.preVotes
+		g.preVotes = nil
+		for _, k := range kept {
+			if now.Sub(k.at) < keptPreVotes {
+				g.step(k.m)
+			}
+		}
+	})
+}
+
+// campaign starts an election, unless that would do harm.
+func (g *Group) campaign() {
+	now := g.env.Now()
+	switch {
+	case g.role == RoleLeader, g.term >= maxTerm:
+		return
+	case g.role == RoleCandidate && now.Sub(g.candidateSince) < candidateMin:
+		return
+	case g.appends.age(now) > stallAfter: // it could not even vote for itself
+		return
+	case !slices.Contains(voters(g.conf), g.replica):
+		return
+	}
+	g.metrics.campaigns.Inc()
+	if err := g.rn.Campaign(); err != nil {
+		g.log.Debug("campaigning", "error", err)
+	}
+}

@@ -1,0 +1,143 @@
+package multiraft
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/runnel-io/runnel/partition/env"
+)
+
+// The election trigger of RULES 21.
+const (
+	rankDelay    = 150 * time.Millisecond // the k-th live voter waits k times this
+	againAfter   = 300 * time.Millisecond // then campaigns again after this and up to as much more
+	candidateMin = 2 * time.Second        // a candidate younger than this is left alone: retrying throws away real votes
+
+	foundAgain = 20 * time.Millisecond // the preferred leader of a new group tries again after this and up to 30 ms more
+	foundFor   = 10 * time.Second      // for this long
+	// freshDelay has the other founders of a new group wait for the preferred one.
+	freshDelay = 300 * time.Millisecond
+	// maxCampaigns bounds the campaigns started in one run, so that a broker with thousands of leaderless groups does not choke
+	// on its own election storm (RULES 24).
+	maxCampaigns = 64
+)
+
+// elections watches the groups here that have no leader, or one on a broker that is not heard, and has them campaign.
+type elections struct {
+	live *liveness
+	env  *env.Env
+	kick func()
+
+	mu    sync.Mutex
+	watch map[uint64]*contest
+}
+
+// contest is one group without a leader; guarded by elections.mu.
+type contest struct {
+	g     *Group
+	since time.Time // a majority has been alive since then; zero if none is
+	next  time.Time
+	tried bool
+}
+
+func newElections(l *liveness, e *env.Env, kick func()) *elections {
+	return &elections{live: l, env: e, kick: kick, watch: make(map[uint64]*contest)}
+}
+
+// add watches a group until it has a leader that is heard.
+func (e *elections) add(g *Group) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.watch[g.id] == nil {
+		e.watch[g.id] = &contest{g: g}
+		e.kick()
+	}
+}
+
+func (e *elections) remove(g *Group) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c := e.watch[g.id]; c != nil && c.g == g {
+		delete(e.watch, g.id)
+	}
+}
+
+// reconsider has contests that wait for a majority looked at again; run does so each time.
+func (e *elections) reconsider() { e.kick() }
+
+// run starts the campaigns that are due and tells when the next one is; zero for none.
+func (e *elections) run(now time.Time) (due time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.watch) == 0 {
+		return due
+	}
+	ids := make([]uint64, 0, len(e.watch))
+	for id := range e.watch {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	started := 0
+	for _, id := range ids {
+		next, campaign, done := e.considerLocked(e.watch[id], now, started < maxCampaigns)
+		if done {
+			delete(e.watch, id)
+			continue
+		}
+		if campaign {
+			started++
+		}
+		if !next.IsZero() && (due.IsZero() || next.Before(due)) {
+			due = next
+		}
+	}
+	return due
+}
+
+// considerLocked looks at one contest: when to look again (zero: when something changes, or at the next heartbeat), whether it
+// campaigned, and whether it is over.
+func (e *elections) considerLocked(c *contest, now time.Time, may bool) (next time.Time, campaigned, done bool) {
+	g, v := c.g, c.g.view.Load()
+	if v.stopped {
+		return next, false, true
+	}
+	if v.lead != 0 {
+		if v.leadBroker == 0 || e.live.hears(v.leadBroker) {
+			return next, false, true
+		}
+		g.leaderGone(v.lead, v.term) // a late message of a dead leader brought it back to mind
+		c.since = time.Time{}
+		return next, false, false
+	}
+	members := g.members.get()
+	rank, voter := e.live.rank(v.conf, members, g.replica, now)
+	if !voter {
+		return next, false, false
+	}
+	found := g.foundUntil.After(now)
+	if !found && !e.live.quorumWithin(v.conf, members, g.replica, now, e.live.silent) {
+		c.since, c.tried = time.Time{}, false
+		return next, false, false
+	}
+	if c.since.IsZero() {
+		c.since = now
+	}
+	if !c.tried {
+		c.next = c.since
+		if !found {
+			c.next = c.since.Add(time.Duration(rank)*rankDelay + v.delay)
+		}
+	}
+	if now.Before(c.next) || !may {
+		return c.next, false, false
+	}
+	c.tried = true
+	if found {
+		c.next = now.Add(foundAgain + time.Duration(e.env.Int64N(int64(30*time.Millisecond))))
+	} else {
+		c.next = now.Add(againAfter + time.Duration(e.env.Int64N(int64(againAfter))))
+	}
+	g.triggered()
+	return c.next, true, false
+}

@@ -1,0 +1,193 @@
+package multiraft
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/runnel-io/runnel/partition/env"
+	"github.com/runnel-io/runnel/partition/raftlog"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// Group runs one replica of one group. Everything under "worker" belongs to the group's task; the rest says what guards
+// it.
+type Group struct {
+	*shared
+	id, replica uint64
+	name        string
+	log         *slog.Logger
+	machine     Machine
+	store       *raftlog.Log
+
+	task    env.Task
+	in      inbox
+	appends appender
+	reader  reader
+	members members
+	// view is what other tasks see of the replica; replaced by the worker when it changes.
+	view       atomic.Pointer[view]
+	status     statusBox
+	failed     atomic.Pointer[error] // why the replica no longer runs
+	foundUntil time.Time             // set before the group is shared
+
+	// worker
+
+	rn  *raft.RawNode // nil once stopped or failed
+	box letters       // what the run in progress took from the inbox
+	// role, term, lead are raft's as of the last syncRole. A session is of this term.
+	role           Role
+	term, lead     uint64
+	session        bool
+	candidateSince time.Time
+	delay          time.Duration // extra wait before campaigning, until there was a leader
+
+	conf          *raftpb.ConfState
+	confIndex     uint64 // of the last applied conf change
+	last          uint64 // index of the log's end, unstable entries included
+	commit        uint64
+	applied       uint64
+	appliedTerm   uint64
+	next          int64 // offset after everything applied
+	lastUpkeep    uint64
+	ticks         uint64
+	turnDue       bool
+	dropped       bool // the last proposal was; wait for room
+	queuedTerm    uint64
+	queuedVote    uint64
+	appendsQueued int // given to appends and not answered
+	proposal      []*raftpb.Entry
+	sends         batch
+	unreachable   []uint64
+	reads         reads
+	confChange    *confChange
+	transfer      *transfer
+	stalledAt     time.Time
+	preVotes      []keptPreVote
+	snapshots     map[uint64]time.Time // peer -> when raft last gave up on shipping it the log
+	peersAt       time.Time
+	stopping      bool
+}
+
+// view is a replica as its host sees it. Immutable.
+type view struct {
+	role       Role
+	term, lead uint64
+	leadBroker int32
+	session    bool
+	conf       *raftpb.ConfState
+	delay      time.Duration
+	stopped    bool
+}
+
+// Wake has Machine.Turn called soon, if this replica leads in session.
+func (g *Group) Wake() {
+	g.in.wantTurn()
+	g.task.Wake()
+}
+
+// SetMembers tells which broker has which replica.
+func (g *Group) SetMembers(m map[uint64]int32) {
+	g.members.set(m)
+	g.do(func() {
+		g.showView()
+		g.publish()
+	})
+}
+
+// TransferLeader hands the leadership to another replica, if this one leads. It gives up after half a second.
+func (g *Group) TransferLeader(replica uint64) {
+	g.do(func() { g.startTransfer(replica, transferAfter, nil) })
+}
+
+// Campaign starts an election, unless this replica leads, cannot lead or is in the middle of one.
+func (g *Group) Campaign() { g.do(g.campaign) }
+
+// triggered is Campaign as the election trigger calls it: not if a leader turned up meanwhile.
+func (g *Group) triggered() {
+	g.do(func() {
+		if g.lead == 0 {
+			g.campaign()
+		}
+	})
+}
+
+// Log gives the replica's log, for reads.
+func (g *Group) Log() *raftlog.Log { return g.store }
+
+// Healthy gives the reason why the replica stopped for good; nil while it runs.
+func (g *Group) Healthy() error {
+	if p := g.failed.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Trim has the log's start follow the replicated trim, once raft knows that what decided it is applied (RULES 7). It is
+// for Machine.Apply and must be called from the machine's methods only.
+func (g *Group) Trim(logStart int64) { g.in.trim(logStart) }
+
+// do has f run on the worker, if the replica still runs then.
+func (g *Group) do(f func()) {
+	g.in.control(func() {
+		if g.rn != nil {
+			f()
+		}
+	})
+	g.task.Wake()
+}
+
+// tick gives the group a tick of raft's clock.
+func (g *Group) tick() {
+	g.in.tick()
+	g.task.Wake()
+}
+
+// receive takes a raft message from another broker.
+func (g *Group) receive(from int32, m *raftpb.Message) {
+	if m.GetTo() != g.replica {
+		g.metrics.dropped.WithLabelValues(dropReplica).Inc()
+		return
+	}
+	if !fromWire(m.GetType()) {
+		g.metrics.dropped.WithLabelValues(dropType).Inc()
+		return
+	}
+	if m.GetTerm() > maxTerm {
+		g.metrics.dropped.WithLabelValues(dropTerm).Inc()
+		return
+	}
+	g.members.learn(m.GetFrom(), from)
+	if !g.in.message(m, g.limits) {
+		g.metrics.dropped.WithLabelValues(dropFull).Inc()
+		return
+	}
+	g.task.Wake()
+}
+
+// maxTerm is the highest term: it must fit a record batch's leader epoch (RULES 12).
+const maxTerm = 1<<31 - 1
+
+// fromWire tells whether a message of a type may come from another broker. Snapshots may not: a replica that lacks the
+// log's start is replaced (RULES 19). Nor may proposals and reads, which raft would take for its own.
+func fromWire(t raftpb.MessageType) bool {
+	switch t {
+	case raftpb.MsgApp, raftpb.MsgAppResp, raftpb.MsgVote, raftpb.MsgVoteResp, raftpb.MsgPreVote, raftpb.MsgPreVoteResp,
+		raftpb.MsgHeartbeat, raftpb.MsgHeartbeatResp, raftpb.MsgTimeoutNow:
+		return true
+	}
+	return false
+}
+
+// notLeader is the answer to what only the leader in session can do.
+func (g *Group) notLeader() *runnelv1.Error {
+	e := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_NOT_LEADER, "this replica of %s does not lead; ask the leader", g.name)
+	if g.lead != 0 && g.lead != g.replica {
+		e.LeaderId = g.members.broker(g.lead)
+	}
+	e.LeaderTerm = int64(g.term)
+	return e
+}

@@ -1,0 +1,266 @@
+package multiraft
+
+import (
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/runnel-io/runnel/partition/env"
+)
+
+const (
+	// refusedGrace is how long after a refused connection packets of the same boot may still come out of a socket's
+	// buffer without being signs of life.
+	refusedGrace = 50 * time.Millisecond
+	// maxClockSkew is how far the clock may be from the peers' median for decisions by time (RULES 15).
+	maxClockSkew = time.Minute
+	// oldBoots is how many past boots of a broker are remembered, so that a late packet does not look like a restart.
+	oldBoots = 4
+)
+
+// liveness knows which brokers live, by their heartbeats.
+type liveness struct {
+	self   int32
+	nonce  uint64
+	silent time.Duration
+	env    *env.Env
+	log    *slog.Logger
+	kick   func() // has events called soon
+
+	mu    sync.RWMutex
+	peers map[int32]*peer
+	ids   []int32 // of peers, rising
+
+	clockOff atomic.Bool // the clock is too far from the peers' median
+}
+
+// peer is what is known of another broker; guarded by liveness.mu.
+type peer struct {
+	id    int32
+	nonce uint64 // 0: never heard
+	old   []uint64
+	seq   uint64 // of our heartbeats to it
+
+	heardAt time.Time
+	// ackedAt is when it last said that it hears us: both directions work.
+	ackedAt   time.Time
+	refusedAt time.Time // zero: its port did not refuse us since it was last heard
+	skewMS    int64     // its clock minus ours
+
+	up                                bool // as last told by events
+	nowRefused, nowRestarted, nowBack bool // not yet told
+}
+
+// peerEvent says that a broker went, came, or came as a new boot.
+type peerEvent struct {
+	broker              int32
+	down, up, restarted bool
+}
+
+func newLiveness(self int32, nonce uint64, silent time.Duration, e *env.Env, log *slog.Logger, kick func()) *liveness {
+	return &liveness{self: self, nonce: nonce, silent: silent, env: e, log: log, kick: kick, peers: make(map[int32]*peer)}
+}
+
+func (l *liveness) setBrokers(ids []int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := make(map[int32]*peer, len(ids))
+	l.ids = nil
+	for _, id := range ids {
+		if id == l.self || next[id] != nil {
+			continue
+		}
+		p := l.peers[id]
+		if p == nil {
+			p = &peer{id: id}
+		}
+		next[id] = p
+		l.ids = append(l.ids, id)
+	}
+	slices.Sort(l.ids)
+	l.peers = next
+}
+
+// brokers gives the other brokers' ids, rising. The slice must not be changed.
+func (l *liveness) brokers() []int32 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.ids[:len(l.ids):len(l.ids)]
+}
+
+// heard takes note of a packet and tells whether it may be used: false if it is of a boot that is over.
+func (l *liveness) heard(from int32, pk *Packet) bool {
+	now := l.env.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.peers[from]
+	if p == nil {
+		return true
+	}
+	if pk.Nonce != p.nonce {
+		if slices.Contains(p.old, pk.Nonce) {
+			return false
+		}
+		if p.nonce != 0 {
+			p.old = append(p.old, p.nonce)
+			if len(p.old) > oldBoots {
+				p.old = p.old[1:]
+			}
+			p.nowRestarted = true
+			l.kick()
+		}
+		p.nonce, p.ackedAt, p.refusedAt = pk.Nonce, time.Time{}, time.Time{}
+	}
+	if !p.refusedAt.IsZero() {
+		if now.Sub(p.refusedAt) < refusedGrace {
+			return true
+		}
+		p.refusedAt = time.Time{}
+	}
+	p.heardAt = now
+	if !p.up && !p.nowBack {
+		p.nowBack = true
+		l.kick()
+	}
+	if hb := pk.Heartbeat; hb != nil {
+		p.skewMS = hb.ClockMS - now.UnixMilli()
+		if hb.Ack && (hb.EchoNonce == 0 || hb.EchoNonce == l.nonce) {
+			if now.Sub(p.ackedAt) > l.silent {
+				l.kick() // an election may have waited for it
+			}
+			p.ackedAt = now
+		}
+	}
+	return true
+}
+
+func (l *liveness) refuse(broker int32) {
+	now := l.env.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.peers[broker]; p != nil && p.refusedAt.IsZero() {
+		p.refusedAt = now
+		p.nowRefused = true
+		l.kick()
+	}
+}
+
+// events tells what changed since the last call, in the order of broker ids, and judges the clock.
+func (l *liveness) events(now time.Time) []peerEvent {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var es []peerEvent
+	for _, id := range l.ids {
+		p := l.peers[id]
+		hears := l.hearsLocked(p, now)
+		e := peerEvent{broker: id, restarted: p.nowRestarted, up: hears && !p.up, down: p.up && !hears || p.nowRefused}
+		if e.down || e.up || e.restarted {
+			es = append(es, e)
+			l.log.Info("a broker came or went", "peer", id, "up", e.up, "down", e.down, "restarted", e.restarted, "refused", p.nowRefused)
+		}
+		p.up, p.nowRefused, p.nowRestarted, p.nowBack = hears, false, false, false
+	}
+	l.judgeClockLocked(now)
+	return es
+}
+
+// forgive takes silence of d away: this process was itself stalled.
+func (l *liveness) forgive(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.peers {
+		if p.up {
+			p.heardAt = p.heardAt.Add(d)
+			p.ackedAt = p.ackedAt.Add(d)
+		}
+	}
+}
+
+func (l *liveness) hearsLocked(p *peer, now time.Time) bool {
+	return p.nonce != 0 && p.refusedAt.IsZero() && now.Sub(p.heardAt) < l.silent
+}
+
+// hears tells whether a broker's packets arrive. It is true for this broker.
+func (l *liveness) hears(broker int32) bool {
+	if broker == l.self {
+		return true
+	}
+	now := l.env.Now()
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	p := l.peers[broker]
+	return p != nil && l.hearsLocked(p, now)
+}
+
+// alive tells whether packets pass both ways. It is true for this broker.
+func (l *liveness) alive(broker int32) bool {
+	now := l.env.Now()
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.withinLocked(broker, now, l.silent)
+}
+
+// withinLocked tells whether packets passed both ways within d.
+func (l *liveness) withinLocked(broker int32, now time.Time, d time.Duration) bool {
+	if broker == l.self {
+		return true
+	}
+	p := l.peers[broker]
+	return p != nil && p.nonce != 0 && p.refusedAt.IsZero() && now.Sub(p.ackedAt) < d && now.Sub(p.heardAt) < d
+}
+
+func (l *liveness) hasQuorum() bool {
+	now := l.env.Now()
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	n := 1
+	for _, id := range l.ids {
+		if l.withinLocked(id, now, l.silent) {
+			n++
+		}
+	}
+	return n > (len(l.ids)+1)/2
+}
+
+// heartbeat makes the next heartbeat to a broker.
+func (l *liveness) heartbeat(to int32, now time.Time) *Heartbeat {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	hb := &Heartbeat{ClockMS: now.UnixMilli()}
+	if p := l.peers[to]; p != nil {
+		p.seq++
+		hb.Seq = p.seq
+		hb.Ack = l.hearsLocked(p, now)
+	}
+	return hb
+}
+
+// judgeClockLocked compares the own clock with the median of all clocks that are heard. With an even number the worse
+// of the two middle ones counts: of two brokers nobody knows who is right.
+func (l *liveness) judgeClockLocked(now time.Time) {
+	skews := make([]int64, 1, len(l.ids)+1) // the own clock is 0 from itself
+	for _, id := range l.ids {
+		if p := l.peers[id]; l.hearsLocked(p, now) {
+			skews = append(skews, p.skewMS)
+		}
+	}
+	slices.Sort(skews)
+	n := len(skews)
+	off := tooFar(skews[n/2]) || tooFar(skews[(n-1)/2])
+	if off != l.clockOff.Load() {
+		l.clockOff.Store(off)
+		if off {
+			l.log.Warn("this broker's clock is over a minute from its peers': no retention and no producer expiry until it is set right",
+				"median_skew_ms", skews[n/2])
+		}
+	}
+}
+
+func tooFar(skewMS int64) bool {
+	return skewMS > maxClockSkew.Milliseconds() || skewMS < -maxClockSkew.Milliseconds()
+}
+
+// clockOK tells whether the own clock may decide on time (RULES 15).
+func (l *liveness) clockOK() bool { return !l.clockOff.Load() }

@@ -1,0 +1,107 @@
+package multiraft
+
+import (
+	"sync"
+
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// maxHeld bounds the raft heartbeats that wait for the next heartbeat to one broker; beyond it they go out at once.
+const maxHeld = 1 << 14
+
+// outbox sends packets. Raft's own heartbeats have time: they wait for the next heartbeat between the two brokers, so
+// that those of all groups travel as one message.
+type outbox struct {
+	nonce     uint64
+	transport Transport
+	metrics   *metrics
+
+	mu   sync.Mutex
+	held map[int32][]Message
+}
+
+func newOutbox(nonce uint64, t Transport, m *metrics) *outbox {
+	return &outbox{nonce: nonce, transport: t, metrics: m, held: make(map[int32][]Message)}
+}
+
+// packet sends p now and tells whether the transport took it.
+func (o *outbox) packet(to int32, lane Lane, p *Packet) bool {
+	p.Nonce = o.nonce
+	if o.transport.Send(to, lane, p) {
+		return true
+	}
+	o.metrics.dropped.WithLabelValues(dropLane).Inc()
+	return false
+}
+
+// hold keeps a message for the next heartbeat to the broker and tells whether there was room.
+func (o *outbox) hold(to int32, m Message) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.held[to]) >= maxHeld {
+		return false
+	}
+	o.held[to] = append(o.held[to], m)
+	return true
+}
+
+func (o *outbox) takeHeld(to int32) []Message {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	ms := o.held[to]
+	if len(ms) > 0 {
+		delete(o.held, to)
+	}
+	return ms
+}
+
+// batch collects one run's messages by broker and lane. It is reused: its owner is one task.
+type batch struct {
+	parts []part
+}
+
+type part struct {
+	to   int32
+	lane Lane
+	msgs []Message
+}
+
+func (b *batch) add(to int32, lane Lane, m Message) {
+	for i := range b.parts {
+		if p := &b.parts[i]; p.to == to && p.lane == lane {
+			p.msgs = append(p.msgs, m)
+			return
+		}
+	}
+	b.parts = append(b.parts, part{to: to, lane: lane, msgs: []Message{m}})
+}
+
+// send sends all and calls lost for each MsgApp that the transport dropped.
+func (b *batch) send(o *outbox, lost func(replica uint64)) {
+	for i := range b.parts {
+		p := &b.parts[i]
+		if !o.packet(p.to, p.lane, &Packet{Messages: p.msgs}) && lost != nil {
+			for _, m := range p.msgs {
+				if m.Raft.GetType() == raftpb.MsgApp {
+					lost(m.Raft.GetTo())
+				}
+			}
+		}
+		p.msgs = nil // the packet's now
+	}
+	b.parts = b.parts[:0]
+}
+
+// laneOf says how a raft message travels.
+func laneOf(t raftpb.MessageType) Lane {
+	if t == raftpb.MsgApp || t == raftpb.MsgAppResp {
+		return LaneAppend
+	}
+	return LaneControl
+}
+
+// idleHeartbeat tells whether a message is one of raft's heartbeats that nobody waits for.
+func idleHeartbeat(m *raftpb.Message) bool {
+	t := m.GetType()
+	return (t == raftpb.MsgHeartbeat || t == raftpb.MsgHeartbeatResp) && len(m.GetContext()) == 0
+}

@@ -1,0 +1,116 @@
+package multiraft
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// poisoned has the replica stop for good; callable from any goroutine. Nothing is acknowledged from here on.
+func (g *Group) poisoned(err error) {
+	g.failed.CompareAndSwap(nil, &err)
+	g.do(func() { g.fail(err) })
+}
+
+// recovered turns a panic on the worker into the quarantine of this replica alone. Raft panics when its storage or the
+// log breaks a promise: going on could lose data, and the other groups have nothing to do with it.
+func (g *Group) recovered() {
+	if p := recover(); p != nil {
+		err := g.panicError(p)
+		func() {
+			defer func() {
+				if again := recover(); again != nil {
+					g.log.Error("stopping the replica panicked as well", "panic", again)
+				}
+			}()
+			g.fail(err)
+		}()
+	}
+}
+
+// panicked is recovered for other tasks of the group.
+func (g *Group) panicked(p any) { g.poisoned(g.panicError(p)) }
+
+func (g *Group) panicError(p any) error {
+	g.metrics.panics.Inc()
+	g.log.Error("a defect: panic in a replica; it is quarantined", "panic", p, "term", g.term, "applied", g.applied,
+		"stack", string(debug.Stack()))
+	if err, ok := p.(error); ok {
+		return fmt.Errorf("panic: %w", err)
+	}
+	return fmt.Errorf("panic: %v", p)
+}
+
+// fail stops the replica for good, on the worker.
+func (g *Group) fail(err error) {
+	if g.rn == nil {
+		return
+	}
+	g.failed.CompareAndSwap(nil, &err)
+	g.log.Error("the replica stops and is quarantined; replace it", "error", err, "term", g.term, "applied", g.applied)
+	g.metrics.quarantined.Inc()
+	g.appends.quarantine(err.Error())
+	g.end(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_STORAGE,
+		"the replica of %s on broker %d failed while the write was in flight: %v", g.name, g.self, err))
+}
+
+// end is the end of the RawNode, for whatever reason. It is called on the worker, or when that has stopped.
+func (g *Group) end(reason *runnelv1.Error) {
+	g.rn = nil
+	if t := g.transfer; t != nil {
+		g.transfer = nil
+		t.timer.Stop()
+		t.done(false)
+	}
+	if g.role == RoleLeader {
+		g.ceaseToLead(reason)
+	}
+	g.failReads(g.notLeader())
+	g.role, g.lead = RoleFollower, 0
+	g.stopping = true
+	g.showView()
+	g.elections.remove(g)
+	g.leaders.touched()
+	g.publish()
+	g.machine.Stopped()
+}
+
+// stop ends the replica on the caller's goroutine and closes its log.
+func (g *Group) stop() error {
+	g.task.Stop()
+	if g.rn != nil {
+		if g.Healthy() == nil && g.applied > g.store.Checkpoint().Index {
+			g.store.OfferCheckpoint(g.checkpoint()) // Close writes it, and the next start folds nothing
+		}
+		g.end(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_LOST_LEADERSHIP,
+			"broker %d stopped its replica of %s while the write was in flight; send it again to the new leader", g.self, g.name))
+	}
+	var box letters
+	g.in.take(&box)
+	for _, f := range box.control {
+		f()
+	}
+	g.refuse(&box)
+	g.appends.task.Stop()
+	g.reader.task.Stop()
+	g.metrics.groups.Dec()
+	if g.Healthy() != nil {
+		g.metrics.quarantined.Dec()
+		return errors.Join(g.recordQuarantine(), g.store.Close())
+	}
+	return g.store.Close()
+}
+
+// recordQuarantine writes the record that the append task had no time to write.
+func (g *Group) recordQuarantine() error {
+	a := &g.appends
+	a.mu.Lock()
+	reason := a.broken
+	a.mu.Unlock()
+	if reason == "" {
+		return nil
+	}
+	return g.shared.quarantine(g.id, g.replica, reason)
+}

@@ -1,0 +1,121 @@
+package multiraft
+
+import (
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// syncRole notices changes of role, term and leader after raft was stepped, and begins and ends sessions (RULES 10).
+func (g *Group) syncRole() {
+	st := g.rn.BasicStatus()
+	role, term := roleOf(st.RaftState), st.GetTerm()
+	changed := role != g.role || term != g.term || st.Lead != g.lead
+	if g.role == RoleLeader && (role != RoleLeader || term != g.term) {
+		g.ceaseToLead(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_LOST_LEADERSHIP,
+			"the leader of %s changed while the write was in flight; the same batch can be sent again", g.name))
+	}
+	if role == RoleCandidate && (g.role != RoleCandidate || term != g.term) {
+		g.candidateSince = g.env.Now()
+	}
+	g.role, g.term, g.lead = role, term, st.Lead
+	if changed {
+		if g.lead != 0 {
+			g.delay = 0
+		}
+		g.showView()
+		if g.lead == 0 || !g.live.hears(g.members.broker(g.lead)) {
+			g.elections.add(g)
+		}
+		g.leaders.touched()
+	}
+	if g.role == RoleLeader && !g.session && g.appliedTerm == g.term {
+		g.session = true
+		g.turnDue = true
+		g.metrics.sessions.Inc()
+		g.metrics.leaders.Inc()
+		g.log.Info("leads", "term", g.term, "next_offset", g.next)
+		g.showView()
+		g.leaders.leads(g.id, g.term, true)
+		g.machine.SessionStarted(g.sessionNow())
+	}
+}
+
+func (g *Group) sessionNow() Session { return Session{Term: g.term, ClockOK: g.live.clockOK()} }
+
+// ceaseToLead ends what only a leader has. g.term is still the term it led in.
+func (g *Group) ceaseToLead(reason *runnelv1.Error) {
+	g.log.Info("leads no longer", "term", g.term, "session", g.session, "reason", reason.GetMessage())
+	g.sayNoLead()
+	if g.session {
+		g.session = false
+		g.metrics.leaders.Dec()
+		g.leaders.leads(g.id, g.term, false)
+		g.machine.SessionEnded(reason)
+	}
+	g.turnDue, g.dropped = false, false
+	g.failReads(g.notLeader())
+	g.failConf(reason)
+	g.endTransfer(true)
+	clear(g.snapshots)
+}
+
+// sayNoLead tells the other members' brokers that the leader of this term is gone, so that they need not wait for
+// its silence (RULES 21).
+func (g *Group) sayNoLead() {
+	n := NoLead{Group: g.id, Replica: g.replica, Term: g.term}
+	told := map[int32]bool{g.self: true}
+	for _, id := range g.peers() {
+		if b := g.members.broker(id); b != 0 && !told[b] {
+			told[b] = true
+			g.out.packet(b, LaneControl, &Packet{NoLead: []NoLead{n}})
+		}
+	}
+}
+
+// turn asks the machine for proposals and steps them as one message. Nothing is stepped between the check that this
+// replica leads and the proposal.
+func (g *Group) turn() {
+	g.turnDue = false
+	if !g.session || g.dropped {
+		return
+	}
+	st := g.rn.BasicStatus()
+	if st.RaftState != raft.StateLeader || st.GetTerm() != g.term || st.LeadTransferee != 0 {
+		return
+	}
+	data := g.machine.Turn(g.sessionNow())
+	if len(data) == 0 {
+		return
+	}
+	for len(g.proposal) < len(data) {
+		g.proposal = append(g.proposal, &raftpb.Entry{})
+	}
+	es := g.proposal[:len(data):len(data)]
+	for i, d := range data {
+		es[i].Data = d
+	}
+	err := g.rn.Step(&raftpb.Message{Type: raftpb.MsgProp.Enum(), From: &g.replica, Entries: es})
+	for _, e := range es {
+		e.Data = nil // raft has its own copy
+	}
+	if err != nil {
+		// All of it was dropped. Applied entries make room, a tick looks again.
+		g.dropped = true
+		g.metrics.proposalDrops.Inc()
+	}
+	g.machine.Proposed(err)
+}
+
+func roleOf(s raft.StateType) Role {
+	switch s {
+	case raft.StateLeader:
+		return RoleLeader
+	case raft.StateCandidate:
+		return RoleCandidate
+	case raft.StatePreCandidate:
+		return RolePreCandidate
+	}
+	return RoleFollower
+}

@@ -1,0 +1,56 @@
+package multiraft
+
+import (
+	"sync"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
+)
+
+type statusBox struct {
+	mu sync.Mutex
+	s  Status
+}
+
+// Status is a snapshot as of the worker's last run; Peers may be one slow tick older.
+func (g *Group) Status() Status {
+	g.status.mu.Lock()
+	defer g.status.mu.Unlock()
+	return g.status.s
+}
+
+// publish renews what Status shows.
+func (g *Group) publish() {
+	s := Status{
+		Role: g.role, Term: g.term, Lead: g.lead, LeadBroker: g.members.broker(g.lead), Session: g.session,
+		Commit: g.commit, Applied: g.applied, Last: g.last, Conf: g.conf,
+	}
+	fresh := false
+	if g.role == RoleLeader && g.rn != nil {
+		if now := g.env.Now(); now.Sub(g.peersAt) >= peersEvery {
+			g.peersAt = now
+			fresh = true
+			s.Peers = make(map[uint64]PeerStatus)
+			g.rn.WithProgress(func(id uint64, typ raft.ProgressType, p tracker.Progress) {
+				if id != g.replica {
+					s.Peers[id] = PeerStatus{Match: p.Match, Next: p.Next, State: p.State.String(),
+						RecentActive: p.RecentActive, Learner: typ == raft.ProgressTypeLearner}
+				}
+			})
+		}
+	}
+	g.status.mu.Lock()
+	defer g.status.mu.Unlock()
+	if !fresh && g.role == RoleLeader && g.status.s.Term == g.term {
+		s.Peers = g.status.s.Peers
+	}
+	g.status.s = s
+}
+
+// showView renews what the host's other tasks see.
+func (g *Group) showView() {
+	g.view.Store(&view{
+		role: g.role, term: g.term, lead: g.lead, leadBroker: g.members.broker(g.lead),
+		session: g.session, conf: g.conf, delay: g.delay, stopped: g.stopping,
+	})
+}

@@ -1,0 +1,189 @@
+package multiraft
+
+import (
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// run is one turn of the group's worker. The order matters: what came in is stepped first, then the machine is asked for
+// proposals with nothing stepped in between (RULES 9), then raft's output is handled until there is none.
+func (g *Group) run() {
+	defer g.recovered()
+	// A page of a mapped file that the disk cannot deliver is a fault, not a crash of the broker (RULES 18).
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+
+	box := &g.box
+	box.reset()
+	g.in.take(box)
+	for _, f := range box.control {
+		f()
+	}
+	if g.rn == nil {
+		g.refuse(box)
+		return
+	}
+	g.appendsQueued -= box.appendsDone
+	for _, m := range box.appended {
+		g.step(m)
+	}
+	for range box.ticks {
+		g.onTick()
+	}
+	for _, m := range box.messages {
+		g.keepPreVote(m)
+		g.step(m)
+	}
+	g.syncRole()
+	g.turnDue = g.turnDue || box.turn
+	g.reads.waiting = append(g.reads.waiting, box.reads...)
+	g.trim(box.trimTo)
+	g.work()
+	g.publish()
+}
+
+// work proposes and handles Readys until raft is quiet, or it is another group's turn.
+func (g *Group) work() {
+	for i := 0; ; i++ {
+		if g.turnDue {
+			g.turn()
+		}
+		g.startRead()
+		if !g.rn.HasReady() {
+			return
+		}
+		if i == maxReady {
+			g.task.Wake()
+			return
+		}
+		g.ready(g.rn.Ready())
+		g.syncRole()
+	}
+}
+
+// step gives raft one message. Errors are raft's way to say that it ignores it.
+func (g *Group) step(m *raftpb.Message) {
+	if err := g.rn.Step(m); err != nil {
+		g.log.Debug("raft ignored a message", "type", m.GetType().String(), "error", err)
+	}
+}
+
+// ready handles one Ready: messages leave before the own write (a leader's followers write while it does), then the write is
+// queued, then what is committed is applied.
+func (g *Group) ready(rd raft.Ready) {
+	if n := len(rd.Entries); n > 0 {
+		g.last = rd.Entries[n-1].GetIndex()
+	}
+	if !raft.IsEmptyHardState(rd.HardState) {
+		g.commit = rd.HardState.GetCommit()
+	}
+	g.placedConf(rd.Entries)
+	var write, apply *raftpb.Message
+	for _, m := range rd.Messages {
+		switch m.GetTo() {
+		case raft.LocalAppendThread:
+			write = m
+		case raft.LocalApplyThread:
+			apply = m
+		default:
+			g.route(m, &g.sends)
+		}
+	}
+	g.flush()
+	for _, rs := range rd.ReadStates {
+		g.confirmed(rs)
+	}
+	if write != nil {
+		g.write(write)
+	}
+	if apply != nil {
+		g.apply(apply)
+	}
+}
+
+// route puts a message for another replica on its way.
+func (g *Group) route(m *raftpb.Message, b *batch) {
+	if m.GetType() == raftpb.MsgSnap {
+		g.refuseSnapshot(m.GetTo())
+		return
+	}
+	to := g.members.broker(m.GetTo())
+	if to == 0 {
+		g.metrics.dropped.WithLabelValues(dropNowhere).Inc()
+		return
+	}
+	msg := Message{Group: g.id, Raft: m}
+	if idleHeartbeat(m) && g.out.hold(to, msg) {
+		return
+	}
+	b.add(to, laneOf(m.GetType()), msg)
+}
+
+// flush sends what was routed and tells raft of appends that were dropped, once a peer.
+func (g *Group) flush() {
+	g.unreachable = g.unreachable[:0]
+	g.sends.send(g.out, func(replica uint64) {
+		if !slices.Contains(g.unreachable, replica) {
+			g.unreachable = append(g.unreachable, replica)
+		}
+	})
+	for _, id := range g.unreachable {
+		g.metrics.unreachable.Inc()
+		g.rn.ReportUnreachable(id)
+	}
+}
+
+// onTick is raft's slow tick, and the group's own slow duties.
+func (g *Group) onTick() {
+	g.rn.Tick()
+	g.ticks++
+	now := g.env.Now()
+	g.expireRead(now)
+	g.retrySnapshots(now)
+	g.turnDue, g.dropped = true, false // whatever kept the last turn back may be over
+	g.peersAt = time.Time{}
+	if g.ticks%maintainTicks == 0 && g.applied != g.lastUpkeep {
+		g.lastUpkeep = g.applied
+		g.appends.maintain()
+	}
+}
+
+// refuse answers what came for a replica that no longer runs.
+func (g *Group) refuse(box *letters) {
+	for _, done := range box.reads {
+		done(0, g.notLeader())
+	}
+}
+
+// peerChanged reacts on the leader to a broker that came or went.
+func (g *Group) peerChanged(e peerEvent) {
+	g.do(func() {
+		if g.role != RoleLeader {
+			return
+		}
+		if e.up || e.restarted {
+			g.step(beatNow()) // its replicas answer, and raft sends them what they lack
+			return
+		}
+		for _, id := range g.peers() {
+			if g.members.broker(id) == e.broker {
+				g.rn.ReportUnreachable(id)
+			}
+		}
+	})
+}
+
+// peers gives the other replicas of the configuration.
+func (g *Group) peers() []uint64 {
+	ids := append(voters(g.conf), g.conf.GetLearners()...)
+	return slices.DeleteFunc(ids, func(id uint64) bool { return id == g.replica })
+}
+
+// beatNow is the message at which a leader sends heartbeats. Raft refuses local messages unless they come from one of
+// its storage threads.
+func beatNow() *raftpb.Message {
+	return &raftpb.Message{Type: raftpb.MsgBeat.Enum(), From: new(raft.LocalAppendThread)}
+}
