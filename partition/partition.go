@@ -1,8 +1,10 @@
 package partition
 
 import (
-	"context"
-	"time"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/multiraft"
@@ -11,92 +13,185 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-type Settings struct {
-	RetentionMS, RetentionBytes int64
-	SegmentBytes, SegmentMS     int64
-	MaxMessageBytes             int32
-	ProducerExpiryMS            int64
-	SkipCountCheck              bool
-}
-
-func ParseSettings(config map[string]string) (Settings, error) { panic("x") }
-func KnownSettings() []string                                  { panic("x") }
-
+// Config is what a Partition needs.
 type Config struct {
 	Env            *env.Env
 	Topic          string
 	Number         int32
 	Group, Replica uint64
 	Settings       Settings
-	Budget         *Budget
-	Metrics        *Metrics
-	DiskFull       func() bool
-}
-type Metrics struct{}
-type Budget struct{}
-
-func NewBudget(bytes int64) *Budget              { panic("x") }
-func (b *Budget) TryAcquire(n int64) bool        { panic("x") }
-func (b *Budget) Release(n int64)                { panic("x") }
-func (b *Budget) Wait(ctx context.Context) error { panic("x") }
-
-type Partition struct{}
-
-func New(c Config) *Partition                  { panic("x") }
-func (p *Partition) Attach(g *multiraft.Group) { panic("x") }
-
-type ProduceResult struct {
-	Base, LogStart int64
-	Duplicate      bool
-	Err            *runnelv1.Error
+	// Budget is the broker's; it only sets the bound of this partition's queue (see Budget). Nil: 64 MiB.
+	Budget *Budget
+	// Metrics may be nil.
+	Metrics *Metrics
+	// DiskFull tells whether free space is below the broker's reserve: batches are then refused. It is called for each
+	// batch and must be quick. Nil: never.
+	DiskFull func() bool
+	// HasQuorum tells whether this broker hears a majority of brokers. A leader without one for more than a second
+	// serves nothing, since another may lead (RULES 16). Nil: always.
+	HasQuorum func() bool
 }
 
-func (p *Partition) Produce(batch []byte, h record.Header, done func(ProduceResult))    { panic("x") }
-func (p *Partition) ProduceOwned(buf []byte, h record.Header, done func(ProduceResult)) { panic("x") }
-func (p *Partition) Limits() record.Limits                                              { panic("x") }
-
-type FetchRequest struct {
-	Offset             int64
-	MaxBytes, MinBytes int
-	AnyReplica         bool
-}
-type FetchResult struct {
-	Batches                       []byte
-	Next, HighWatermark, LogStart int64
+// raftGroup is what a partition needs of its group; *multiraft.Group is one.
+type raftGroup interface {
+	// Wake has Turn called soon.
+	Wake()
+	// ReadIndex calls done on the worker once everything committed at the time of the call is applied.
+	ReadIndex(done func(index uint64, err error))
+	// Status is a cheap snapshot.
+	Status() multiraft.Status
+	// Healthy is nil, or why the replica serves no longer.
+	Healthy() error
 }
 
-func (p *Partition) Fetch(ctx context.Context, r FetchRequest, dst []byte) (FetchResult, error) {
-	panic("x")
-}
-func (p *Partition) TryFetch(r FetchRequest, dst []byte) (FetchResult, error)  { panic("x") }
-func (p *Partition) WaitBeyond(offset int64, f func()) (cancel func())         { panic("x") }
-func (p *Partition) StartOffset() int64                                        { panic("x") }
-func (p *Partition) HighWatermark() int64                                      { panic("x") }
-func (p *Partition) EndOffset(ctx context.Context) (int64, error)              { panic("x") }
-func (p *Partition) OffsetAtTime(ctx context.Context, ms int64) (int64, error) { panic("x") }
-func (p *Partition) VerifyOffset(ctx context.Context, offset int64) error      { panic("x") }
-func (p *Partition) SetSettings(s Settings)                                    { panic("x") }
-func (p *Partition) Tick(now time.Time)                                        { panic("x") }
-
-type Status struct {
-	Leader       bool
-	LeaderBroker int32
-	Term         uint64
-	HW, LogStart int64
-	Quarantine   string
-	InSync       []uint64
-	Bytes        int64
+// storedLog is what a partition needs of its log; *raftlog.Log is one.
+type storedLog interface {
+	ReadBatches(offset, limit int64, maxBytes int, dst []byte) (out []byte, next int64, err error)
+	BatchAtTime(tsMS int64, limit int64) (base int64, found bool, err error)
+	Segments() []raftlog.SegmentInfo
 }
 
-func (p *Partition) Status() Status { panic("x") }
-func (p *Partition) Stop()          { panic("x") }
+// attached is a partition's group and log, known once the group was started.
+type attached struct {
+	group raftGroup
+	log   storedLog
+}
 
-func (p *Partition) Restore(cp raftlog.Checkpoint) error              { panic("x") }
-func (p *Partition) Apply(m record.Meta, payload []byte)              { panic("x") }
-func (p *Partition) Applied(index uint64)                             { panic("x") }
-func (p *Partition) Turn(s multiraft.Session) [][]byte                { panic("x") }
-func (p *Partition) Proposed(err error)                               { panic("x") }
-func (p *Partition) SessionStarted(s multiraft.Session)               { panic("x") }
-func (p *Partition) SessionEnded(reason *runnelv1.Error)              { panic("x") }
-func (p *Partition) Checkpoint() (next, logStart int64, state []byte) { panic("x") }
-func (p *Partition) Stopped()                                         { panic("x") }
+// Partition is one replica. Make it with New, give it to multiraft as the group's Machine, then Attach the group.
+type Partition struct {
+	cfg     Config
+	name    string // topic/number, for errors and logs
+	log     *slog.Logger
+	metrics *Metrics
+	// queueLimit bounds queuedBytes.
+	queueLimit int64
+
+	settings atomic.Pointer[Settings]
+	attached atomic.Pointer[attached]
+	// hw and logStart are what has been published; neither falls.
+	hw, logStart atomic.Int64
+	// leading: in session, and not cut off from most brokers.
+	leading atomic.Bool
+	// producerCount is as of the last Applied.
+	producerCount atomic.Int64
+
+	waiters waiters
+	beyond  beyondEnd
+
+	// mu guards what producers and the worker share. No callback is called with it held.
+	mu sync.Mutex
+	// queue holds batches that no turn has taken.
+	queue       []*pending
+	queuedBytes int64
+	inSession   bool
+	cutOff      bool // HasQuorum has been false for a while
+	stopping    bool
+	wishes      wishes
+	overdue     overdue
+
+	ticks ticks // owned by the caller of Tick
+
+	// What follows is the worker's.
+	folded   folded
+	sess     session
+	inflight inflight
+	acked    []*pending // applied since the last Applied
+	turn     turn
+}
+
+var _ multiraft.Machine = (*Partition)(nil)
+
+const defaultQueueLimit = 64 << 20
+
+// New makes a partition that serves nothing until multiraft restored it and Attach was called.
+func New(c Config) *Partition {
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics(nil)
+	}
+	log := c.Env.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	p := &Partition{
+		cfg: c, name: fmt.Sprintf("%s/%d", c.Topic, c.Number), metrics: c.Metrics, queueLimit: defaultQueueLimit,
+		log:      log.With("component", "partition", "topic", c.Topic, "partition", c.Number, "replica", c.Replica),
+		folded:   folded{producers: producers{}},
+		inflight: newInflight(),
+	}
+	if c.Budget != nil {
+		p.queueLimit = c.Budget.Limit()
+	}
+	p.SetSettings(c.Settings)
+	return p
+}
+
+// Attach gives the partition its group, once, after StartGroup.
+func (p *Partition) Attach(g *multiraft.Group) { p.attach(g, g.Log()) }
+
+func (p *Partition) attach(g raftGroup, l storedLog) {
+	p.attached.Store(&attached{group: g, log: l})
+	g.Wake()
+}
+
+// SetSettings changes the settings of the running partition.
+func (p *Partition) SetSettings(s Settings) {
+	if s == (Settings{}) {
+		s = DefaultSettings()
+	}
+	p.settings.Store(&s)
+}
+
+// Limits are what record.Validate needs before Produce.
+func (p *Partition) Limits() record.Limits {
+	s := p.settings.Load()
+	return record.Limits{MaxBytes: int(s.MaxMessageBytes), SkipCount: s.SkipCountCheck}
+}
+
+// StartOffset is the log start: the first offset that can be read.
+func (p *Partition) StartOffset() int64 { return p.logStart.Load() }
+
+// HighWatermark is the first offset that is not known here as committed. On a leader it may lag what a newer leader has
+// acknowledged: EndOffset does not.
+func (p *Partition) HighWatermark() int64 { return p.hw.Load() }
+
+// Stop ends service: batches that are only queued and later ones are refused, and waiters are woken. Batches in flight
+// are answered until the group stops. It does not stop the group.
+func (p *Partition) Stop() {
+	p.mu.Lock()
+	p.stopping = true
+	queued := p.takeQueueLocked()
+	p.mu.Unlock()
+	p.failAll(queued, p.stoppingError())
+	p.waiters.close()
+}
+
+func (p *Partition) wake() {
+	if a := p.attached.Load(); a != nil {
+		a.group.Wake()
+	}
+}
+
+func (p *Partition) status() multiraft.Status {
+	if a := p.attached.Load(); a != nil {
+		return a.group.Status()
+	}
+	return multiraft.Status{}
+}
+
+// serving gives the log and group, or why the replica serves nothing.
+func (p *Partition) serving() (*attached, *runnelv1.Error) {
+	a := p.attached.Load()
+	if a == nil {
+		return nil, runnelv1.Errorf(reasonUnavailable, "%s is starting on this broker: try again", p.name)
+	}
+	p.mu.Lock()
+	stopping := p.stopping
+	p.mu.Unlock()
+	if stopping {
+		return nil, p.stoppingError()
+	}
+	if err := a.group.Healthy(); err != nil {
+		return nil, runnelv1.Errorf(reasonUnavailable, "this broker's replica of %s is out of service (%v): ask another broker", p.name, err)
+	}
+	return a, nil
+}

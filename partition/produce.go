@@ -1,0 +1,181 @@
+package partition
+
+import (
+	"math"
+	"time"
+
+	"github.com/runnel-io/runnel/partition/env"
+	"github.com/runnel-io/runnel/partition/multiraft"
+	"github.com/runnel-io/runnel/partition/record"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+const (
+	// maxAhead is how far ahead of the broker's clock a record's timestamp may be (RULES 15).
+	maxAhead = time.Hour
+	// queueWait is how long a batch waits while no turn takes anything: during a leader transfer, between election
+	// and session, or when raft takes no more.
+	queueWait = time.Second
+)
+
+// Produce queues a batch that record.Validate accepted with Limits; h is what it returned. The batch is copied. done is
+// called exactly once, on whichever goroutine, perhaps before Produce returns; it must not block. Batches are appended in
+// the order of the calls.
+//
+// The caller holds the batch's bytes of the broker's Budget until done.
+func (p *Partition) Produce(batch []byte, h record.Header, done func(ProduceResult)) {
+	buf := make([]byte, record.EnvelopeLen+len(batch))
+	copy(buf[record.EnvelopeLen:], batch)
+	p.ProduceOwned(buf, h, done)
+}
+
+// ProduceOwned is Produce without its copy: the batch is buf[record.EnvelopeLen:], the bytes before it are the
+// partition's to write, and all of buf belongs to the partition from now on.
+func (p *Partition) ProduceOwned(buf []byte, h record.Header, done func(ProduceResult)) {
+	now := p.cfg.Env.Now().UnixMilli()
+	if e := p.admit(buf, h, now); e != nil {
+		p.refuse(done, e)
+		return
+	}
+	// A leader whose session has not started yet will have one in a moment: wait for it.
+	var st multiraft.Status
+	soon := false
+	if !p.leading.Load() {
+		st = p.status()
+		soon = st.Role == multiraft.RoleLeader
+	}
+	it := newPending(buf, h, now, done)
+	p.mu.Lock()
+	var e *runnelv1.Error
+	switch {
+	case p.stopping:
+		e = p.stoppingError()
+	case p.cutOff, !p.inSession && !soon:
+		e = p.notLeader(st)
+	case p.queuedBytes > 0 && p.queuedBytes+it.size > p.queueLimit:
+		e = runnelv1.Errorf(reasonOverloaded, "%s has %d bytes waiting to be written: slow down", p.name, p.queuedBytes)
+	default:
+		p.queue = append(p.queue, it)
+		p.queuedBytes += it.size
+		p.overdue.armLocked(p)
+	}
+	p.mu.Unlock()
+	if e != nil {
+		p.refuse(done, e)
+		return
+	}
+	p.wake()
+}
+
+// admit checks what needs no lock.
+func (p *Partition) admit(buf []byte, h record.Header, nowMS int64) *runnelv1.Error {
+	if len(buf) < record.EnvelopeLen+record.HeaderLen || h.Size != len(buf)-record.EnvelopeLen || h.Count < 1 {
+		return runnelv1.Errorf(reasonInvalid, "the batch for %s was not validated", p.name)
+	}
+	if limit := p.settings.Load().MaxMessageBytes; h.Size > int(limit) {
+		return runnelv1.Errorf(reasonTooLarge, "the batch for %s has %d bytes, its max.message.bytes is %d: send fewer records at once", p.name, h.Size, limit)
+	}
+	if h.MaxTimestamp > nowMS+maxAhead.Milliseconds() {
+		return runnelv1.Errorf(reasonTimestamp, "a record for %s has the timestamp %d, more than an hour ahead of the broker's clock at %d: check the producer's clock", p.name, h.MaxTimestamp, nowMS)
+	}
+	if p.cfg.DiskFull != nil && p.cfg.DiskFull() {
+		return runnelv1.Errorf(reasonDiskFull, "the disk of the leader of %s is nearly full: free space or lower the retention", p.name)
+	}
+	_, e := p.serving()
+	return e
+}
+
+func (p *Partition) refuse(done func(ProduceResult), e *runnelv1.Error) {
+	p.metrics.refuse(e)
+	done(ProduceResult{Err: e, Base: -1})
+}
+
+func (p *Partition) failAll(items []*pending, e *runnelv1.Error) {
+	for _, it := range items {
+		p.metrics.refuse(e)
+		it.finish(ProduceResult{Err: e, Base: -1})
+	}
+}
+
+func (p *Partition) takeQueueLocked() []*pending {
+	q := p.queue
+	p.queue, p.queuedBytes = nil, 0
+	return q
+}
+
+// takeLocked takes the first batches of the queue, up to a number of bytes but at least one, onto dst.
+func (p *Partition) takeLocked(dst []*pending, maxBytes int64) []*pending {
+	n := 0
+	for bytes := int64(0); n < len(p.queue) && (n == 0 || bytes+p.queue[n].size <= maxBytes); n++ {
+		bytes += p.queue[n].size
+		p.queuedBytes -= p.queue[n].size
+	}
+	dst = append(dst, p.queue[:n]...)
+	clear(p.queue[:n])
+	if p.queue = p.queue[n:]; len(p.queue) == 0 {
+		p.queue = nil
+	}
+	return dst
+}
+
+// putBackLocked returns batches that raft did not take to the head of the queue.
+func (p *Partition) putBackLocked(items []*pending) {
+	for _, it := range items {
+		p.queuedBytes += it.size
+	}
+	p.queue = append(append(make([]*pending, 0, len(items)+len(p.queue)), items...), p.queue...)
+	p.overdue.armLocked(p)
+}
+
+// overdue fails the queue when no turn has taken anything for queueWait. One timer runs while there is a queue; it is
+// not reset for each batch.
+type overdue struct {
+	timer env.Timer
+	armed bool
+	// progress is when a turn was last taken by raft, ms.
+	progress int64
+}
+
+func (o *overdue) armLocked(p *Partition) {
+	if o.armed {
+		return
+	}
+	o.armed = true
+	o.startLocked(p, queueWait)
+}
+
+func (o *overdue) startLocked(p *Partition, d time.Duration) {
+	if o.timer == nil {
+		o.timer = p.cfg.Env.AfterFunc(d, p.checkOverdue)
+		return
+	}
+	o.timer.Reset(d)
+}
+
+func (p *Partition) checkOverdue() {
+	now := p.cfg.Env.Now().UnixMilli()
+	p.mu.Lock()
+	if len(p.queue) == 0 {
+		p.overdue.armed = false
+		p.mu.Unlock()
+		return
+	}
+	since := max(p.queue[0].at, p.overdue.progress)
+	left := queueWait - time.Duration(min(now-since, math.MaxInt32))*time.Millisecond
+	if left > 0 {
+		p.overdue.startLocked(p, min(left, queueWait)) // at most the whole wait, should the clock have gone back
+		p.mu.Unlock()
+		return
+	}
+	p.overdue.armed = false
+	items := p.takeQueueLocked()
+	p.mu.Unlock()
+
+	st := p.status()
+	e := p.notLeader(st)
+	if st.Role == multiraft.RoleLeader || st.Lead == 0 {
+		e = runnelv1.Errorf(reasonUnavailable, "%s took no batch for %s, its leadership is changing or its disk is slow: try again", p.name, queueWait)
+		e.LeaderTerm = int64(st.Term)
+	}
+	p.failAll(items, e)
+}

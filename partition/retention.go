@@ -1,0 +1,154 @@
+package partition
+
+import (
+	"time"
+
+	"github.com/runnel-io/runnel/partition/raftlog"
+)
+
+// wishes are decisions that Tick would like to have replicated; 0 = none. A turn proposes them if the clock is good.
+type wishes struct {
+	// trim is the log start wished for.
+	trim int64
+	// expire: producers idle since this time (ms) are to be forgotten.
+	expire int64
+}
+
+// ticks is what Tick remembers of the clock.
+type ticks struct {
+	last time.Time
+	// steady counts ticks since the clock last stepped.
+	steady int
+	// lonely counts ticks without a quorum of brokers.
+	lonely     int
+	wasLeading bool
+}
+
+const (
+	// maxTickStep is the longest plausible time between two ticks, which come each second. A longer one is a stall or a
+	// clock that was set: both make what the clock says of ages doubtful for a while (RULES 15).
+	maxTickStep = time.Minute
+	// steadyTicks is for how many ticks after a step nothing is decided.
+	steadyTicks = 300
+	// expiryEvery is how many ticks there are between two looks at the producer table.
+	expiryEvery = 60
+	// lonelyTicks without a quorum of brokers make a leader stop serving (RULES 16).
+	lonelyTicks = 2
+)
+
+// Tick is to be called each second, by one goroutine at a time, with the clock's time. On a leader it decides on
+// retention and producer expiry; the decisions are replicated as commands.
+func (p *Partition) Tick(now time.Time) {
+	p.checkQuorum()
+	t := &p.ticks
+	step := now.Sub(t.last)
+	first := t.last.IsZero()
+	t.last = now
+	if !first && (step < -time.Second || step > maxTickStep) {
+		t.steady = -steadyTicks
+		p.metrics.clockHolds.Inc()
+		p.log.Warn("the clock stepped: retention waits", "step", step, "ticks", steadyTicks)
+	}
+	t.steady++
+	leading := p.leading.Load()
+	if t.wasLeading && !leading {
+		// A reader that saw the session just before it ended may have begun to wait just after its waiters were woken.
+		p.waiters.fireAll()
+	}
+	t.wasLeading = leading
+	a := p.attached.Load()
+	if a == nil || !leading || t.steady < 0 {
+		return
+	}
+	s := *p.settings.Load()
+	var w wishes
+	start := p.logStart.Load()
+	if to := retentionTarget(a.log.Segments(), s, now.UnixMilli(), start); to > start {
+		w.trim = min(to, p.hw.Load())
+	}
+	// Spread over the minute by group, so that a broker's partitions do not all look at once.
+	if (uint64(now.Unix())+p.cfg.Group)%expiryEvery == 0 && p.producerCount.Load() > 0 {
+		w.expire = now.UnixMilli() - max(s.ProducerExpiryMS, minProducerExpiry.Milliseconds())
+	}
+	if w == (wishes{}) {
+		return
+	}
+	p.mu.Lock()
+	wanted := p.inSession
+	if wanted {
+		p.wishes = w
+	}
+	p.mu.Unlock()
+	if wanted {
+		p.wake()
+	}
+}
+
+// checkQuorum makes a leader that has heard too few brokers for a while stop serving, and serve again when it hears them.
+func (p *Partition) checkQuorum() {
+	if p.cfg.HasQuorum == nil {
+		return
+	}
+	t := &p.ticks
+	if p.cfg.HasQuorum() {
+		t.lonely = 0
+	} else {
+		t.lonely++
+	}
+	cut := t.lonely >= lonelyTicks
+	p.mu.Lock()
+	changed := cut != p.cutOff
+	p.cutOff = cut
+	p.leading.Store(p.inSession && !cut)
+	p.mu.Unlock()
+	if changed && cut {
+		p.waiters.fireAll()
+	}
+}
+
+// retentionTarget is the log start that retention asks for: the base of the first segment to keep. Only sealed segments
+// go, the oldest first, and age is by the broker's append time, never by the records' timestamps (RULES 15).
+func retentionTarget(segs []raftlog.SegmentInfo, s Settings, nowMS, logStart int64) int64 {
+	var total int64
+	for _, g := range segs {
+		total += g.Bytes
+	}
+	target := logStart
+	for _, g := range segs {
+		if !g.Sealed {
+			break
+		}
+		tooOld := s.RetentionMS >= 0 && g.LastAppendMS > 0 && nowMS-g.LastAppendMS > s.RetentionMS
+		tooMuch := s.RetentionBytes >= 0 && total-g.Bytes >= s.RetentionBytes
+		// A segment without records (LastAppendMS 0) has nothing to keep, but its age is unknown: it goes with the next.
+		if !tooOld && !tooMuch && g.Next > g.Base {
+			break
+		}
+		if tooOld || tooMuch {
+			target = max(target, g.Next)
+		}
+		total -= g.Bytes
+	}
+	return target
+}
+
+// decide turns wishes into commands of this turn, on the worker, where the clock's standing is known.
+func (p *Partition) decide(w wishes, clockOK bool, now int64) {
+	if w == (wishes{}) {
+		return
+	}
+	if !clockOK {
+		p.metrics.clockHolds.Inc()
+		return // Tick wishes again
+	}
+	t := &p.turn
+	if to := min(w.trim, p.folded.next); to > p.folded.logStart && !p.sess.trimming {
+		t.wishes.trim = to
+		t.data = append(t.data, command{kind: commandTrim, arg: to}.entry(now))
+		p.log.Info("retention moves the log start", "term", p.sess.term, "from", p.folded.logStart, "to", to)
+	}
+	if w.expire > 0 && !p.sess.expiring && p.folded.producers.anyIdle(w.expire) {
+		t.wishes.expire = w.expire
+		t.data = append(t.data, command{kind: commandExpire, arg: w.expire}.entry(now))
+	}
+}
