@@ -38,7 +38,7 @@ const boltPageSize = 4096
 type segFile struct {
 	st    *Store
 	path  string
-	mmap  int                   // InitialMmapSize when open for writing
+	mmap  int                  // InitialMmapSize when open for writing
 	check func(*bolt.DB) error // run after each open, nil = trust
 
 	mu       sync.Mutex // held while opening and closing, never across a transaction
@@ -96,15 +96,25 @@ func (f *segFile) drop() {
 	f.st.files.forget(f)
 }
 
+// recheck replaces what is verified at the next open.
+func (f *segFile) recheck(check func(*bolt.DB) error) {
+	f.mu.Lock()
+	f.check = check
+	f.mu.Unlock()
+}
+
 // seal makes the file read-only from its next open on.
 func (f *segFile) seal() {
 	f.mu.Lock()
 	f.readOnly = true
-	if f.refs == 0 {
+	idle := f.refs == 0
+	if idle {
 		f.closeLocked()
 	}
 	f.mu.Unlock()
-	f.st.files.forget(f)
+	if idle {
+		f.st.files.forget(f)
+	}
 }
 
 // closeIdle closes the file unless it is in use, and tells whether it is closed.

@@ -1,0 +1,360 @@
+package raftlog
+
+import (
+	"fmt"
+	"hash/crc32"
+	"slices"
+
+	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/runnel-io/runnel/partition/record"
+)
+
+// pending is an entry on its way to disk.
+type pending struct {
+	e   *raftpb.Entry
+	h   entryHeader
+	raw [entryHeaderLen]byte
+}
+
+// Append makes all queued writes of the replica durable in one go: term and vote in meta.db first, then all entries in
+// one transaction, split only where a segment ends. A write with nothing new costs no disk. Entries belong to the log
+// from here on and must not be changed. Any error poisons the log. Append task only.
+func (l *Log) Append(ws []Write) error {
+	if err := l.failed(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	closed, term, vote := l.closed, l.term, l.vote
+	committed := min(l.commit, l.last) // what no entry of ws may overwrite
+	l.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+
+	var ents []*raftpb.Entry
+	owned := false
+	newTerm, newVote, commit := term, vote, uint64(0)
+	for i := range ws {
+		w := &ws[i]
+		if w.Term != 0 {
+			if w.Term < newTerm || w.Term == newTerm && newVote != 0 && w.Vote != newVote {
+				return l.poison(fmt.Errorf("term %d, vote %d after term %d, vote %d: these never go back", w.Term, w.Vote, newTerm, newVote))
+			}
+			newTerm, newVote = w.Term, w.Vote
+		}
+		commit = max(commit, w.Commit)
+		var err error
+		if ents, owned, err = overlay(ents, owned, w.Entries); err != nil {
+			return l.poison(err)
+		}
+	}
+	if newTerm != term || newVote != vote {
+		err := l.s.changeRecord(l.id, func(r *metaRecord) { r.term, r.vote = newTerm, newVote }, "")
+		if err != nil {
+			return l.poison(err)
+		}
+		l.mu.Lock()
+		l.term, l.vote = newTerm, newVote
+		l.mu.Unlock()
+	}
+	if commit > 0 {
+		l.mu.Lock()
+		l.commit = max(l.commit, commit)
+		l.mu.Unlock()
+	}
+	if len(ents) == 0 {
+		if newTerm == term && newVote == vote {
+			l.s.m.skipped.Inc()
+		}
+		return nil
+	}
+	if err := l.appendEntries(ents, committed); err != nil {
+		return l.poison(err)
+	}
+	l.s.tails.reclaim()
+	return nil
+}
+
+// overlay puts the entries of a later write over those of earlier ones, as the log itself would.
+func overlay(ents []*raftpb.Entry, owned bool, more []*raftpb.Entry) ([]*raftpb.Entry, bool, error) {
+	if len(more) == 0 {
+		return ents, owned, nil
+	}
+	if len(ents) == 0 {
+		return more, false, nil
+	}
+	start, at := ents[0].GetIndex(), more[0].GetIndex()
+	switch {
+	case at <= start:
+		return more, false, nil
+	case at > start+uint64(len(ents)):
+		return nil, false, fmt.Errorf("queued writes leave a gap: entry %d after %d", at, start+uint64(len(ents))-1)
+	}
+	if !owned {
+		ents = slices.Clone(ents) // the slice is the caller's
+	}
+	return append(ents[:at-start], more...), true, nil
+}
+
+// appendEntries writes ents over whatever the log has from their first index on.
+func (l *Log) appendEntries(ents []*raftpb.Entry, committed uint64) error {
+	first := ents[0].GetIndex()
+	if first <= committed {
+		return fmt.Errorf("entry %d would overwrite committed entries (commit %d)", first, committed)
+	}
+	if first > l.last+1 {
+		return fmt.Errorf("entry %d leaves a gap after %d", first, l.last)
+	}
+	cut := first // the transaction below deletes from here on; 0 once done
+	if first <= l.last {
+		l.setTruncating(true)
+		defer l.setTruncating(false)
+		if err := l.dropSegmentsAbove(first); err != nil {
+			return err
+		}
+	}
+	for len(ents) > 0 {
+		seg := l.segs[len(l.segs)-1]
+		if l.wantsRoll(seg, cut, len(ents[0].Data)) {
+			if err := l.roll(); err != nil {
+				return err
+			}
+			seg = l.segs[len(l.segs)-1]
+		}
+		room := l.segmentBytes() - l.bytesBefore(seg, cut)
+		n, size := 0, int64(0)
+		for n < len(ents) {
+			size += int64(len(ents[n].Data)) + entryHeaderLen
+			if n > 0 && size > room {
+				break
+			}
+			n++
+		}
+		if err := l.writeEntries(seg, cut, ents[:n]); err != nil {
+			return err
+		}
+		ents = ents[n:]
+		cut = 0
+	}
+	return nil
+}
+
+// bytesBefore is what a segment holds, or an upper bound if the transaction will first delete from index cut on.
+func (l *Log) bytesBefore(seg *segment, cut uint64) int64 {
+	if cut != 0 && cut <= seg.first {
+		return 0
+	}
+	return seg.bytes
+}
+
+func (l *Log) segmentBytes() int64 { return l.o.SegmentBytes }
+
+// wantsRoll tells whether the entry to come belongs into a new segment. A truncation never rolls: the deletion and the
+// entries that replace what it deletes stand in one transaction.
+func (l *Log) wantsRoll(seg *segment, cut uint64, dataLen int) bool {
+	if cut != 0 && cut <= l.last || seg.last < seg.first {
+		return false
+	}
+	return seg.bytes+int64(dataLen)+entryHeaderLen > l.segmentBytes() || l.aged(seg)
+}
+
+// aged tells whether a segment's first entry is older than segment.ms.
+func (l *Log) aged(seg *segment) bool {
+	if l.o.SegmentAge <= 0 || seg.firstAppendMS == 0 {
+		return false
+	}
+	return l.s.o.Clock.Now().UnixMilli()-seg.firstAppendMS >= l.o.SegmentAge.Milliseconds()
+}
+
+// writeEntries is one transaction: what is overwritten goes, ents come, and state and an offered checkpoint with them.
+// On success memory follows.
+func (l *Log) writeEntries(seg *segment, cut uint64, ents []*raftpb.Entry) error {
+	l.mu.Lock()
+	truncates := cut != 0 && cut <= l.last
+	st := l.stateLocked(seg)
+	commit := l.commit
+	cp := l.offered
+	l.mu.Unlock()
+
+	if truncates {
+		if err := l.thinOut(seg, &st, cut); err != nil {
+			return err
+		}
+	}
+	var ckpt []byte
+	if cp != nil {
+		var err error
+		if ckpt, err = cp.encode(); err != nil {
+			return err
+		}
+	}
+	pend := make([]pending, len(ents))
+	err := seg.file.update(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketLog)
+		b.FillPercent = 1.0
+		if truncates {
+			if err := deleteFrom(tx, b, &st, seg.first, cut); err != nil {
+				return err
+			}
+		}
+		for i, e := range ents {
+			if err := prepare(&pend[i], e, &st); err != nil {
+				return err
+			}
+		}
+		if err := l.putAll(b, pend); err != nil {
+			return err
+		}
+		st.commit = min(commit, st.last)
+		if ckpt != nil {
+			if err := tx.Bucket(bucketCheckpoint).Put(keyOnly, ckpt); err != nil {
+				return err
+			}
+			st.commit = max(st.commit, cp.Index)
+		}
+		return tx.Bucket(bucketState).Put(keyOnly, st.encode())
+	})
+	if err != nil {
+		return err
+	}
+	l.published(seg, &st, cut, pend, cp)
+	return nil
+}
+
+// stateLocked is a segment's state as it stands on disk, but for commit.
+func (l *Log) stateLocked(seg *segment) segState {
+	st := segState{
+		last: seg.last, next: seg.next, runMax: seg.runMax, lastAppendMS: seg.lastAppendMS,
+		firstAppendMS: seg.firstAppendMS, bytes: seg.bytes,
+	}
+	for _, r := range l.runs {
+		if r.index >= seg.first {
+			st.runs = append(st.runs, r)
+		}
+	}
+	// The run that reaches into the segment from below.
+	if seg.last >= seg.first && (len(st.runs) == 0 || st.runs[0].index > seg.first) {
+		st.runs = slices.Insert(st.runs, 0, termRun{seg.first, termAt(l.runs, seg.first)})
+	}
+	return st
+}
+
+// prepare folds an entry into st and builds its header.
+func prepare(p *pending, e *raftpb.Entry, st *segState) error {
+	index, term := e.GetIndex(), e.GetTerm()
+	if index != st.last+1 {
+		return fmt.Errorf("entry %d follows %d", index, st.last)
+	}
+	m := record.Fold(index, term, e.GetType() != raftpb.EntryNormal, e.Data, st.next)
+	if m.Kind == record.KindBatch && !m.Void {
+		st.runMax = max(st.runMax, m.MaxTimestamp)
+	}
+	p.e = e
+	p.h = entryHeader{meta: m, typ: e.GetType(), runMax: st.runMax, dataLen: len(e.Data), dataCRC: crc32.Checksum(e.Data, castagnoli)}
+	putEntryHeader(p.raw[:], &p.h)
+	st.last, st.next = index, m.Next
+	if m.AppendMS > 0 {
+		st.lastAppendMS = m.AppendMS
+		if st.firstAppendMS == 0 {
+			st.firstAppendMS = m.AppendMS
+		}
+	}
+	st.bytes += int64(len(e.Data)) + entryHeaderLen
+	if n := len(st.runs); n == 0 || st.runs[n-1].term != term {
+		st.runs = append(st.runs, termRun{index, term})
+	}
+	return nil
+}
+
+// putAll stores entries. bbolt copies values only while it writes the pages, so small ones are joined with their headers
+// in one arena and big ones are handed over as they are.
+func (l *Log) putAll(b *bolt.Bucket, pend []pending) error {
+	need := 0
+	for i := range pend {
+		if d := len(pend[i].e.Data); d < nestedMin {
+			need += d + entryHeaderLen
+		}
+	}
+	if cap(l.scratch) < need {
+		l.scratch = make([]byte, 0, need)
+	}
+	arena := l.scratch[:0]
+	var key [8]byte
+	for i := range pend {
+		p := &pend[i]
+		k := indexKey(&key, p.h.meta.Index)
+		if len(p.e.Data) < nestedMin {
+			at := len(arena)
+			arena = append(append(arena, p.raw[:]...), p.e.Data...)
+			if err := b.Put(k, arena[at:len(arena):len(arena)]); err != nil {
+				return err
+			}
+			continue
+		}
+		nb, err := b.CreateBucket(k)
+		if err != nil {
+			return err
+		}
+		nb.FillPercent = 1.0
+		if err := nb.Put(keyEntryHeader, p.raw[:]); err != nil {
+			return err
+		}
+		if err := nb.Put(keyEntryData, p.e.Data); err != nil {
+			return err
+		}
+	}
+	if cap(l.scratch) > 1<<20 {
+		l.scratch = nil // an idle log keeps no big buffer
+	}
+	return nil
+}
+
+// published lets memory follow a commit.
+func (l *Log) published(seg *segment, st *segState, cut uint64, pend []pending, cp *Checkpoint) {
+	var cost, freed int64
+	var bytes int
+	l.mu.Lock()
+	if cut != 0 && cut <= l.last {
+		freed = l.truncateMemoryLocked(cut)
+	}
+	for i := range pend {
+		p := &pend[i]
+		size := len(p.e.Data) + entryHeaderLen
+		bytes += size
+		l.pos += uint64(size)
+		te := tailEntry{
+			e: p.e, base: p.h.meta.Base, next: p.h.meta.Next, runMax: p.h.runMax,
+			kind: p.h.meta.Kind, void: p.h.meta.Void, pos: l.pos,
+		}
+		te.seq = l.s.tails.add(te.cost())
+		cost += te.cost()
+		l.tail.push(te)
+		l.runs = addRun(l.runs, p.h.meta.Index, p.h.meta.Term)
+	}
+	seg.apply(st)
+	l.last, l.next = st.last, st.next
+	l.runMax = st.runMax
+	if cp != nil {
+		l.checkpointedLocked(seg, cp)
+	}
+	l.mu.Unlock()
+	l.s.tails.sub(freed)
+	l.s.m.commits.Inc()
+	l.s.m.appendEntries.Add(float64(len(pend)))
+	l.s.m.appendBytes.Add(float64(bytes))
+}
+
+func (s *segment) apply(st *segState) {
+	s.last, s.next, s.runMax, s.bytes = st.last, st.next, st.runMax, st.bytes
+	s.lastAppendMS, s.firstAppendMS = st.lastAppendMS, st.firstAppendMS
+}
+
+func (l *Log) checkpointedLocked(seg *segment, cp *Checkpoint) {
+	l.ckpt = *cp
+	seg.ckptIndex = cp.Index
+	if l.offered == cp {
+		l.offered = nil
+	}
+}

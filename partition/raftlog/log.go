@@ -1,0 +1,289 @@
+package raftlog
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"sort"
+	"sync"
+	"sync/atomic"
+)
+
+// Log is one replica's Raft log. It implements raft.Storage.
+//
+// Three callers use it at once: the append task (Append, Maintain), the replica's worker (raft.Storage, SetApplied,
+// OfferCheckpoint, Trim) and any number of readers. mu is held for moments only, never across a disk access.
+type Log struct {
+	s   *Store
+	id  replicaID
+	dir string
+	o   LogOptions
+	log *slog.Logger
+
+	poisoned atomic.Pointer[PoisonedError]
+
+	// Only the append task touches these after open.
+	runMax  int64
+	scratch []byte // arena for small values of one transaction
+
+	mu         sync.Mutex
+	term, vote uint64     // durable
+	segs       []*segment // ascending, never empty; the last one takes appends
+	runs       []termRun  // terms of [first-1, last]
+	first      uint64     // FirstIndex: a segment's start; files below it wait for Maintain
+	last       uint64     // durable
+	next       int64      // next offset after last
+	commit     uint64     // as told; may be ahead of last
+	applied    uint64     // as stepped; entries above it are pinned in the tail
+	logStart   int64      // logical log start
+	tail       tail
+	pos        uint64 // bytes of entries appended since open
+	windows    []*window
+	fetching   []uint64 // starts of prefetches in flight
+	snapMiss   bool     // the next Snapshot is to say "not now" (RULES 18)
+	hints      [8]hint
+	hintAt     int
+
+	ckpt     Checkpoint  // newest durable
+	offered  *Checkpoint // waits for the next transaction
+	offerIdx uint64      // applied and pos at the last offer
+	offerPos uint64
+
+	foldTo uint64
+	users  int        // prefetches and readers on the way
+	change *sync.Cond // users fell to 0, or a truncation ended
+	closed bool
+
+	// A truncation takes entries away under readers that walk beyond what is committed. What such a reader finds missing
+	// is no damage: it waits and reads again.
+	truncating bool
+	truncSeq   uint64
+}
+
+// begin registers a reader, so that Close waits for it.
+func (l *Log) begin() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.beginLocked()
+}
+
+func (l *Log) beginLocked() error {
+	if l.closed {
+		return ErrClosed
+	}
+	l.users++
+	return nil
+}
+
+func (l *Log) end() {
+	l.mu.Lock()
+	l.users--
+	if l.users == 0 {
+		l.change.Broadcast()
+	}
+	l.mu.Unlock()
+}
+
+// failed returns the error that every call answers with since the log was poisoned, or nil.
+func (l *Log) failed() error {
+	if p := l.poisoned.Load(); p != nil {
+		return p
+	}
+	if err := l.s.meta.failed(); err != nil {
+		return &PoisonedError{Group: l.id.group, Replica: l.id.replica, Err: err}
+	}
+	return nil
+}
+
+// poison ends the log: first in memory, so that nothing more is acknowledged, then durably, then the owner is told. It
+// returns the error to answer with.
+func (l *Log) poison(err error) error {
+	p := &PoisonedError{Group: l.id.group, Replica: l.id.replica, Err: err}
+	if !l.poisoned.CompareAndSwap(nil, p) {
+		return l.poisoned.Load()
+	}
+	l.s.m.poisoned.Inc()
+	l.log.Error("raft log is poisoned: the replica must stop", "error", err)
+	if qerr := l.s.Quarantine(l.id.group, l.id.replica, err.Error()); qerr != nil {
+		l.log.Error("recording the quarantine failed", "error", qerr)
+	}
+	if l.o.Poisoned != nil {
+		l.o.Poisoned(p)
+	}
+	return p
+}
+
+// stableRead runs a read and repeats it when a truncation got in its way. f must start from scratch each time.
+func (l *Log) stableRead(f func() error) error {
+	for {
+		l.mu.Lock()
+		for l.truncating {
+			l.change.Wait()
+		}
+		seq := l.truncSeq
+		l.mu.Unlock()
+		err := f()
+		if err == nil || !isCorrupt(err) && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		l.mu.Lock()
+		moved := l.truncating || l.truncSeq != seq
+		l.mu.Unlock()
+		if !moved {
+			return err
+		}
+	}
+}
+
+func (l *Log) setTruncating(on bool) {
+	l.mu.Lock()
+	l.truncating = on
+	l.truncSeq++
+	if on {
+		l.hints = [len(l.hints)]hint{}
+	} else {
+		l.change.Broadcast()
+	}
+	l.mu.Unlock()
+}
+
+// readFailed decides what a failed read means: damage poisons, a lack of resources does not.
+func (l *Log) readFailed(err error) error {
+	if err == nil {
+		return nil
+	}
+	if isCorrupt(err) || isIO(err) {
+		return l.poison(err)
+	}
+	return err
+}
+
+// SetApplied tells what raft has applied, after the MsgStorageApplyResp that covers it was stepped. Worker only.
+func (l *Log) SetApplied(index uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if index > l.applied {
+		l.applied = index
+		l.advanceFirstLocked()
+	}
+}
+
+// WantsCheckpoint tells that enough log was applied since the last checkpoint. Worker only.
+func (l *Log) WantsCheckpoint() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.applied <= l.offerIdx {
+		return false
+	}
+	return l.applied-l.offerIdx >= checkpointEntries || l.posAtLocked(l.applied)-l.offerPos >= checkpointBytes
+}
+
+// posAtLocked is the log's position in bytes at an index, as near as memory knows.
+func (l *Log) posAtLocked(index uint64) uint64 {
+	if l.tail.has(index) {
+		return l.tail.at(index).pos
+	}
+	if index >= l.last {
+		return l.pos
+	}
+	return l.offerPos
+}
+
+// OfferCheckpoint hands over state folded up to applied; the next Append, Maintain or Close writes it. It owns c from
+// here on. Worker only.
+func (l *Log) OfferCheckpoint(c Checkpoint) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.Index <= l.ckpt.Index || l.offered != nil && c.Index <= l.offered.Index {
+		return
+	}
+	l.offered = &c
+	l.offerIdx, l.offerPos = c.Index, l.posAtLocked(c.Index)
+}
+
+// Trim moves the logical log start at once and FirstIndex, if it can, to a segment's start (RULES 7). It tells whether
+// Maintain has files to remove. Worker only.
+func (l *Log) Trim(logStart int64) (maintain bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if logStart > l.logStart {
+		l.logStart = min(logStart, l.next)
+	}
+	l.advanceFirstLocked()
+	return l.segs[0].first < l.first
+}
+
+// advanceFirstLocked moves FirstIndex over whole segments that lie below the log start, below applied, and below a
+// checkpoint that no truncation can take away.
+func (l *Log) advanceFirstLocked() {
+	for i := len(l.segs) - 1; i > 0; i-- {
+		f := l.segs[i]
+		if f.first <= l.first {
+			return
+		}
+		if f.base <= l.logStart && f.first-1 <= l.applied && l.safeCheckpointLocked(f.first) >= f.first-1 {
+			l.first = f.first
+			return
+		}
+	}
+}
+
+// safeCheckpointLocked is the newest checkpoint in the segments from index from on whose first index is committed: those
+// cannot be unlinked by a truncation (RULES 6).
+func (l *Log) safeCheckpointLocked(from uint64) (index uint64) {
+	for _, s := range l.segs {
+		if s.first >= from && s.first <= l.commit {
+			index = max(index, s.ckptIndex)
+		}
+	}
+	return index
+}
+
+// Checkpoint returns the newest durable checkpoint. Its State must not be changed.
+func (l *Log) Checkpoint() Checkpoint {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ckpt
+}
+
+// FoldTo is raft's Config.Applied after an open: machines fold the log up to here; raft hands out the rest again.
+func (l *Log) FoldTo() uint64 { return l.foldTo }
+
+// StartOffset is the log start offset.
+func (l *Log) StartOffset() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.startLocked()
+}
+
+func (l *Log) startLocked() int64 { return max(l.logStart, l.segs[0].base) }
+
+// LastNext is the next offset after the last durable entry.
+func (l *Log) LastNext() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next
+}
+
+// Segments lists the segments from the oldest to the one that takes appends.
+func (l *Log) Segments() []SegmentInfo {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make([]SegmentInfo, len(l.segs))
+	for i, s := range l.segs {
+		out[i] = SegmentInfo{
+			FirstIndex: s.first, LastIndex: s.last, Base: s.base, Next: s.next,
+			LastAppendMS: s.lastAppendMS, MaxTimestamp: s.runMax, Bytes: s.bytes, Sealed: s.sealed,
+		}
+	}
+	return out
+}
+
+// segAtLocked finds the segment that holds index, or nil.
+func (l *Log) segAtLocked(index uint64) *segment {
+	i := sort.Search(len(l.segs), func(i int) bool { return l.segs[i].last >= index })
+	if i == len(l.segs) || index < l.segs[i].first {
+		return nil
+	}
+	return l.segs[i]
+}

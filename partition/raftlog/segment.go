@@ -1,0 +1,172 @@
+package raftlog
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+const (
+	segSuffix = ".seg"
+	tmpSuffix = ".tmp"
+)
+
+// segment is one file of a log and what memory keeps of it.
+type segment struct {
+	segSummary           // guarded by Log.mu; changed only by the append task
+	firstAppendMS int64  // broker time of the first entry; 0 = none
+	ckptIndex     uint64 // index of the newest checkpoint known to be in this file; 0 = not known
+	sealed        bool   // last is committed and applied: never written again (RULES 4)
+	file          *segFile
+}
+
+func segName(first uint64) string { return fmt.Sprintf("%020d%s", first, segSuffix) }
+
+func parseSegName(name string) (first uint64, ok bool) {
+	digits, found := strings.CutSuffix(name, segSuffix)
+	if !found || len(digits) != 20 {
+		return 0, false
+	}
+	first, err := strconv.ParseUint(digits, 10, 64)
+	return first, err == nil && first > 0
+}
+
+// mmapFor is the map size that a segment of so many bytes of entries never outgrows in practice, so that a remap does
+// not make a writer wait for readers. bbolt rounds it up to a power of two.
+func mmapFor(segmentBytes int64) int { return int(segmentBytes + segmentBytes/4 + 128<<10) }
+
+// newSegFile describes a file; nothing is opened.
+func (s *Store) newSegFile(path string, segmentBytes int64, check func(*bolt.DB) error) *segFile {
+	return &segFile{st: s, path: path, mmap: mmapFor(segmentBytes), check: check}
+}
+
+// headerCheck verifies on each open that the file is the one its name says.
+func headerCheck(id replicaID, first uint64) func(*bolt.DB) error {
+	return func(db *bolt.DB) error {
+		return guard(db.Path(), func() error {
+			return db.View(func(tx *bolt.Tx) error {
+				_, err := readSegHeader(tx, id, first)
+				return err
+			})
+		})
+	}
+}
+
+// createSegment makes a segment file: filled under a temporary name, synced by its commit, renamed, and its folder synced
+// (RELIABILITY E4). It comes back open.
+func (s *Store) createSegment(dir string, h *segHeader, cp *Checkpoint, commit uint64, segmentBytes int64) (*segFile, error) {
+	path := filepath.Join(dir, segName(h.first))
+	tmp := path + tmpSuffix
+	if err := s.disk.remove(tmp); err != nil {
+		return nil, err
+	}
+	db, err := openBolt(s.disk.h, tmp, mmapFor(segmentBytes), false, true)
+	if err != nil {
+		return nil, err
+	}
+	fail := func(err error) (*segFile, error) { return nil, errors.Join(describeIO(err), db.Close()) }
+	st := &segState{commit: min(commit, h.first-1), last: h.first - 1, next: h.base, runMax: h.runMax}
+	ck, err := cp.encode()
+	if err != nil {
+		return fail(err)
+	}
+	tx, err := db.Begin(true)
+	if err != nil {
+		return fail(err)
+	}
+	put := func(name, value []byte) error {
+		b, err := tx.CreateBucket(name)
+		if err != nil {
+			return err
+		}
+		return b.Put(keyOnly, value)
+	}
+	_, err = tx.CreateBucket(bucketLog)
+	if err = errors.Join(err, put(bucketHeader, h.encode()), put(bucketState, st.encode()), put(bucketCheckpoint, ck)); err != nil {
+		return fail(errors.Join(err, tx.Rollback()))
+	}
+	if err := s.disk.commit(tmp, tx); err != nil {
+		return fail(err)
+	}
+	if err := s.disk.rename(tmp, path); err != nil {
+		return fail(err)
+	}
+	if err := s.disk.syncDir(dir); err != nil {
+		return fail(err)
+	}
+	f := s.newSegFile(path, segmentBytes, headerCheck(replicaID{h.group, h.replica}, h.first))
+	f.db = db
+	f.mu.Lock()
+	s.files.opened(f)
+	f.mu.Unlock()
+	return f, nil
+}
+
+// readSegHeader reads and checks the header against the file's name and owner.
+func readSegHeader(tx *bolt.Tx, id replicaID, first uint64) (segHeader, error) {
+	b := tx.Bucket(bucketHeader)
+	if b == nil {
+		return segHeader{}, corruptf("segment %d has no header", first)
+	}
+	h, err := decodeSegHeader(b.Get(keyOnly))
+	if err != nil {
+		return h, err
+	}
+	if h.group != id.group || h.replica != id.replica || h.first != first {
+		return h, corruptf("segment %d belongs to group %d, replica %d, first index %d", first, h.group, h.replica, h.first)
+	}
+	return h, nil
+}
+
+func readSegState(tx *bolt.Tx) (segState, error) {
+	b := tx.Bucket(bucketState)
+	if b == nil {
+		return segState{}, corruptf("segment has no state")
+	}
+	return decodeSegState(b.Get(keyOnly))
+}
+
+func readCheckpoint(tx *bolt.Tx) (Checkpoint, error) {
+	b := tx.Bucket(bucketCheckpoint)
+	if b == nil {
+		return Checkpoint{}, corruptf("segment has no checkpoint")
+	}
+	return decodeCheckpoint(b.Get(keyOnly))
+}
+
+// rawEntry finds a stored entry. Both slices point into the map and die with the transaction. With a nested bucket data
+// is not touched before it is asked for.
+func rawEntry(b *bolt.Bucket, k, v []byte) (header []byte, data func() []byte, err error) {
+	if v != nil {
+		if len(v) < entryHeaderLen {
+			return nil, nil, corruptf("entry value of %d bytes", len(v))
+		}
+		return v[:entryHeaderLen], func() []byte { return v[entryHeaderLen:] }, nil
+	}
+	nb := b.Bucket(k)
+	if nb == nil {
+		return nil, nil, corruptf("an entry is neither a value nor a bucket")
+	}
+	return nb.Get(keyEntryHeader), func() []byte { return nb.Get(keyEntryData) }, nil
+}
+
+// findEntry looks one entry up by index and checks its header.
+func findEntry(b *bolt.Bucket, index uint64) (h entryHeader, data func() []byte, err error) {
+	var key [8]byte
+	k := indexKey(&key, index)
+	c := b.Cursor()
+	ck, v := c.Seek(k)
+	if string(ck) != string(k) {
+		return h, nil, corruptf("entry %d is missing", index)
+	}
+	raw, data, err := rawEntry(b, ck, v)
+	if err != nil {
+		return h, nil, err
+	}
+	h, err = parseEntryHeader(raw, index)
+	return h, data, err
+}
