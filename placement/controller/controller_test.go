@@ -1,0 +1,286 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/runnel-io/runnel/partition/raftlog"
+	"github.com/runnel-io/runnel/partition/record"
+	"github.com/runnel-io/runnel/placement"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+func TestAnyBrokerCreatesAndDeletesTopics(t *testing.T) {
+	_, nodes := cluster(t, 3)
+	r := do(t, nodes[2].c, CreateTopic{Name: "orders", Partitions: 4})
+	if len(r.Topic.Partitions) != 4 || r.Topic.ReplicationFactor() != 3 || len(r.Reasons) == 0 {
+		t.Fatalf("created %+v because %q", r.Topic, r.Reasons)
+	}
+	// The broker that was asked knows it, although the leader is another.
+	if nodes[2].c.State().Topics["orders"] == nil {
+		t.Fatal("the topic is unknown where it was created")
+	}
+	_, err := nodes[1].c.Do(t.Context(), CreateTopic{Name: "orders"})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_TOPIC_EXISTS, runnelv1.ErrorKind_ERROR_KIND_DEFINITE)
+
+	do(t, nodes[1].c, DeleteTopic{Name: "orders"})
+	if nodes[1].c.State().Topics["orders"] != nil {
+		t.Fatal("the topic is known where it was deleted")
+	}
+	_, err = nodes[2].c.Do(t.Context(), DeleteTopic{Name: "orders"})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, runnelv1.ErrorKind_ERROR_KIND_DEFINITE)
+
+	s := nodes[0].c.State()
+	for b := int32(1); b <= 3; b++ {
+		var ids []uint64
+		for id, d := range s.Tombstones {
+			if d.Broker == b {
+				ids = append(ids, id)
+			}
+		}
+		if len(ids) != 4 {
+			t.Fatalf("broker %d has %d tombstones, want 4", b, len(ids))
+		}
+		do(t, nodes[b-1].c, ForgetReplicas{Broker: b, Replicas: ids})
+	}
+	if left := nodes[2].c.State().Tombstones; len(left) != 0 {
+		t.Fatalf("tombstones left: %v", left)
+	}
+}
+
+func TestRefusalsAreDefiniteAndSayWhy(t *testing.T) {
+	_, nodes := cluster(t, 2)
+	nodes[0].c.cfg.Alive = func(b int32) bool { return b != 2 }
+	for _, c := range []struct {
+		r      Request
+		reason runnelv1.ErrorReason
+	}{
+		{CreateTopic{Name: "no good"}, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT},
+		{CreateTopic{Name: "t", Partitions: -1}, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT},
+		{CreateTopic{Name: "t", RF: 2}, runnelv1.ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS},
+		{CreateTopic{Name: "t", Config: map[string]string{"no.such": "1"}}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING},
+		{SetTopicConfig{Name: "t"}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC},
+		{AllocateProducers{Broker: 9}, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT},
+		{RegisterBroker{Broker: placement.Registration{ID: 2, Incarnation: "other", PeerAddr: "x:1"}}, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT},
+	} {
+		for _, n := range nodes {
+			before := nodes[0].c.State().Revision
+			_, err := n.c.Do(t.Context(), c.r)
+			wantReason(t, err, c.reason, runnelv1.ErrorKind_ERROR_KIND_DEFINITE)
+			if after := nodes[0].c.State().Revision; after != before {
+				t.Errorf("%+v was refused and raised the revision", c.r)
+			}
+		}
+	}
+}
+
+func TestConcurrentRequestsNeverContradictEachOther(t *testing.T) {
+	_, nodes := cluster(t, 3)
+	var wg sync.WaitGroup
+	errs := make(chan error, 200)
+	for i := range 100 {
+		wg.Go(func() {
+			// Each name is asked for twice, on two brokers: one of the two is refused.
+			_, err := nodes[i%3].c.Do(t.Context(), CreateTopic{Name: fmt.Sprintf("t%d", i/2), Partitions: 3, RF: 2})
+			errs <- err
+		})
+	}
+	wg.Wait()
+	close(errs)
+	refused := 0
+	for err := range errs {
+		if err != nil {
+			wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_TOPIC_EXISTS, runnelv1.ErrorKind_ERROR_KIND_DEFINITE)
+			refused++
+		}
+	}
+	s := nodes[0].c.State()
+	if refused != 50 || len(s.Topics) != 50 {
+		t.Fatalf("%d refused and %d topics, want 50 and 50", refused, len(s.Topics))
+	}
+	load := map[int32]int{}
+	for _, topic := range s.Topics {
+		for _, p := range topic.Partitions {
+			for _, r := range p.Replicas {
+				load[r.Broker]++
+			}
+		}
+	}
+	// Planning saw what was still in flight, or all topics would have begun at the same broker.
+	if load[1] != 100 || load[2] != 100 || load[3] != 100 {
+		t.Fatalf("replicas a broker: %v", load)
+	}
+}
+
+// While its fate is unknown a create is asked again, and finds its own work or does it anew: one topic either way.
+func TestCreateSurvivesALeaderChangeInFlight(t *testing.T) {
+	for _, committed := range []bool{true, false} {
+		for _, asked := range []int{0, 2} {
+			t.Run(fmt.Sprintf("committed=%v/asked=%d", committed, asked+1), func(t *testing.T) {
+				g, nodes := cluster(t, 3)
+				g.job(func() { g.hold = true })
+				var wg sync.WaitGroup
+				var resp Response
+				var err error
+				wg.Go(func() { resp, err = nodes[asked].c.Do(t.Context(), CreateTopic{Name: "t"}) })
+				g.await(func() bool { return len(g.held) > 0 })
+				g.lead(2, committed)
+				wg.Wait()
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := nodes[1].c.State()
+				if len(s.Topics) != 1 || s.Topics["t"].ID != resp.Topic.ID {
+					t.Fatalf("answered %+v, the state has %+v", resp.Topic, s.Topics["t"])
+				}
+				if s.Topics["t"].ID != 1 {
+					t.Fatalf("the topic was created more than once: id %d", s.Topics["t"].ID)
+				}
+			})
+		}
+	}
+}
+
+func TestDeleteSurvivesALeaderChangeInFlight(t *testing.T) {
+	g, nodes := cluster(t, 3)
+	do(t, nodes[0].c, CreateTopic{Name: "t"})
+	g.job(func() { g.hold = true })
+	var wg sync.WaitGroup
+	var err error
+	wg.Go(func() { _, err = nodes[2].c.Do(t.Context(), DeleteTopic{Name: "t"}) })
+	g.await(func() bool { return len(g.held) > 0 })
+	g.lead(2, true)
+	wg.Wait()
+	if err != nil {
+		t.Fatalf("the delete took effect and was answered with %v", err)
+	}
+	if nodes[1].c.State().Topics["t"] != nil {
+		t.Fatal("the topic is still there")
+	}
+}
+
+func TestUnrepeatableRequestIsReportedAsIndeterminate(t *testing.T) {
+	g, nodes := cluster(t, 2)
+	do(t, nodes[0].c, CreateTopic{Name: "t"})
+	g.job(func() { g.hold = true })
+	var wg sync.WaitGroup
+	var err error
+	wg.Go(func() {
+		_, err = nodes[0].c.Do(t.Context(), SetTopicConfig{Name: "t", Config: map[string]string{"retention.ms": "1"}})
+	})
+	g.await(func() bool { return len(g.held) > 0 })
+	g.lead(2, false)
+	wg.Wait()
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_LOST_LEADERSHIP, runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE)
+}
+
+func TestGivingUpTellsWhetherAnythingMayHaveHappened(t *testing.T) {
+	g, nodes := cluster(t, 2)
+	g.lead(0, false)
+	ctx, cancel := context.WithCancel(t.Context())
+	timer := time.AfterFunc(50*time.Millisecond, cancel)
+	defer timer.Stop()
+	_, err := nodes[1].c.Do(ctx, CreateTopic{Name: "t"})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, runnelv1.ErrorKind_ERROR_KIND_RETRIABLE)
+
+	g.lead(1, false)
+	g.job(func() { g.hold = true })
+	ctx, cancel = context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _, err = nodes[0].c.Do(ctx, CreateTopic{Name: "t"}) })
+	g.await(func() bool { return len(g.held) > 0 })
+	cancel()
+	wg.Wait()
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_TIMEOUT, runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE)
+}
+
+// RULES 9: what raft dropped was not proposed; it goes again, in order.
+func TestRule09DroppedProposalsGoAgainInOrder(t *testing.T) {
+	g, nodes := cluster(t, 1)
+	g.job(func() { g.drop = 3 })
+	first := do(t, nodes[0].c, AllocateProducers{Broker: 1})
+	second := do(t, nodes[0].c, AllocateProducers{Broker: 1})
+	if first.FirstProducer != 1 || first.Producers != 1000 || second.FirstProducer != 1001 {
+		t.Fatalf("blocks %+v and %+v", first, second)
+	}
+}
+
+func TestEveryReplicaFoldsTheSameState(t *testing.T) {
+	g, nodes := cluster(t, 3)
+	do(t, nodes[0].c, CreateTopic{Name: "a", Partitions: 3})
+	var state []byte
+	var at int
+	g.job(func() { _, _, state = nodes[0].c.Checkpoint(); at = nodes[0].applied })
+	do(t, nodes[1].c, CreateTopic{Name: "b", Partitions: 2})
+	// An entry of a later version: a no-op everywhere.
+	g.job(func() {
+		g.entries = append(g.entries, fakeEntry{term: 1, data: putPayload(7, 7, 0, []byte(`{"v":1,"type":"paint_it","cmd":{}}`))})
+		b := make([]byte, record.EnvelopeLen)
+		record.PutEnvelope(b, record.KindCommand, 0)
+		g.entries = append(g.entries, fakeEntry{term: 1, data: b})
+	})
+	do(t, nodes[2].c, DeleteTopic{Name: "a"})
+
+	fresh := New(Config{Env: g.env, BrokerID: 9})
+	late := New(Config{Env: g.env, BrokerID: 9})
+	g.job(func() {
+		if err := late.Restore(raftlog.Checkpoint{Index: uint64(at), State: state}); err != nil {
+			t.Error(err)
+		}
+		if err := fresh.Restore(raftlog.Checkpoint{Index: 1}); err != nil {
+			t.Error(err)
+		}
+		for i, e := range g.entries {
+			fresh.apply(t, i, e)
+			if i >= at {
+				late.apply(t, i, e)
+			}
+		}
+		fresh.Applied(uint64(len(g.entries)))
+		late.Applied(uint64(len(g.entries)))
+	})
+	want := nodes[0].c.State()
+	for _, c := range []*Controller{nodes[1].c, nodes[2].c, fresh, late} {
+		if !reflect.DeepEqual(c.State(), want) {
+			t.Errorf("broker %d has another state", c.cfg.BrokerID)
+		}
+	}
+	if err := New(Config{Env: g.env}).Restore(raftlog.Checkpoint{State: []byte("x")}); err == nil {
+		t.Error("a broken checkpoint was restored")
+	}
+}
+
+func TestOnChangeSeesEveryRun(t *testing.T) {
+	_, nodes := cluster(t, 1)
+	var mu sync.Mutex
+	var seen []uint64
+	nodes[0].c.OnChange(func(s *placement.State) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, s.Revision)
+	})
+	do(t, nodes[0].c, CreateTopic{Name: "a"})
+	do(t, nodes[0].c, CreateTopic{Name: "b"})
+	mu.Lock()
+	defer mu.Unlock()
+	if !reflect.DeepEqual(seen, []uint64{1, 2, 3}) {
+		t.Fatalf("saw revisions %v", seen)
+	}
+}
+
+// await runs jobs until the condition, which is asked on the worker, holds.
+func (g *fakeGroup) await(cond func() bool) {
+	g.t.Helper()
+	for range 1_000_000 {
+		ok := false
+		g.job(func() { ok = cond() })
+		if ok {
+			return
+		}
+	}
+	g.t.Fatal("it never happened")
+}

@@ -1,0 +1,314 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/runnel-io/runnel/partition/env"
+	"github.com/runnel-io/runnel/partition/multiraft"
+	"github.com/runnel-io/runnel/partition/record"
+	"github.com/runnel-io/runnel/placement"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// fakeGroup stands for a raft group that always agrees: one log, whose entries every node folds. One goroutine is
+// the worker of all nodes.
+type fakeGroup struct {
+	t     *testing.T
+	env   *env.Env
+	jobs  chan func()
+	nodes map[int32]*fakeNode // fixed once Do is called from several goroutines, except through job
+
+	// Of the worker.
+	leader  int32
+	term    uint64
+	entries []fakeEntry
+	voters  []uint64
+	learn   []uint64
+	drop    int             // proposals to drop
+	hold    bool            // proposals stay in the leader's log, not committed
+	held    []fakeEntry     // those
+	behind  map[uint64]bool // replicas that look as if not caught up
+
+	mu     sync.Mutex
+	status map[int32]multiraft.Status
+}
+
+type fakeEntry struct {
+	term uint64
+	data []byte
+	conf *raftpb.ConfState
+}
+
+type fakeNode struct {
+	g       *fakeGroup
+	broker  int32
+	c       *Controller
+	applied int
+	started bool // leads in session
+	member  map[uint64]int32
+}
+
+func newFakeGroup(t *testing.T) *fakeGroup {
+	e, stop := env.NewReal(env.RealOptions{})
+	g := &fakeGroup{
+		t: t, env: e, jobs: make(chan func(), 1024), nodes: map[int32]*fakeNode{}, term: 1, voters: []uint64{1},
+		behind: map[uint64]bool{}, status: map[int32]multiraft.Status{},
+	}
+	var worker sync.WaitGroup
+	worker.Go(func() {
+		for f := range g.jobs {
+			f()
+			g.turn()
+		}
+	})
+	t.Cleanup(func() {
+		for _, n := range g.nodes {
+			g.job(n.c.Stopped)
+		}
+		close(g.jobs)
+		worker.Wait()
+		stop()
+	})
+	return g
+}
+
+// job runs f on the worker and waits.
+func (g *fakeGroup) job(f func()) {
+	done := make(chan struct{})
+	g.jobs <- func() { f(); close(done) }
+	<-done
+}
+
+// add makes a node; broker 1 leads until told otherwise.
+func (g *fakeGroup) add(broker int32) *fakeNode {
+	n := &fakeNode{g: g, broker: broker}
+	n.c = New(Config{Env: g.env, BrokerID: broker, Caller: fakeCaller{g, broker}, Log: g.env.Log, ValidateConfig: func(c map[string]string) error {
+		if _, bad := c["no.such"]; bad {
+			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING, "no such setting")
+		}
+		return nil
+	}})
+	g.job(func() {
+		g.nodes[broker] = n
+		if g.leader == 0 {
+			g.leader = broker
+		}
+		g.publish()
+	})
+	n.c.attach(n)
+	return n
+}
+
+// lead moves the leadership; what is held is committed by the new leader, or lost.
+func (g *fakeGroup) lead(broker int32, commitHeld bool) {
+	g.job(func() {
+		old := g.nodes[g.leader]
+		g.leader = broker
+		g.term++
+		if old != nil && old.started {
+			old.started = false
+			old.c.SessionEnded(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_NOT_LEADER, "stepped down"))
+		}
+		if commitHeld {
+			g.entries = append(g.entries, g.held...)
+		}
+		g.held, g.hold = nil, false
+		g.publish()
+	})
+}
+
+func (g *fakeGroup) publish() {
+	last := uint64(len(g.entries)) + 10
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id, n := range g.nodes {
+		st := multiraft.Status{
+			Term: g.term, LeadBroker: g.leader, Session: n.started && g.leader == id, Last: last, Commit: last, Applied: last,
+			Conf: &raftpb.ConfState{Voters: slices.Clone(g.voters), Learners: slices.Clone(g.learn)},
+		}
+		if st.Session {
+			st.Peers = map[uint64]multiraft.PeerStatus{}
+			for _, r := range slices.Concat(g.voters, g.learn) {
+				p := multiraft.PeerStatus{Match: last, State: "StateReplicate", RecentActive: true}
+				if g.behind[r] {
+					p.State = "StateProbe"
+				}
+				st.Peers[r] = p
+			}
+		}
+		g.status[id] = st
+	}
+}
+
+// turn is what a worker does after every event.
+func (g *fakeGroup) turn() {
+	for {
+		for _, n := range g.nodes {
+			n.catchUp()
+		}
+		n := g.nodes[g.leader]
+		if n == nil {
+			return
+		}
+		s := multiraft.Session{Term: g.term, ClockOK: true}
+		if !n.started {
+			n.started = true
+			n.c.SessionStarted(s)
+			g.publish()
+		}
+		data := n.c.Turn(s)
+		if len(data) == 0 {
+			return
+		}
+		if g.drop > 0 {
+			g.drop--
+			n.c.Proposed(raft.ErrProposalDropped)
+			continue
+		}
+		n.c.Proposed(nil)
+		for _, d := range data {
+			e := fakeEntry{term: g.term, data: slices.Clone(d)}
+			if g.hold {
+				g.held = append(g.held, e)
+			} else {
+				g.entries = append(g.entries, e)
+			}
+		}
+	}
+}
+
+func (n *fakeNode) catchUp() {
+	if n.applied == len(n.g.entries) {
+		return
+	}
+	for ; n.applied < len(n.g.entries); n.applied++ {
+		n.c.apply(n.g.t, n.applied, n.g.entries[n.applied])
+	}
+	n.c.Applied(uint64(n.applied))
+	n.g.publish()
+}
+
+func (c *Controller) apply(t *testing.T, i int, e fakeEntry) {
+	if e.conf != nil {
+		c.Apply(record.Meta{Index: uint64(i), Term: e.term, Conf: true}, nil)
+		c.Conf(e.conf)
+		return
+	}
+	k, ms, payload, err := record.OpenEnvelope(e.data)
+	if err != nil {
+		t.Error(err)
+	}
+	c.Apply(record.Meta{Index: uint64(i), Term: e.term, Kind: k, AppendMS: ms}, payload)
+}
+
+func (n *fakeNode) Wake() { n.g.jobs <- func() {} }
+func (n *fakeNode) SetMembers(m map[uint64]int32) {
+	n.g.mu.Lock()
+	defer n.g.mu.Unlock()
+	n.member = m
+}
+func (n *fakeNode) members() map[uint64]int32 {
+	n.g.mu.Lock()
+	defer n.g.mu.Unlock()
+	return n.member
+}
+func (n *fakeNode) ReadIndex(done func(uint64, error)) {
+	n.g.jobs <- func() {
+		if n.g.leader != n.broker {
+			done(0, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_NOT_LEADER, "no longer the leader"))
+			return
+		}
+		done(uint64(n.applied), nil)
+	}
+}
+func (n *fakeNode) ProposeConf(cc *raftpb.ConfChangeV2, done func(error)) {
+	n.g.jobs <- func() {
+		g := n.g
+		if g.leader != n.broker || len(cc.GetChanges()) != 1 {
+			done(fmt.Errorf("refused"))
+			return
+		}
+		id := cc.GetChanges()[0].GetNodeId()
+		switch cc.GetChanges()[0].GetType() {
+		case raftpb.ConfChangeType_ConfChangeAddLearnerNode:
+			if slices.Contains(g.voters, id) || slices.Contains(g.learn, id) {
+				g.t.Errorf("replica %d is added again", id)
+			}
+			g.learn = append(g.learn, id)
+		case raftpb.ConfChangeType_ConfChangeAddNode:
+			g.learn = slices.DeleteFunc(g.learn, func(x uint64) bool { return x == id })
+			g.voters = append(g.voters, id)
+		}
+		g.entries = append(g.entries, fakeEntry{term: g.term, conf: &raftpb.ConfState{Voters: g.voters, Learners: g.learn}})
+		g.publish()
+		n.catchUp()
+		done(nil)
+	}
+}
+func (n *fakeNode) Status() multiraft.Status {
+	n.g.mu.Lock()
+	defer n.g.mu.Unlock()
+	return n.g.status[n.broker]
+}
+
+type fakeCaller struct {
+	g    *fakeGroup
+	from int32
+}
+
+func (f fakeCaller) Call(ctx context.Context, broker int32, method string, body []byte) ([]byte, error) {
+	var n *fakeNode
+	f.g.job(func() { n = f.g.nodes[broker] })
+	if n == nil || method != Method {
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "broker %d is not there", broker)
+	}
+	return n.c.Serve(ctx, body)
+}
+
+// cluster is a founded group of n registered brokers, all with a controller replica.
+func cluster(t *testing.T, n int) (*fakeGroup, []*fakeNode) {
+	g := newFakeGroup(t)
+	nodes := []*fakeNode{g.add(1)}
+	do(t, nodes[0].c, FoundCluster{ClusterID: "c1", Broker: registration(1)})
+	for i := 2; i <= n; i++ {
+		r := do(t, nodes[0].c, RegisterBroker{Broker: registration(i)})
+		if r.Broker != int32(i) {
+			t.Fatalf("broker %d was registered as %d", i, r.Broker)
+		}
+		nodes = append(nodes, g.add(r.Broker))
+	}
+	return g, nodes
+}
+
+func registration(i int) placement.Registration {
+	return placement.Registration{Incarnation: fmt.Sprintf("inc-%d", i), PeerAddr: fmt.Sprintf("b%d:7001", i), ClientAddr: fmt.Sprintf("b%d:7000", i)}
+}
+
+// do does a request that must succeed. The time limit only ends a test that hangs.
+func do(t *testing.T, c *Controller, r Request) Response {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	resp, err := c.Do(ctx, r)
+	if err != nil {
+		t.Fatalf("%T: %v", r, err)
+	}
+	return resp
+}
+
+func wantReason(t *testing.T, err error, reason runnelv1.ErrorReason, kind runnelv1.ErrorKind) *runnelv1.Error {
+	t.Helper()
+	e := runnelv1.AsError(err)
+	if e.GetReason() != reason || e.GetKind() != kind {
+		t.Fatalf("got %v (%v, %v), want %v, %v", err, e.GetReason(), e.GetKind(), reason, kind)
+	}
+	return e
+}
