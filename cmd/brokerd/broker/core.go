@@ -44,12 +44,16 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	})
 	c.agent = agent.New(agent.Config{
 		Env: b.env, BrokerID: id.BrokerID, Host: c.host, Store: b.store, Budget: b.budget,
-		Metrics: partition.NewMetrics(b.reg), Log: b.log, DiskFull: b.disk.full,
+		Metrics: partition.NewMetrics(b.reg), Log: b.log,
 		Forget: func(ctx context.Context, replicas []uint64) error {
 			_, err := c.ctl.Do(ctx, controller.ForgetReplicas{Broker: id.BrokerID, Replicas: replicas})
 			return err
 		},
 	})
+	if replica != firstController {
+		// Until the state is replayed the founder is all that a new member knows.
+		c.host.SetBrokers([]int32{firstBroker})
+	}
 	c.host.OnLeaders(b.changes.notify)
 	members := map[uint64]int32{firstController: firstBroker, replica: id.BrokerID}
 	group, err := c.host.StartGroup(multiraft.GroupConfig{
@@ -98,7 +102,6 @@ func (b *Broker) tick(ctx context.Context) {
 			b.disk.look()
 			if c := b.core.Load(); c != nil {
 				c.agent.Tick(now)
-				c.ctl.Tick(now)
 			}
 		}
 	}

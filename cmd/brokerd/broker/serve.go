@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -26,12 +27,11 @@ type services struct {
 
 // serve opens the client port, behind the gate, and the HTTP port.
 func (b *Broker) serve() {
-	b.grpc = rpcbroker.NewGRPCServer(rpcbroker.ServerOptions{
-		Log: b.log, Reflection: b.cfg.Reflection, Unary: b.gate.unary, Stream: b.gate.stream,
+	b.grpc, b.services.health = rpcbroker.NewGRPCServer(rpcbroker.GRPCOptions{
+		Log: b.log, Reflection: b.cfg.Reflection,
+		Extra: []grpc.ServerOption{grpc.ChainUnaryInterceptor(b.gate.unary), grpc.ChainStreamInterceptor(b.gate.stream)},
 	})
-	b.services.health = health.NewServer()
 	b.services.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
-	healthv1.RegisterHealthServer(b.grpc, b.services.health)
 	runnelv1.RegisterBrokerServer(b.grpc, &b.services.broker)
 	runnelv1.RegisterAdminServer(b.grpc, &b.services.admin)
 	b.serving = make(chan struct{})
@@ -51,7 +51,7 @@ func (b *Broker) openServices() {
 		Partitions: v, Cluster: v, Producers: newProducerIDs(v), BrokerID: b.ID(), Budget: b.budget, Env: b.env, Log: b.log, Registerer: b.reg,
 	})
 	b.services.rpcAdmin = admin.New(admin.Config{
-		Controller: v, Cluster: v, Caller: v, Local: v, BrokerID: b.ID(), Log: b.log,
+		Controller: v, Cluster: v, Partitions: v, Caller: v, BrokerID: b.ID(), Env: b.env, Log: b.log, Registerer: b.reg,
 	})
 	var bs runnelv1.BrokerServer = b.services.rpcBroker
 	var as runnelv1.AdminServer = b.services.rpcAdmin
@@ -106,7 +106,9 @@ func (b *Broker) stop(handOver bool) error {
 // stopServing ends the streams, then the server: gracefully for a second, since GracefulStop waits for ever on a stream.
 func (b *Broker) stopServing(ctx context.Context) {
 	if b.services.rpcBroker != nil {
-		b.services.rpcBroker.Stop()
+		if err := b.services.rpcBroker.Stop(ctx); err != nil {
+			b.log.Warn("streams of clients outlived their time", "component", "broker", "error", err)
+		}
 	}
 	graceful := make(chan struct{})
 	go func() { // ends since Stop below ends every call
