@@ -6,8 +6,8 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-// Admin does an operator's work. Every call is tried on the brokers in turn while the error says that it can succeed
-// later, until ctx ends. Errors are *Error.
+// Admin does an operator's work. Every call is tried on the brokers in turn until one answers with success or a
+// definite error, or ctx ends: give ctx a deadline. Errors are *Error.
 type Admin struct {
 	c *Client
 }
@@ -15,33 +15,64 @@ type Admin struct {
 // Admin gives the operator's side of the client.
 func (c *Client) Admin() *Admin { return &Admin{c: c} }
 
-// CreateTopic makes a topic. A topic that exists is the definite error TOPIC_EXISTS, also if an earlier attempt of
-// this call made it.
-func (a *Admin) CreateTopic(ctx context.Context, req *runnelv1.CreateTopicRequest) (*runnelv1.CreateTopicResponse, error) {
-	return try(ctx, a.c, req, runnelv1.AdminClient.CreateTopic)
+func (a *Admin) caller() caller {
+	return caller{refresh: a.c.refresh, conns: a.c.conns, patience: adminPatience}
 }
 
-// DeleteTopic deletes a topic and its data.
+// CreateTopic makes a topic and waits for its leaders. A topic that was there before is the definite error TOPIC_EXISTS;
+// one that an earlier attempt of this call may have made is success if it has the wanted partitions and replicas.
+func (a *Admin) CreateTopic(ctx context.Context, req *runnelv1.CreateTopicRequest) (*runnelv1.CreateTopicResponse, error) {
+	c, again := a.caller(), false
+	c.failed = func(*Error) { again = true }
+	resp, err := retry(ctx, c, req, adminCall(runnelv1.AdminClient.CreateTopic))
+	if err == nil || !again || runnelv1.AsError(err).GetReason() != runnelv1.ErrorReason_ERROR_REASON_TOPIC_EXISTS {
+		return resp, err
+	}
+	d, derr := a.DescribeTopic(ctx, &runnelv1.DescribeTopicRequest{Name: req.GetName()})
+	if derr != nil {
+		return nil, derr
+	}
+	made := &runnelv1.CreateTopicResponse{Id: d.GetId(), Partitions: int32(len(d.GetPartitions()))}
+	if len(d.GetPartitions()) > 0 {
+		made.ReplicationFactor = int32(len(d.GetPartitions()[0].GetReplicas()))
+	}
+	if n := req.GetPartitions(); n != 0 && n != made.GetPartitions() {
+		return nil, err
+	}
+	if n := req.GetReplicationFactor(); n != 0 && n != made.GetReplicationFactor() {
+		return nil, err
+	}
+	return made, nil
+}
+
+// DeleteTopic deletes a topic and its data. A topic that does not exist is the definite error UNKNOWN_TOPIC, unless an
+// earlier attempt of this call may have deleted it.
 func (a *Admin) DeleteTopic(ctx context.Context, req *runnelv1.DeleteTopicRequest) (*runnelv1.DeleteTopicResponse, error) {
-	return try(ctx, a.c, req, runnelv1.AdminClient.DeleteTopic)
+	c, maybe := a.caller(), false
+	c.failed = func(e *Error) { maybe = maybe || e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE }
+	resp, err := retry(ctx, c, req, adminCall(runnelv1.AdminClient.DeleteTopic))
+	if err != nil && maybe && runnelv1.AsError(err).GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC {
+		return &runnelv1.DeleteTopicResponse{}, nil
+	}
+	return resp, err
 }
 
 // ListTopics lists the topics.
 func (a *Admin) ListTopics(ctx context.Context, req *runnelv1.ListTopicsRequest) (*runnelv1.ListTopicsResponse, error) {
-	return try(ctx, a.c, req, runnelv1.AdminClient.ListTopics)
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.ListTopics))
 }
 
 // DescribeTopic tells a topic's settings, replicas and leaders.
 func (a *Admin) DescribeTopic(ctx context.Context, req *runnelv1.DescribeTopicRequest) (*runnelv1.DescribeTopicResponse, error) {
-	return try(ctx, a.c, req, runnelv1.AdminClient.DescribeTopic)
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.DescribeTopic))
 }
 
 // ListBrokers lists the brokers.
 func (a *Admin) ListBrokers(ctx context.Context, req *runnelv1.ListBrokersRequest) (*runnelv1.ListBrokersResponse, error) {
-	return try(ctx, a.c, req, runnelv1.AdminClient.ListBrokers)
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.ListBrokers))
 }
 
 // ClusterStatus tells what is wrong in the cluster, if anything.
 func (a *Admin) ClusterStatus(ctx context.Context, req *runnelv1.ClusterStatusRequest) (*runnelv1.ClusterStatusResponse, error) {
-	return try(ctx, a.c, req, runnelv1.AdminClient.ClusterStatus)
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.ClusterStatus))
 }

@@ -2,13 +2,127 @@ package client
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
 
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-func try[Req, Resp any](ctx context.Context, c *Client, req Req,
-	call func(runnelv1.AdminClient, context.Context, Req, ...grpc.CallOption) (Resp, error)) (Resp, error) {
-	panic("not yet")
+const (
+	// retryMax is the longest pause between two rounds of attempts.
+	retryMax = time.Second
+	// callPatience is how long one broker has to answer a call; ctx may be shorter.
+	callPatience = 10 * time.Second
+	// adminPatience is longer, because creating a topic waits for its leaders.
+	adminPatience = 30 * time.Second
+)
+
+// callFunc is one attempt of a call at one broker.
+type callFunc[Req, Resp any] func(ctx context.Context, cc grpc.ClientConnInterface, req Req) (Resp, error)
+
+func brokerCall[Req, Resp any](f func(runnelv1.BrokerClient, context.Context, Req, ...grpc.CallOption) (Resp, error)) callFunc[Req, Resp] {
+	return func(ctx context.Context, cc grpc.ClientConnInterface, req Req) (Resp, error) {
+		return f(runnelv1.NewBrokerClient(cc), ctx, req)
+	}
+}
+
+func adminCall[Req, Resp any](f func(runnelv1.AdminClient, context.Context, Req, ...grpc.CallOption) (Resp, error)) callFunc[Req, Resp] {
+	return func(ctx context.Context, cc grpc.ClientConnInterface, req Req) (Resp, error) {
+		return f(runnelv1.NewAdminClient(cc), ctx, req)
+	}
+}
+
+// caller is what calls that any broker can answer need.
+type caller struct {
+	refresh  *refresher
+	conns    *conns
+	patience time.Duration
+	// failed, if set, is told of each attempt whose error does not end the call.
+	failed func(*Error)
+}
+
+// retry makes a call at one broker after the other until one answers with success or a definite error, or ctx ends. The
+// error is an *Error, indeterminate if any attempt was.
+func retry[Req, Resp any](ctx context.Context, c caller, req Req, call callFunc[Req, Resp]) (Resp, error) {
+	var (
+		none  Resp
+		last  *Error
+		maybe bool
+		tries int
+	)
+	for pause := pollMin; ; pause = min(2*pause, retryMax) {
+		todo := c.refresh.order(time.Now())
+		hinted := false
+		for len(todo) > 0 {
+			addr := todo[0]
+			todo = todo[1:]
+			resp, err := attempt(ctx, c, addr, req, call)
+			if err == nil {
+				return resp, nil
+			}
+			tries++
+			last = runnelv1.AsError(err)
+			if last.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
+				return none, last
+			}
+			maybe = maybe || last.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE
+			if ctx.Err() != nil {
+				break
+			}
+			if c.failed != nil {
+				c.failed(last)
+			}
+			if a := last.GetLeaderAddress(); a != "" && a != addr && !hinted {
+				hinted = true
+				todo = append([]string{a}, todo...)
+			}
+		}
+		if ctx.Err() == nil {
+			wait(ctx, pause)
+		}
+		if ctx.Err() != nil {
+			return none, gaveUp(ctx, last, maybe, tries)
+		}
+	}
+}
+
+func attempt[Req, Resp any](ctx context.Context, c caller, addr string, req Req, call callFunc[Req, Resp]) (Resp, error) {
+	var none Resp
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	cc, err := c.conns.get(addr)
+	if err != nil {
+		return none, errClosedCall()
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
+	return call(ctx, cc, req)
+}
+
+func gaveUp(ctx context.Context, last *Error, maybe bool, tries int) *Error {
+	e := runnelv1.AsError(ctx.Err())
+	if !maybe {
+		e.Kind = runnelv1.ErrorKind_ERROR_KIND_RETRIABLE
+	}
+	if last != nil {
+		e.Message = fmt.Sprintf("%v after %d attempts, the last one: %s", ctx.Err(), tries, last.Error())
+	}
+	return e
+}
+
+// wait pauses for d or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+func (p *producer) caller() caller {
+	return caller{refresh: p.refresh, conns: p.conns, patience: callPatience}
 }

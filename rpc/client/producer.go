@@ -1,0 +1,327 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/runnel-io/runnel/partition/record"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// recordOverhead is what a record without key, value and headers is counted as in the buffer.
+const recordOverhead = 32
+
+// producer takes records and sees them acknowledged. One lock guards its state, and is never held while a promise runs,
+// a batch is built or the network is used.
+//
+// Its goroutines: one sink for each broker that leads something (sink.go), one receiver for each open stream (answer.go),
+// one that runs promises (promise.go), one that looks after time-outs (expire.go), one that fetches producer ids (ids.go).
+type producer struct {
+	cfg     config
+	meta    *metadata
+	refresh *refresher
+	conns   *conns
+	log     *slog.Logger
+	pools   pools
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	// wg counts everything but the promise goroutine, which ends last.
+	wg sync.WaitGroup
+
+	mu       sync.Mutex
+	closed   bool
+	topics   map[string]*topicQueues
+	sinks    map[int32]*sink
+	ids      idState
+	attempts uint64
+
+	// used is the bytes of the buffer that are taken; room is closed when some become free, nil if nobody waits.
+	used int
+	room chan struct{}
+	// unfinished counts records whose promise has not returned; idle is closed when there are none, nil if nobody waits.
+	unfinished int
+	idle       chan struct{}
+	// flushing counts Flush calls; linger is off while there is one.
+	flushing int
+
+	// finished is for the promise goroutine, which is poked for it. It holds no more than the buffer did.
+	finished []*batch
+	poke     chan struct{}
+	drained  chan struct{} // closed when the promise goroutine has ended
+	last     bool          // nothing will be finished any more
+}
+
+// topicQueues is a topic's partitions and the choice between them.
+type topicQueues struct {
+	name  string
+	parts []*queue // empty: not known yet
+	// pending are records that came before the partitions were known.
+	pending []pendingRecord
+	// sticky is the partition that records without a key go to until stickyBytes reach the size of a batch.
+	sticky      *queue
+	stickyBytes int
+}
+
+type pendingRecord struct {
+	item
+	room int
+	born time.Time
+}
+
+func newProducer(ctx context.Context, cfg config, m *metadata, r *refresher, c *conns) *producer {
+	p := &producer{
+		cfg: cfg, meta: m, refresh: r, conns: c, log: cfg.log,
+		topics: make(map[string]*topicQueues), sinks: make(map[int32]*sink),
+		poke: make(chan struct{}, 1), drained: make(chan struct{}),
+	}
+	p.ctx, p.cancel = context.WithCancel(ctx)
+	p.ids.poke = make(chan struct{}, 1)
+	p.wg.Go(p.runExpiry)
+	p.wg.Go(p.runIDs)
+	go p.runPromises() // awaited by close through drained
+	r.add(p)
+	return p
+}
+
+func (p *producer) produce(ctx context.Context, r *Record, promise func(*Record, error)) {
+	size := recordOverhead + len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		size += 8 + len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	it := item{r, promise}
+	p.mu.Lock()
+	if err := p.admitLocked(ctx, r, size); err != nil {
+		p.rejectLocked(it, err)
+		p.mu.Unlock()
+		return
+	}
+	p.used += size
+	p.unfinished++
+	now := time.Now()
+	if r.Timestamp.IsZero() {
+		r.Timestamp = now
+	}
+	t := p.topics[r.Topic]
+	if t == nil {
+		t = &topicQueues{name: r.Topic}
+		p.topics[r.Topic] = t
+		if v, ok := p.meta.track(r.Topic); ok {
+			p.setPartitionsLocked(t, v)
+		}
+	}
+	if len(t.parts) == 0 {
+		t.pending = append(t.pending, pendingRecord{it, size, now})
+		p.mu.Unlock()
+		p.refresh.trigger()
+		return
+	}
+	p.appendLocked(t, it, size, now)
+	p.mu.Unlock()
+}
+
+// admitLocked waits until the buffer has room for size bytes. It gives the lock away while it waits.
+func (p *producer) admitLocked(ctx context.Context, r *Record, size int) *Error {
+	switch {
+	case r.Topic == "":
+		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "the record has no topic")
+	case r.Partition < AnyPartition:
+		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
+			"partition is %d: use AnyPartition (-1) or a partition of the topic", r.Partition)
+	case size > p.cfg.bufferBytes:
+		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE,
+			"the record has %d bytes, the client's whole buffer %d: see WithBufferBytes", size, p.cfg.bufferBytes)
+	}
+	for !p.closed && p.used+size > p.cfg.bufferBytes {
+		if p.room == nil {
+			p.room = make(chan struct{})
+		}
+		room := p.room
+		p.mu.Unlock()
+		var err error
+		select {
+		case <-room:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		p.mu.Lock()
+		if err != nil {
+			return notWritten(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT,
+				fmt.Sprintf("gave up waiting for room in the buffer: %v", err))
+		}
+	}
+	if p.closed {
+		return errClosed()
+	}
+	return nil
+}
+
+// notWritten is an error of a record that no attempt can have written: it had no effect, and producing it again is safe.
+func notWritten(reason runnelv1.ErrorReason, msg string) *Error {
+	return &Error{Kind: runnelv1.ErrorKind_ERROR_KIND_RETRIABLE, Reason: reason, Message: msg}
+}
+
+func errClosed() *Error {
+	return notWritten(runnelv1.ErrorReason_ERROR_REASON_STOPPING, "the client was closed before the record was written: call Flush before Close")
+}
+
+// errClosedCall ends a call: trying again is of no use.
+func errClosedCall() *Error {
+	return &Error{Kind: runnelv1.ErrorKind_ERROR_KIND_DEFINITE, Reason: runnelv1.ErrorReason_ERROR_REASON_STOPPING, Message: "the client is closed"}
+}
+
+// rejectLocked fails a record that was never accepted.
+func (p *producer) rejectLocked(it item, err *Error) {
+	p.unfinished++
+	p.finishLocked(&batch{items: []item{it}, state: stateFailed, err: err})
+}
+
+// appendLocked puts a record into the open batch of its partition.
+func (p *producer) appendLocked(t *topicQueues, it item, size int, born time.Time) {
+	q, err := t.choose(it.r, size, p.cfg.batchBytes)
+	if err != nil {
+		p.finishLocked(&batch{items: []item{it}, state: stateFailed, err: err, room: size})
+		return
+	}
+	b, changed := q.open, false
+	if b != nil && b.builder.Len()+size > p.cfg.batchBytes {
+		q.full, q.open, b, changed = append(q.full, b), nil, nil, true
+	}
+	if b == nil {
+		b = p.pools.batch(q, born)
+		q.open, changed = b, true
+	}
+	b.builder.Add(record.Record{Key: it.r.Key, Value: it.r.Value, Headers: it.r.Headers, TimestampMS: it.r.Timestamp.UnixMilli()})
+	b.items = append(b.items, it)
+	b.room += size
+	if b.builder.Len() >= p.cfg.batchBytes {
+		q.full, q.open, changed = append(q.full, b), nil, true
+	}
+	if changed { // one more record in the same batch changes nothing about when it is sent
+		p.readyLocked(q)
+	}
+}
+
+// setPartitionsLocked makes queues for the partitions of a topic and hands the records that waited for them on.
+func (p *producer) setPartitionsLocked(t *topicQueues, v *topicView) {
+	for n := len(t.parts); n < len(v.leaders); n++ {
+		t.parts = append(t.parts, &queue{topic: t.name, num: int32(n), leader: leader{id: noLeader}})
+	}
+	for n, l := range v.leaders {
+		q := t.parts[n]
+		if q.leader != l {
+			// A partition that moved need not wait out a pause that was meant for the old leader.
+			if q.leader.id != l.id && l.id != noLeader && q.failures <= 1 {
+				q.notBefore = time.Time{}
+			}
+			q.leader = l
+			p.readyLocked(q)
+		}
+	}
+	pending := t.pending
+	t.pending = nil
+	for _, r := range pending {
+		p.appendLocked(t, r.item, r.room, r.born)
+	}
+}
+
+// metadataChanged takes in leaders and topics.
+func (p *producer) metadataChanged() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, t := range p.topics {
+		v := p.meta.topic(name)
+		switch {
+		case v.err != nil:
+			p.dropTopicLocked(t, v.err)
+		case len(v.leaders) > 0:
+			p.setPartitionsLocked(t, v)
+		}
+	}
+}
+
+// dropTopicLocked fails everything of a topic that does not exist, and forgets it.
+func (p *producer) dropTopicLocked(t *topicQueues, err *Error) {
+	delete(p.topics, t.name)
+	p.failTopicLocked(t, err)
+}
+
+// failTopicLocked finishes all of a topic's records, in order; what was acknowledged stays so.
+func (p *producer) failTopicLocked(t *topicQueues, err *Error) {
+	for _, q := range t.parts {
+		for _, b := range q.taken {
+			if b.state == stateInFlight {
+				b.maybe = b.maybe || b.sent
+				b.attempt, b.sent = 0, false
+			}
+			if b.state != stateDone && b.state != stateFailed {
+				b.fail(err)
+			}
+			p.finishLocked(b)
+		}
+		for _, b := range q.full {
+			b.fail(err)
+			p.finishLocked(b)
+		}
+		if q.open != nil {
+			q.open.fail(err)
+			p.finishLocked(q.open)
+		}
+		q.taken, q.full, q.open, q.inFlight = nil, nil, nil, 0
+		if q.timer != nil {
+			q.timer.Stop()
+		}
+	}
+	for _, r := range t.pending {
+		p.finishLocked(&batch{items: []item{r.item}, state: stateFailed, err: err, room: r.room})
+	}
+	t.pending = nil
+}
+
+// wantsLeader tells whether records wait for a topic or for a leader.
+func (p *producer) wantsLeader() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.topics {
+		if len(t.pending) > 0 {
+			return true
+		}
+		for _, q := range t.parts {
+			if q.leader.id == noLeader && !q.empty() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// close fails what is not acknowledged and waits for every goroutine and promise.
+func (p *producer) close() {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		<-p.drained
+		return
+	}
+	p.closed = true
+	if p.room != nil {
+		close(p.room)
+		p.room = nil
+	}
+	p.mu.Unlock()
+	p.refresh.remove(p)
+	p.cancel()
+	p.wg.Wait()
+	p.mu.Lock()
+	for _, t := range p.topics {
+		p.failTopicLocked(t, errClosed())
+	}
+	clear(p.topics)
+	p.last = true
+	p.mu.Unlock()
+	p.pokePromises()
+	<-p.drained
+}
