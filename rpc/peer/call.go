@@ -1,0 +1,144 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// failFor is how long a failed dial answers for others that want the same connection: those that waited for it need not try
+// one after another.
+const failFor = 50 * time.Millisecond
+
+// caller keeps the connection for calls to one broker.
+type caller struct {
+	p  *Peers
+	to int32
+
+	lock chan struct{} // one slot, a mutex that a context can give up on; guards all below
+	c    *conn
+	err  error // of the newest dial
+	when time.Time
+}
+
+func (p *Peers) newCaller(to int32) *caller {
+	return &caller{p: p, to: to, lock: make(chan struct{}, 1)}
+}
+
+// get gives a live connection, dialling if needed. Its errors mean that nothing was sent.
+func (l *caller) get(ctx context.Context) (*conn, error) {
+	select {
+	case l.lock <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-l.lock }()
+	if l.c != nil {
+		if !l.c.dead() && l.c.self == l.p.cfg.Identity() {
+			return l.c, nil
+		}
+		l.c.close()
+		l.c = nil
+	}
+	if l.err != nil && time.Since(l.when) < failFor {
+		return nil, l.err
+	}
+	addr, ok := l.p.cfg.Resolve(l.to)
+	if !ok {
+		return nil, fmt.Errorf("peer: the address of broker %d is not known", l.to)
+	}
+	c, err := l.p.dial(ctx, addr, l.to)
+	if ctx.Err() != nil && err != nil {
+		return nil, err // says nothing about the broker
+	}
+	l.c, l.err, l.when = c, err, time.Now()
+	return c, err
+}
+
+func (l *caller) close() {
+	l.lock <- struct{}{}
+	defer func() { <-l.lock }()
+	if l.c != nil {
+		l.c.close()
+		l.c = nil
+	}
+}
+
+// Call asks a broker of the cluster, itself included, and answers what its Config.Serve answered. Every error is a
+// *runnelv1.Error: what Serve answered, or RETRIABLE UNAVAILABLE if the call was surely never sent, or indeterminate.
+func (p *Peers) Call(ctx context.Context, broker int32, method string, body []byte) ([]byte, error) {
+	ctx, done, e := p.enter(ctx)
+	if e != nil {
+		return nil, e
+	}
+	defer done()
+	if id := p.cfg.Identity(); broker != 0 && broker == id.BrokerID {
+		out, err := p.cfg.Serve(ctx, broker, method, body)
+		if err != nil {
+			return nil, runnelv1.AsError(err)
+		}
+		return out, nil
+	}
+	l := p.peer(broker)
+	if l == nil {
+		return nil, errStopping()
+	}
+	c, err := l.calls.get(ctx)
+	if err != nil {
+		return nil, neverSent(err, fmt.Sprintf("broker %d", broker))
+	}
+	return invoke(ctx, c, method, body)
+}
+
+// CallAddr asks whoever listens at addr, over a connection of its own, also while this broker belongs to no cluster: this is
+// for joining. Errors are those of Call.
+func (p *Peers) CallAddr(ctx context.Context, addr, method string, body []byte) ([]byte, error) {
+	ctx, done, e := p.enter(ctx)
+	if e != nil {
+		return nil, e
+	}
+	defer done()
+	c, err := p.dial(ctx, addr, 0)
+	if err != nil {
+		return nil, neverSent(err, addr)
+	}
+	defer c.close()
+	return invoke(ctx, c, method, body)
+}
+
+func invoke(ctx context.Context, c *conn, method string, body []byte) ([]byte, error) {
+	if len(body) > maxFrame {
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "a call to %s of %d bytes, %d fit", method, len(body), maxFrame)
+	}
+	req, resp := &runnelv1.CallRequest{Method: method, Body: body}, &runnelv1.CallResponse{}
+	if err := c.cc.Invoke(ctx, runnelv1.Peer_Call_FullMethodName, req, resp); err != nil {
+		// It may have been served: gRPC does not tell a call that was never sent from one whose answer was lost.
+		return nil, runnelv1.FromStatus(err)
+	}
+	if e := resp.GetError(); e != nil {
+		return nil, e
+	}
+	return resp.GetBody(), nil
+}
+
+// neverSent is the error of a call that got no connection: whatever it was, trying again is safe.
+func neverSent(err error, whom string) *runnelv1.Error {
+	var no *refusal
+	if errors.As(err, &no) && no.err.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
+		return no.err // such as a foreign cluster: it stays so
+	}
+	reason := runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		reason = runnelv1.ErrorReason_ERROR_REASON_TIMEOUT
+	}
+	e := runnelv1.Errorf(reason, "%s cannot be reached: %v", whom, err)
+	e.Kind = runnelv1.ErrorKind_ERROR_KIND_RETRIABLE
+	return e
+}
+
+func errStopping() *runnelv1.Error {
+	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_STOPPING, "this broker is stopping")
+}
