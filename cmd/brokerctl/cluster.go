@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"iter"
+	"time"
 
+	"github.com/runnel-io/runnel/partition/record"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 	"github.com/runnel-io/runnel/rpc/client"
 )
@@ -15,7 +17,7 @@ type cluster interface {
 	Produce(ctx context.Context, r *client.Record, promise func(*client.Record, error))
 	// Flush waits until the fate of every record is known.
 	Flush(ctx context.Context) error
-	NewReader(topic string, opts ...client.ReaderOption) (reader, error)
+	NewReader(topic string, s readSpec) (reader, error)
 	ListOffsets(ctx context.Context, topic string, at client.At) (map[int32]int64, error)
 	Metadata(ctx context.Context, topics ...string) (*runnelv1.MetadataResponse, error)
 	Close() error
@@ -37,8 +39,28 @@ type reader interface {
 	Close() error
 }
 
+// readSpec says what a reader reads.
+type readSpec struct {
+	// partitions to read; none: all.
+	partitions []int32
+	// from is any place but fromEnd, which differs between partitions.
+	from place
+	// toEnd ends the reader where the end was when it was opened.
+	toEnd bool
+}
+
+// connectSpec has the settings of a client that produces.
+type connectSpec struct {
+	codec           record.Codec
+	deliveryTimeout time.Duration // 0: the client's default
+}
+
 // connectSDK makes the real cluster. It does not dial: the first call does.
-func connectSDK(seeds []string, opts ...client.Option) (cluster, error) {
+func connectSDK(seeds []string, s connectSpec) (cluster, error) {
+	opts := []client.Option{client.WithCompression(s.codec)}
+	if s.deliveryTimeout > 0 {
+		opts = append(opts, client.WithDeliveryTimeout(s.deliveryTimeout))
+	}
 	c, err := client.New(seeds, opts...)
 	if err != nil {
 		return nil, err
@@ -51,7 +73,24 @@ type sdkCluster struct{ *client.Client }
 
 func (s sdkCluster) Admin() admin { return s.Client.Admin() }
 
-func (s sdkCluster) NewReader(topic string, opts ...client.ReaderOption) (reader, error) {
+func (s sdkCluster) NewReader(topic string, spec readSpec) (reader, error) {
+	var opts []client.ReaderOption
+	switch spec.from.kind {
+	case atEnd:
+		opts = append(opts, client.FromEnd())
+	case atOffset:
+		opts = append(opts, client.FromOffset(spec.from.n))
+	case atTime:
+		opts = append(opts, client.FromTime(spec.from.t))
+	default:
+		opts = append(opts, client.FromStart())
+	}
+	if len(spec.partitions) > 0 {
+		opts = append(opts, client.Partitions(spec.partitions...))
+	}
+	if spec.toEnd {
+		opts = append(opts, client.ToEnd())
+	}
 	r, err := s.Client.NewReader(topic, opts...)
 	if err != nil {
 		return nil, err

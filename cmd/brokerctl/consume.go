@@ -69,7 +69,7 @@ func (a *app) consume(ctx context.Context, topic string, cf consumeFlags) (err e
 	if a.output == "json" {
 		render = appendJSON
 	}
-	c, err := a.open()
+	c, err := a.open(connectSpec{})
 	if err != nil {
 		return err
 	}
@@ -116,34 +116,29 @@ func (a *app) consume(ctx context.Context, topic string, cf consumeFlags) (err e
 
 // openReaders opens one reader for all partitions, or, where they begin at different offsets, one for each.
 func (a *app) openReaders(ctx context.Context, c cluster, topic string, at place, cf consumeFlags) ([]reader, error) {
-	var opts []client.ReaderOption
-	if cf.exitAtEnd {
-		opts = append(opts, client.ToEnd())
+	specs := []readSpec{{partitions: cf.partitions, from: at, toEnd: cf.exitAtEnd}}
+	if at.kind == fromEnd {
+		var err error
+		if specs, err = a.beforeEnd(ctx, c, topic, at.n, cf); err != nil {
+			return nil, err
+		}
 	}
-	switch at.kind {
-	case atStart:
-		opts = append(opts, client.FromStart())
-	case atEnd:
-		opts = append(opts, client.FromEnd())
-	case atOffset:
-		opts = append(opts, client.FromOffset(at.n))
-	case atTime:
-		opts = append(opts, client.FromTime(at.t))
-	case fromEnd:
-		return a.openFromEnd(ctx, c, topic, at.n, cf.partitions, opts)
+	var readers []reader
+	for _, s := range specs {
+		r, err := c.NewReader(topic, s)
+		if err != nil {
+			for _, open := range readers {
+				err = errors.Join(err, open.Close())
+			}
+			return nil, err
+		}
+		readers = append(readers, r)
 	}
-	if len(cf.partitions) > 0 {
-		opts = append(opts, client.Partitions(cf.partitions...))
-	}
-	r, err := c.NewReader(topic, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return []reader{r}, nil
+	return readers, nil
 }
 
-// openFromEnd begins n records before the end of each partition, or at its start if it has fewer.
-func (a *app) openFromEnd(ctx context.Context, c cluster, topic string, n int64, partitions []int32, opts []client.ReaderOption) ([]reader, error) {
+// beforeEnd begins n records before the end of each partition, or at its start if it has fewer.
+func (a *app) beforeEnd(ctx context.Context, c cluster, topic string, n int64, cf consumeFlags) ([]readSpec, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	start, err := c.ListOffsets(ctx, topic, client.AtStart())
@@ -154,26 +149,19 @@ func (a *app) openFromEnd(ctx context.Context, c cluster, topic string, n int64,
 	if err != nil {
 		return nil, err
 	}
+	partitions := cf.partitions
 	if len(partitions) == 0 {
 		partitions = slices.Sorted(maps.Keys(end))
 	}
-	var readers []reader
+	var specs []readSpec
 	for _, p := range partitions {
 		if _, ok := end[p]; !ok {
 			return nil, fmt.Errorf("topic %s has no partition %d: it has %d, counted from 0", topic, p, len(end))
 		}
-		// Not append(opts, ...): the readers would share its array.
-		own := slices.Concat(opts, []client.ReaderOption{client.Partitions(p), client.FromOffset(max(end[p]-n, start[p]))})
-		r, err := c.NewReader(topic, own...)
-		if err != nil {
-			for _, open := range readers {
-				err = errors.Join(err, open.Close())
-			}
-			return nil, err
-		}
-		readers = append(readers, r)
+		from := place{kind: atOffset, n: max(end[p]-n, start[p])}
+		specs = append(specs, readSpec{partitions: []int32{p}, from: from, toEnd: cf.exitAtEnd})
 	}
-	return readers, nil
+	return specs, nil
 }
 
 // merge reads several readers at once. It ends when all have ended, or with the first error, and leaves no goroutine.

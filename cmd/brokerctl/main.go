@@ -20,19 +20,22 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	defer stop()
 	// A second signal kills: whoever presses Ctrl-C twice does not want to wait for a clean end.
 	context.AfterFunc(ctx, stop)
+	return execute(ctx, &app{in: in, out: out, errOut: errOut, getenv: os.Getenv, connect: connectSDK}, args)
+}
 
-	a := &app{in: in, out: out, errOut: errOut, getenv: os.Getenv, connect: connectSDK}
+// execute runs one command line until ctx ends.
+func execute(ctx context.Context, a *app, args []string) int {
 	root := newRoot(a)
 	root.SetArgs(args)
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errOut)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.errOut)
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil, errors.Is(err, syscall.EPIPE): // whoever read the output has had enough
 		return 0
 	default:
-		_, _ = fmt.Fprintf(errOut, "brokerctl: %s\n", a.explain(err)) // nowhere left to complain
+		_, _ = fmt.Fprintf(a.errOut, "brokerctl: %s\n", a.explain(err)) // nowhere left to complain
 		return 1
 	}
 }

@@ -98,7 +98,7 @@ func (a *app) produce(ctx context.Context, topic string, pf produceFlags) (err e
 			overhead += len(k) + len(v) + headerOverhead
 		}
 	}
-	c, err := a.open(client.WithCompression(codec), client.WithDeliveryTimeout(a.timeout))
+	c, err := a.open(connectSpec{codec: codec, deliveryTimeout: a.timeout})
 	if err != nil {
 		return err
 	}
@@ -132,8 +132,12 @@ func (a *app) produce(ctx context.Context, topic string, pf produceFlags) (err e
 	if cause == nil {
 		cause = flushErr
 	}
-	return fmt.Errorf("%w (of %d records read %d are acknowledged, %d failed, %d unknown: those may be in the topic)",
-		cause, sum.Records, sum.Acked, sum.Failed, sum.Unknown)
+	note := ""
+	if sum.Unknown > 0 {
+		note = ": those may be in the topic"
+	}
+	return fmt.Errorf("%w (of %d records sent %d are acknowledged, %d failed, %d unknown%s)",
+		cause, sum.Records, sum.Acked, sum.Failed, sum.Unknown, note)
 }
 
 // maxMessageBytes asks for the topic's limit, and so finds out before the first line is read that there is no such

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
-	"github.com/runnel-io/runnel/rpc/client"
 )
 
 const (
@@ -27,7 +26,7 @@ type app struct {
 	in          io.Reader
 	out, errOut io.Writer
 	getenv      func(string) string
-	connect     func(seeds []string, opts ...client.Option) (cluster, error)
+	connect     func(seeds []string, s connectSpec) (cluster, error)
 
 	brokers string
 	output  string
@@ -72,14 +71,19 @@ func noun(use, short string, verbs ...*cobra.Command) *cobra.Command {
 				names = append(names, v.Name())
 			}
 			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q: %s has %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
+				return fmt.Errorf("unknown command %q: %s has %s", args[0], verb(cmd), strings.Join(names, ", "))
 			}
-			return fmt.Errorf("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
+			return fmt.Errorf("%s needs a command: %s", verb(cmd), strings.Join(names, ", "))
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	c.AddCommand(verbs...)
 	return c
+}
+
+// verb is the command without the program's name, which every error begins with.
+func verb(cmd *cobra.Command) string {
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
 }
 
 // mustComplete offers fixed values for a flag. It fails only for a flag that is not there: a programmer's error.
@@ -117,17 +121,17 @@ func (a *app) seeds() ([]string, error) {
 }
 
 // open makes a client of the cluster. Close it.
-func (a *app) open(opts ...client.Option) (cluster, error) {
+func (a *app) open(s connectSpec) (cluster, error) {
 	seeds, err := a.seeds()
 	if err != nil {
 		return nil, err
 	}
-	return a.connect(seeds, opts...)
+	return a.connect(seeds, s)
 }
 
 // ask runs one question to the cluster within the time-out.
 func (a *app) ask(ctx context.Context, f func(context.Context, cluster) error) (err error) {
-	c, err := a.open()
+	c, err := a.open(connectSpec{})
 	if err != nil {
 		return err
 	}

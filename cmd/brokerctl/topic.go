@@ -218,9 +218,9 @@ func exactly(name, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) == 0:
-			return fmt.Errorf("%s needs %s, %s", cmd.CommandPath(), name, what)
+			return fmt.Errorf("%s needs %s, %s", verb(cmd), name, what)
 		case len(args) > 1:
-			return fmt.Errorf("%s takes one %s, not also %q", cmd.CommandPath(), name, args[1])
+			return fmt.Errorf("%s takes one %s, not also %q", verb(cmd), name, args[1])
 		}
 		return nil
 	}
@@ -229,7 +229,7 @@ func exactly(name, what string) cobra.PositionalArgs {
 // nothing wants no argument.
 func nothing(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%s takes no argument, not %q", cmd.CommandPath(), args[0])
+		return fmt.Errorf("%s takes no argument, not %q", verb(cmd), args[0])
 	}
 	return nil
 }
