@@ -33,6 +33,7 @@ func (p *Partition) Apply(m record.Meta, payload []byte) {
 		p.metrics.trims.Inc()
 		// At once: whoever reads the log start must not find it below what the log still has.
 		p.logStart.Store(p.folded.logStart)
+		p.trimDue = true
 	case out.expired > 0:
 		p.metrics.expired.Add(float64(out.expired))
 	}
@@ -55,6 +56,10 @@ func (p *Partition) Apply(m record.Meta, payload []byte) {
 // Applied implements multiraft.Machine.
 func (p *Partition) Applied(uint64) {
 	p.publish()
+	if a := p.attached.Load(); p.trimDue && a != nil { // while the log is folded at start there is no group yet
+		p.trimDue = false
+		a.group.Trim(p.folded.logStart)
+	}
 	if len(p.acked) > 0 {
 		p.acknowledge()
 	}

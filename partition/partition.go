@@ -42,6 +42,8 @@ type raftGroup interface {
 	Status() multiraft.Status
 	// Healthy is nil, or why the replica serves no longer.
 	Healthy() error
+	// Trim has the log follow the folded log start. Only for calls from the Machine's methods.
+	Trim(logStart int64)
 }
 
 // storedLog is what a partition needs of its log; *raftlog.Log is one.
@@ -97,6 +99,7 @@ type Partition struct {
 	inflight inflight
 	acked    []*pending // applied since the last Applied
 	turn     turn
+	trimDue  bool // the log start moved and the group has not been told
 }
 
 var _ multiraft.Machine = (*Partition)(nil)

@@ -118,14 +118,14 @@ func retentionTarget(segs []raftlog.SegmentInfo, s Settings, nowMS, logStart int
 		if !g.Sealed {
 			break
 		}
-		tooOld := s.RetentionMS >= 0 && g.LastAppendMS > 0 && nowMS-g.LastAppendMS > s.RetentionMS
-		tooMuch := s.RetentionBytes >= 0 && total-g.Bytes >= s.RetentionBytes
-		// A segment without records (LastAppendMS 0) has nothing to keep, but its age is unknown: it goes with the next.
-		if !tooOld && !tooMuch && g.Next > g.Base {
-			break
-		}
-		if tooOld || tooMuch {
-			target = max(target, g.Next)
+		// A segment that is trimmed already, or has no records, only waits for its file to go.
+		if g.Next > target {
+			tooOld := s.RetentionMS >= 0 && nowMS-g.LastAppendMS > s.RetentionMS
+			tooMuch := s.RetentionBytes >= 0 && total-g.Bytes >= s.RetentionBytes
+			if !tooOld && !tooMuch {
+				break
+			}
+			target = g.Next
 		}
 		total -= g.Bytes
 	}
