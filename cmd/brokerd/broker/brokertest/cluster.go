@@ -44,7 +44,7 @@ func Edit(f func(n int, c *broker.Config)) Option {
 func Start(t testing.TB, n int, opts ...Option) *Cluster {
 	t.Helper()
 	c := &Cluster{
-		t: t, dir: t.TempDir(), hosts: fmt.Sprintf("127.%d.%d.", 128+rand.IntN(120), 1+rand.IntN(250)),
+		t: t, dir: t.TempDir(), hosts: hosts(),
 		brokers: map[int]*broker.Broker{}, configs: map[int]broker.Config{}, log: logger(t),
 	}
 	for _, o := range opts {
@@ -227,6 +227,12 @@ func (c *Cluster) WaitReady() {
 // Eventually polls until ok, and fails the test with why after a patience that no healthy run comes near.
 func (c *Cluster) Eventually(ok func() bool, why func() string) {
 	c.t.Helper()
+	Eventually(c.t, ok, why)
+}
+
+// Eventually is the same for a test without a cluster.
+func Eventually(t testing.TB, ok func() bool, why func() string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -234,8 +240,17 @@ func (c *Cluster) Eventually(ok func() bool, why func() string) {
 	for !ok() {
 		select {
 		case <-ctx.Done():
-			c.t.Fatalf("waited in vain: %s", why())
+			t.Fatalf("waited in vain: %s", why())
 		case <-tick.C:
 		}
 	}
 }
+
+// Lone is the configuration of a single broker that the test starts itself.
+func Lone(t testing.TB) broker.Config {
+	t.Helper()
+	c := &Cluster{t: t, dir: t.TempDir(), hosts: hosts(), log: logger(t)}
+	return c.config(1, 1)
+}
+
+func hosts() string { return fmt.Sprintf("127.%d.%d.", 128+rand.IntN(120), 1+rand.IntN(250)) }
