@@ -14,7 +14,7 @@ const (
 	againAfter   = 300 * time.Millisecond // then campaigns again after this and up to as much more
 	candidateMin = 2 * time.Second        // a candidate younger than this is left alone: retrying throws away real votes
 
-	foundAgain = 20 * time.Millisecond // the preferred leader of a new group tries again after this and up to 30 ms more
+	foundAgain = 10 * time.Millisecond // the preferred leader of a new group tries again after this and up to 15 ms more
 	foundFor   = 10 * time.Second      // for this long
 	// freshDelay has the other founders of a new group wait for the preferred one.
 	freshDelay = 300 * time.Millisecond
@@ -134,7 +134,7 @@ func (e *elections) considerLocked(c *contest, now time.Time, may bool) (next ti
 	}
 	c.tried = true
 	if found {
-		c.next = now.Add(foundAgain + time.Duration(e.env.Int64N(int64(30*time.Millisecond))))
+		c.next = now.Add(foundAgain + time.Duration(e.env.Int64N(int64(15*time.Millisecond))))
 	} else {
 		c.next = now.Add(againAfter + time.Duration(e.env.Int64N(int64(againAfter))))
 	}

@@ -2,6 +2,7 @@ package multiraft
 
 import (
 	"fmt"
+	"testing"
 
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -165,6 +166,34 @@ func (l *ledger) Stopped() {
 		panic("stopped twice")
 	}
 	l.stopped = true
+}
+
+// stored gives what the replica's log holds, by offset.
+func (l *ledger) stored(t *testing.T) map[int64]string {
+	t.Helper()
+	values := make(map[int64]string)
+	for offset := int64(0); offset < l.next; {
+		out, next, err := l.g.Log().ReadBatches(offset, l.next, 1<<20, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next <= offset {
+			t.Fatalf("%s: a read from offset %d of %d gets nowhere", l.name, offset, l.next)
+		}
+		for b, err := range record.Batches(out) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := record.Each(b, 1<<20, func(o int64, r record.Record) error {
+				values[o] = string(r.Value)
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		offset = next
+	}
+	return values
 }
 
 // propose queues a value.
