@@ -1,0 +1,76 @@
+package gossip
+
+import (
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestMetaRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringN(0, 20, 60)
+		m := Meta{
+			BrokerID: rapid.Int32Range(0, 1<<31-1).Draw(t, "id"), Nonce: rapid.Uint64Range(1, 1<<64-1).Draw(t, "nonce"),
+			ClusterID: text.Draw(t, "cluster"), Client: text.Draw(t, "client"), Peer: text.Draw(t, "peer"), HTTP: text.Draw(t, "http"),
+			Rack: text.Draw(t, "rack"), Version: text.Draw(t, "version"), Empty: rapid.Bool().Draw(t, "empty"),
+			SeedsHash: rapid.Uint32().Draw(t, "hash"), BootMS: rapid.Int64().Draw(t, "boot"),
+		}
+		b, err := m.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := DecodeMeta(b)
+		if err != nil || got != m {
+			t.Fatalf("%+v, %v; want %+v", got, err, m)
+		}
+		if got, err := DecodeMeta(append(b, "what a newer version adds"...)); err != nil || got != m {
+			t.Fatalf("with more fields: %+v, %v", got, err)
+		}
+		for n := range b {
+			if _, err := DecodeMeta(b[:n]); err == nil {
+				t.Fatalf("%d of %d bytes were read", n, len(b))
+			}
+		}
+	})
+}
+
+func TestMetaTooLongSaysWhat(t *testing.T) {
+	m := Meta{Nonce: 1, Client: strings.Repeat("c", 300), Peer: strings.Repeat("p", 250)}
+	_, err := m.Encode()
+	if err == nil || !strings.Contains(err.Error(), "client 300") || !strings.Contains(err.Error(), "shorten") {
+		t.Fatal(err)
+	}
+}
+
+func TestHashSeedsTellsListsApart(t *testing.T) {
+	seen := map[uint32]string{}
+	for _, l := range [][]string{nil, {"a"}, {"a", "b"}, {"b", "a"}, {"ab"}, {"a", "b", ""}} {
+		h := HashSeeds(l)
+		if other, ok := seen[h]; ok {
+			t.Fatalf("%q and %q", l, other)
+		}
+		seen[h] = strings.Join(l, ",")
+	}
+}
+
+func FuzzDecodeMeta(f *testing.F) {
+	b, err := Meta{Nonce: 1, Client: "a:1"}.Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := DecodeMeta(b)
+		if err != nil {
+			return
+		}
+		again, err := m.Encode()
+		if err != nil {
+			return // a longer than shortest encoding of the boot time may not fit
+		}
+		if got, err := DecodeMeta(again); err != nil || got != m {
+			t.Fatalf("%+v, %v; want %+v", got, err, m)
+		}
+	})
+}
