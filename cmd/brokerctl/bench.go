@@ -172,7 +172,7 @@ func newProgress(w io.Writer) *progress {
 // line is called by the run's reporter, by one goroutine that is gone when load.Run returns.
 func (p *progress) line(s load.Snapshot) {
 	text := fmt.Sprintf("%4.0fs %s", s.Elapsed.Seconds(), s.Phase)
-	if s.RecordsPerSecond > 0 || s.Phase == "measuring" || s.Phase == "filling" {
+	if s.RecordsPerSecond > 0 || s.Phase == "measuring" {
 		text += fmt.Sprintf("  %s records/s  %.1f MB/s", count(int64(s.RecordsPerSecond)), s.MBPerSecond)
 	}
 	if s.P99 > 0 {

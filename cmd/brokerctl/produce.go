@@ -19,7 +19,7 @@ import (
 
 const (
 	// defaultMessageBytes is max.message.bytes of a topic that does not set it.
-	defaultMessageBytes = 1 << 20
+	defaultMessageBytes = 1<<20 + 12
 	// recordOverhead is at least what a batch of one record has around key, value and headers: the batch header and the
 	// record's own lengths and deltas.
 	recordOverhead = record.HeaderLen + 40

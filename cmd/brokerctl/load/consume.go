@@ -58,7 +58,7 @@ func (r *run) consume(ctx context.Context) error {
 		r.win.to = time.Time{}
 	}
 	r.meters = newMeters(len(shares), r.win)
-	r.enter("measuring", r.meters...)
+	r.enter(measuring, r.meters...)
 	var g errgroup.Group
 	for i, share := range shares {
 		g.Go(func() error { return r.readAgain(ctx, share, wants[i], r.meters[i]) })

@@ -53,7 +53,7 @@ func (r *run) endToEnd(ctx context.Context) (err error) {
 			return nil
 		})
 	}
-	r.enter("measuring", r.meters...)
+	r.enter(measuring, r.meters...)
 	sendErr := r.send(ctx, sendPlan{win: r.win, records: r.cfg.Records, rate: r.cfg.Rate, stamp: st, meters: acks})
 	sent := sum(acks)
 	if sent.errors > 0 {

@@ -32,7 +32,7 @@ func (r *run) produceOnly(ctx context.Context) error {
 	// One at a time there is nothing to drain, so a counted or paced run and a latency run go by the time of sending.
 	r.openWindow(r.cfg.Rate > 0 || r.cfg.Records > 0 || r.cfg.Mode == Latency)
 	r.meters = newMeters(r.cfg.Clients, r.win)
-	r.enter("measuring", r.meters...)
+	r.enter(measuring, r.meters...)
 	return r.send(ctx, sendPlan{
 		win: r.win, records: r.cfg.Records, rate: r.cfg.Rate, oneByOne: r.cfg.Mode == Latency, meters: r.meters,
 	})

@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// measuring is the phase of the load itself.
+const measuring = "measuring"
+
 // progressEvery is how often a run reports.
 const progressEvery = time.Second
 
@@ -35,6 +38,7 @@ type run struct {
 type phase struct {
 	name   string
 	meters []*meter
+	from   time.Time // when measuring begins, after the warm-up
 }
 
 // ErrInterrupted is the cause of a run that its context ended. The Result up to then is good.
@@ -129,7 +133,9 @@ func (r *run) openWindow(bySent bool) {
 	}
 }
 
-func (r *run) enter(name string, meters ...*meter) { r.phase.Store(&phase{name: name, meters: meters}) }
+func (r *run) enter(name string, meters ...*meter) {
+	r.phase.Store(&phase{name: name, meters: meters, from: r.win.from})
+}
 
 // reportEvery starts the progress reports; the answer ends them and waits.
 func (r *run) reportEvery(report func(Snapshot)) (stop func()) {
@@ -156,8 +162,12 @@ func (r *run) reportEvery(report func(Snapshot)) (stop func()) {
 			}
 			t := sum(p.meters)
 			seconds := now.Sub(lastAt).Seconds()
+			name := p.name
+			if name == measuring && now.Before(p.from) {
+				name = "warming up"
+			}
 			report(Snapshot{
-				Phase: p.name, Elapsed: now.Sub(r.began), Errors: t.errors,
+				Phase: name, Elapsed: now.Sub(r.began), Errors: t.errors,
 				RecordsPerSecond: float64(t.allRecords-last.allRecords) / seconds,
 				MBPerSecond:      float64(t.allBytes-last.allBytes) / seconds / 1e6,
 				P99:              time.Duration(t.percentileUS(99)) * time.Microsecond,

@@ -258,13 +258,16 @@ func TestProgressIsReportedEachSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(10 * time.Millisecond)
 		c := base(Produce)
-		c.Duration = 3500 * time.Millisecond
+		c.WarmUp, c.Duration = 1500*time.Millisecond, 2*time.Second
 		var got []Snapshot
 		if _, err := carryOut(t.Context(), f, c, func(s Snapshot) { got = append(got, s) }, timers); err != nil {
 			t.Fatal(err)
 		}
 		if len(got) != 3 {
 			t.Fatalf("%d reports, want 3", len(got))
+		}
+		if got[0].Phase != "warming up" || got[0].RecordsPerSecond < 9_800 {
+			t.Errorf("first report: %+v", got[0])
 		}
 		if s := got[2]; s.Elapsed != 3*time.Second || s.Phase != "measuring" || s.RecordsPerSecond < 9_800 || s.RecordsPerSecond > 10_200 || s.P99 == 0 {
 			t.Errorf("third report: %+v", s)
