@@ -7,7 +7,7 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-// Fetch serves committed batches within the credit, and notes a client's breach of it.
+// Fetch serves committed batches within the credit.
 func (b *fakeBroker) Fetch(s runnelv1.Broker_FetchServer) error {
 	first, err := s.Recv()
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -77,7 +78,6 @@ type fakeCluster struct {
 	pending  map[int32]int
 	maxSeen  int // batches of one partition in the hands of brokers
 	hints    bool
-	credit   int64 // most bytes in advance of credit, negative is a breach
 	adminErr []*Error
 	created  map[string]bool
 }
@@ -101,11 +101,11 @@ func newFakeCluster(t testing.TB, brokers int) *fakeCluster {
 }
 
 func (b *fakeBroker) start() {
-	b.lis = bufconn.Listen(1 << 20)
-	b.srv = grpc.NewServer(grpc.MaxRecvMsgSize(64<<20), grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(windowBytes))
-	runnelv1.RegisterBrokerServer(b.srv, b)
-	runnelv1.RegisterAdminServer(b.srv, b)
-	srv, lis := b.srv, b.lis
+	srv, lis := grpc.NewServer(grpc.MaxRecvMsgSize(64<<20),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}), grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(windowBytes)), bufconn.Listen(1<<20)
+	runnelv1.RegisterBrokerServer(srv, b)
+	runnelv1.RegisterAdminServer(srv, b)
+	b.c.locked(func() { b.srv, b.lis, b.down = srv, lis, false })
 	go func() { _ = srv.Serve(lis) }() // ends with stop
 }
 
@@ -113,22 +113,16 @@ func (b *fakeBroker) start() {
 func (c *fakeCluster) stop(id int32) {
 	b := c.brokers[id]
 	c.mu.Lock()
-	was := b.down
+	was, srv := b.down, b.srv
 	b.down = true
 	c.notifyLocked()
 	c.mu.Unlock()
 	if !was {
-		b.srv.Stop()
+		srv.Stop()
 	}
 }
 
-func (c *fakeCluster) restart(id int32) {
-	b := c.brokers[id]
-	b.start()
-	c.mu.Lock()
-	b.down = false
-	c.mu.Unlock()
-}
+func (c *fakeCluster) restart(id int32) { c.brokers[id].start() }
 
 func (c *fakeCluster) topic(name string, leaders ...int32) {
 	c.mu.Lock()

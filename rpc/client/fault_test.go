@@ -258,14 +258,15 @@ type fate struct {
 
 func randomFaults(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
+	dice := rand.New(rand.NewPCG(seed, 2)) // the brokers'
 	c := newFakeCluster(t, 3)
 	c.hints = rng.IntN(2) == 0
 	const parts = 3
 	c.topic("t", 1, 2, 3)
 	faults := 0
 	c.judge = func(int32, string, int32, record.Header) verdict {
-		v := verdict{delay: time.Duration(rng.IntN(8)) * time.Millisecond, appends: rng.IntN(2) == 0}
-		switch rng.IntN(40) {
+		v := verdict{delay: time.Duration(dice.IntN(8)) * time.Millisecond, appends: dice.IntN(2) == 0}
+		switch dice.IntN(40) {
 		case 0:
 			v.breaks = true
 		case 1:
@@ -275,7 +276,7 @@ func randomFaults(t *testing.T, seed uint64) {
 		case 3:
 			v.err, v.appends = runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_TIMESTAMP, "future"), false
 		case 4:
-			v.hangs = rng.IntN(4) == 0
+			v.hangs = dice.IntN(4) == 0
 		default:
 			return v
 		}

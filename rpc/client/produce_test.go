@@ -185,7 +185,9 @@ func TestHungLeaderIsLeftBehind(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		c := newFakeCluster(t, 3)
 		c.topic("t", 1)
-		c.judge = func(b int32, _ string, _ int32, _ record.Header) verdict { return verdict{hangs: b == 1, appends: true} }
+		c.judge = func(b int32, _ string, _ int32, _ record.Header) verdict {
+			return verdict{hangs: b == 1, appends: true}
+		}
 		cl := c.client()
 		time.AfterFunc(time.Second, func() { c.lead("t", 0, 2) })
 		r := rec("t", 0, "a")

@@ -209,6 +209,20 @@ func (p *producer) endAttemptLocked(b *batch, pause bool) {
 
 // settleLocked finishes what can be finished, in order, and goes on when nothing is in flight any more.
 func (p *producer) settleLocked(q *queue) {
+	p.popLocked(q)
+	if q.inFlight == 0 {
+		q.rewind = false
+		// needID is set only once nothing before the gap is left, so all that is taken stands behind it.
+		if q.needID {
+			p.breakLocked(q)
+			p.popLocked(q)
+		}
+	}
+	p.readyLocked(q)
+}
+
+// popLocked finishes the batches at the front whose fate is known.
+func (p *producer) popLocked(q *queue) {
 	n := 0
 	for ; n < len(q.taken); n++ {
 		b := q.taken[n]
@@ -217,21 +231,12 @@ func (p *producer) settleLocked(q *queue) {
 		}
 		if b.gap {
 			q.needID, q.rewind = true, true
-			b.gap = false
 		}
 		p.finishLocked(b)
 	}
-	if n > 0 {
-		q.taken = append(q.taken[:0], q.taken[n:]...)
-	}
-	if q.inFlight == 0 {
-		q.rewind = false
-		// needID is set only once nothing before the gap is left, so all that is taken stands behind it.
-		if q.needID {
-			p.breakLocked(q)
-		}
-	}
-	p.readyLocked(q)
+	rest := copy(q.taken, q.taken[n:])
+	clear(q.taken[rest:])
+	q.taken = q.taken[:rest]
 }
 
 // breakLocked gives up the sequences of the current producer id: what may have been appended under them is reported
