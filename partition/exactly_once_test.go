@@ -23,8 +23,10 @@ type sent struct {
 	a      *answer
 }
 
+type failer interface{ Fatalf(format string, args ...any) }
+
 // settle takes answers in. A failure starts the whole pipeline again, as it must: what follows it is out of order.
-func (c *idempotentClient) settle(t *rapid.T) {
+func (c *idempotentClient) settle(t failer) {
 	for i, s := range c.unacked {
 		if s.a == nil {
 			continue

@@ -2,10 +2,11 @@ package partition
 
 import "sync"
 
-// waiters are those who wait for the high watermark to move. Nearly all wait at its very end, so firing looks at each.
+// waiters are those who wait for the high watermark to move. Nearly all wait at its very end, so firing looks at each. It
+// is a slice, not a map, so that a simulated cluster calls them in the same order each time.
 type waiters struct {
 	mu     sync.Mutex
-	all    map[*waiter]struct{}
+	all    []*waiter
 	closed bool
 	fired  []func() // reused by fire, which only the worker calls
 }
@@ -13,6 +14,7 @@ type waiters struct {
 type waiter struct {
 	offset int64
 	f      func()
+	at     int // place in all, -1 once it is gone
 }
 
 // add registers a waiter; false if the partition has stopped.
@@ -20,12 +22,11 @@ func (w *waiters) add(x *waiter) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
+		x.at = -1
 		return false
 	}
-	if w.all == nil {
-		w.all = map[*waiter]struct{}{}
-	}
-	w.all[x] = struct{}{}
+	x.at = len(w.all)
+	w.all = append(w.all, x)
 	return true
 }
 
@@ -33,21 +34,32 @@ func (w *waiters) add(x *waiter) bool {
 func (w *waiters) remove(x *waiter) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, ok := w.all[x]
-	delete(w.all, x)
-	return ok
+	if x.at < 0 {
+		return false
+	}
+	last := w.all[len(w.all)-1]
+	w.all[x.at], last.at = last, x.at
+	w.all[len(w.all)-1] = nil
+	w.all = w.all[:len(w.all)-1]
+	x.at = -1
+	return true
 }
 
 // fire calls and drops those who wait for an offset below hw.
 func (w *waiters) fire(hw int64) {
 	w.mu.Lock()
-	fired := w.fired[:0]
-	for x := range w.all {
+	fired, kept := w.fired[:0], w.all[:0]
+	for _, x := range w.all {
 		if x.offset < hw {
 			fired = append(fired, x.f)
-			delete(w.all, x)
+			x.at = -1
+			continue
 		}
+		x.at = len(kept)
+		kept = append(kept, x)
 	}
+	clear(w.all[len(kept):])
+	w.all = kept
 	w.mu.Unlock()
 	for i, f := range fired {
 		f()
@@ -66,9 +78,12 @@ func (w *waiters) drop(closing bool) {
 	w.mu.Lock()
 	all := w.all
 	w.all = nil
+	for _, x := range all {
+		x.at = -1
+	}
 	w.closed = w.closed || closing
 	w.mu.Unlock()
-	for x := range all {
+	for _, x := range all {
 		x.f()
 	}
 }
