@@ -86,12 +86,12 @@ func (b *Broker) Ready(ctx context.Context) error {
 	defer ticker.Stop()
 	client := &http.Client{Timeout: 2 * time.Second}
 	defer client.CloseIdleConnections()
-	last := errors.New("it was never asked")
 	for {
 		b.mu.Lock()
 		done := b.done
 		b.mu.Unlock()
-		if last = b.probe(ctx, client); last == nil {
+		last := b.probe(ctx, client)
+		if last == nil {
 			return nil
 		}
 		select {

@@ -73,7 +73,7 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 			return err
 		}
 		for _, w := range warnings {
-			log.Warn(w, "component", "brokerd")
+			log.Warn("a variable is ignored", "component", "brokerd", "reason", w)
 		}
 		if print {
 			return printConfig(stdout, v)
