@@ -24,7 +24,7 @@ type brokerJSON struct {
 
 func (a *app) brokerListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the brokers, whether they are alive, and what they carry",
+		Annotations: asks(), Use: "list", Short: "List the brokers, whether they are alive, and what they carry",
 		Args: nothing, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var resp *runnelv1.ListBrokersResponse

@@ -41,7 +41,7 @@ type problemJSON struct {
 
 func (a *app) clusterStatusCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "status", Short: "Show brokers, controller, and the partitions in trouble with the reason",
+		Annotations: asks(), Use: "status", Short: "Show brokers, controller, and the partitions in trouble with the reason",
 		Args: nothing, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var resp *runnelv1.ClusterStatusResponse

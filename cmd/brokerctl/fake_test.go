@@ -22,8 +22,11 @@ type fakeCluster struct {
 	// fate, if not nil, decides over the n-th record handed over.
 	fate   func(n int) error
 	handed int
-	spec   connectSpec
-	open   int
+	// slow decides the fate of records at Flush only; a record whose context has ended by then fails.
+	slow    bool
+	pending []func()
+	spec    connectSpec
+	open    int
 }
 
 type fakeTopic struct {
@@ -51,8 +54,15 @@ func (f *fakeCluster) Close() error {
 	return nil
 }
 
-func (f *fakeCluster) Admin() admin                { return f }
-func (f *fakeCluster) Flush(context.Context) error { return nil }
+func (f *fakeCluster) Admin() admin { return f }
+
+func (f *fakeCluster) Flush(context.Context) error {
+	for _, decide := range f.pending {
+		decide()
+	}
+	f.pending = nil
+	return nil
+}
 
 func (f *fakeCluster) topic(name string) (*fakeTopic, error) {
 	if f.down != nil {
@@ -183,7 +193,21 @@ func recordTime(n int) time.Time {
 	return time.Date(2026, 1, 2, 15, 0, 0, 0, time.UTC).Add(time.Duration(n) * time.Second)
 }
 
-func (f *fakeCluster) Produce(_ context.Context, r *client.Record, promise func(*client.Record, error)) {
+func (f *fakeCluster) Produce(ctx context.Context, r *client.Record, promise func(*client.Record, error)) {
+	if !f.slow {
+		f.write(r, promise)
+		return
+	}
+	f.pending = append(f.pending, func() {
+		if err := ctx.Err(); err != nil {
+			promise(r, err)
+			return
+		}
+		f.write(r, promise)
+	})
+}
+
+func (f *fakeCluster) write(r *client.Record, promise func(*client.Record, error)) {
 	f.mu.Lock()
 	n := f.handed
 	f.handed++

@@ -17,9 +17,16 @@ import (
 const (
 	defaultBrokers = "127.0.0.1:7070"
 	defaultTimeout = 30 * time.Second
+	// questionTimeout is the default of commands that only ask: without a broker a person should not wait long to hear it.
+	questionTimeout = 10 * time.Second
 	// completionTimeout bounds what a Tab waits for topic names.
 	completionTimeout = 2 * time.Second
 )
+
+// question marks, as an annotation, a command that only asks; see questionTimeout.
+const question = "question"
+
+func asks() map[string]string { return map[string]string{question: "yes"} }
 
 // app is what all commands share: where to read and write, how to reach a cluster, and the global flags.
 type app struct {
@@ -40,7 +47,10 @@ func newRoot(a *app) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Annotations[question] != "" && !cmd.Flags().Changed("timeout") {
+				a.timeout = questionTimeout
+			}
 			if a.output != "table" && a.output != "json" {
 				return fmt.Errorf("-o is %q: use table or json", a.output)
 			}
@@ -54,7 +64,7 @@ func newRoot(a *app) *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&a.brokers, "brokers", "", "brokers to ask first, host:port,... (default $RUNNEL_BROKERS or "+defaultBrokers+")")
 	f.StringVarP(&a.output, "output", "o", "table", "output format: table or json")
-	f.DurationVar(&a.timeout, "timeout", defaultTimeout, "how long to wait for the cluster")
+	f.DurationVar(&a.timeout, "timeout", defaultTimeout, fmt.Sprintf("how long to wait for the cluster (commands that only ask: %v)", questionTimeout))
 	mustComplete(root, "output", "table", "json")
 	root.AddCommand(a.topicCmd(), a.produceCmd(), a.consumeCmd(), a.brokerCmd(), a.clusterCmd(), a.benchCmd(), a.versionCmd())
 	return root

@@ -91,6 +91,7 @@ func TestProduceEndsWithAnInterrupt(t *testing.T) {
 	if r := try(t.Context(), f, "", "topic", "create", "orders"); r.status != 0 {
 		t.Fatal(r.err)
 	}
+	f.slow = true
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)

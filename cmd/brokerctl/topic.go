@@ -107,7 +107,7 @@ func warnReplicas(w io.Writer, replicas int32) (err error) {
 
 func (a *app) topicListCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the topics", Args: nothing, ValidArgsFunction: cobra.NoFileCompletions,
+		Annotations: asks(), Use: "list", Short: "List the topics", Args: nothing, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			topics := []topicJSON{}
 			err := a.ask(cmd.Context(), func(ctx context.Context, c cluster) error {
@@ -134,7 +134,7 @@ func (a *app) topicListCmd() *cobra.Command {
 
 func (a *app) topicDescribeCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "describe NAME", Short: "Show a topic's settings, replicas, leaders and offsets",
+		Annotations: asks(), Use: "describe NAME", Short: "Show a topic's settings, replicas, leaders and offsets",
 		Args: exactly("NAME", "the topic's name"), ValidArgsFunction: a.completeTopic,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var resp *runnelv1.DescribeTopicResponse

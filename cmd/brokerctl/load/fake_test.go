@@ -23,6 +23,9 @@ type fakeCluster struct {
 	// drop swallows acknowledged records before they reach a reader.
 	drop func(n int) bool
 
+	// short ends a reader so many records before the end.
+	short int64
+
 	mu      sync.Mutex
 	topics  map[string]*fakeTopic
 	handed  int
@@ -51,9 +54,12 @@ func (f *fakeCluster) CreateTopic(_ context.Context, name string, partitions, _ 
 func (f *fakeCluster) DeleteTopic(ctx context.Context, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	delete(f.topics, name)
 	f.deleted = append(f.deleted, name)
-	return ctx.Err()
+	return nil
 }
 
 func (f *fakeCluster) Offsets(_ context.Context, topic string) (start, end map[int32]int64, err error) {
@@ -142,6 +148,9 @@ func (c *fakeConsumer) NewReader(topic string, o ReaderOptions) (Reader, error) 
 	start, end, err := c.f.Offsets(context.Background(), topic)
 	if err != nil {
 		return nil, err
+	}
+	for p := range end {
+		end[p] -= c.f.short
 	}
 	r := &fakeReader{f: c.f, topic: topic, o: o, at: start, end: end}
 	if o.FromEnd {

@@ -159,6 +159,19 @@ func TestConsumeReadsTheTopicAgainUntilTheWindowIsOver(t *testing.T) {
 	})
 }
 
+func TestConsumeNamesRecordsThatAreNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCluster(time.Millisecond)
+		f.short = 3
+		c := base(Consume)
+		c.Records = 1000
+		res, err := runFake(t, t.Context(), f, c)
+		if err != nil || res.Errors != 12 || !strings.Contains(res.FirstError, "ended after 988 of 1000 records") {
+			t.Errorf("%d errors (%s), %v; want the 3 of each of 4 partitions", res.Errors, res.FirstError, err)
+		}
+	})
+}
+
 func TestConsumeOfAGivenTopicReadsItOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster(time.Millisecond)
