@@ -195,9 +195,9 @@ func cutEverywhere(t *testing.T, rec *recorder, ops []crashOp, stride int) (cuts
 }
 
 func TestPowerCutAtAnyPointLosesNothingAcknowledged(t *testing.T) {
-	seeds, steps, stride := 1, 60, 3
+	seeds, steps, stride := 1, 40, 5
 	if !testing.Short() {
-		seeds, steps, stride = 3, 60, 2
+		seeds, steps, stride = 2, 60, 3
 	}
 	for seed := range seeds {
 		rec := &recorder{root: t.TempDir()}

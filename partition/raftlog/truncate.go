@@ -31,6 +31,11 @@ func (l *Log) dropSegmentsAbove(index uint64) error {
 		l.segs = l.segs[:len(l.segs)-1]
 		prev := l.segs[len(l.segs)-1]
 		l.last, l.next, l.runMax = prev.last, prev.next, prev.runMax
+		if l.offered == nil && prev.ckptIndex < l.ckpt.Index {
+			// The newest checkpoint went with the file: the next transaction writes it again.
+			cp := l.ckpt
+			l.offered = &cp
+		}
 		l.mu.Unlock()
 		l.s.tails.sub(freed)
 	}
