@@ -1,7 +1,7 @@
 # The commands of README.md and of daily work. Tools are pinned in .ci/tools.mod, so they never enter the product's go.mod.
 TOOL := go tool -modfile=.ci/tools.mod
 
-.PHONY: help build test race lint proto verify demo failover restart killall fuzz
+.PHONY: help build test race lint proto verify demo failover restart killall bench profile fuzz
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -38,6 +38,12 @@ restart: ## kill -9 with a 1 GiB partition: how long until it serves again
 
 killall: ## kill all three brokers at once, 10 times under load, and check what was promised
 	go run ./bench/killall
+
+bench: ## the rows of the README's table, each three times, with the share of the raw disk
+	go run ./bench/rows -limit $(if $(ROW),-row $(ROW))
+
+profile: ## profiles of all three brokers while a row runs: make profile ROW=200b-1
+	go run ./bench/rows -profile -runs 1 -row $(or $(ROW),200b-1)
 
 fuzz: ## every fuzz target for a short while
 	.ci/fuzz
