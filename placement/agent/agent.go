@@ -24,6 +24,8 @@ type Config struct {
 	Store    *raftlog.Store
 	Budget   *partition.Budget
 	Metrics  *partition.Metrics
+	// DiskFull is passed to the partitions; see partition.Config.
+	DiskFull func() bool
 	// Log may be nil; the Env's is used then.
 	Log *slog.Logger
 	// Forget tells the controller that the data of these replicas, which have tombstones, is deleted: Controller.Do with
@@ -36,6 +38,7 @@ type host interface {
 	StartGroup(c multiraft.GroupConfig) (*multiraft.Group, error)
 	StopGroup(group uint64) error
 	Leader(group uint64) (broker int32, term uint64, ok bool)
+	HasQuorumOfBrokers() bool
 }
 
 // store is what the agent needs of *raftlog.Store.
@@ -165,7 +168,7 @@ func (a *Agent) Tick(now time.Time) {
 func (a *Agent) Counts() (leaders, replicas int) {
 	a.running.Range(func(_, v any) bool {
 		replicas++
-		if v.(*replica).partition.Status().Leader {
+		if v.(*replica).status().leads {
 			leaders++
 		}
 		return true

@@ -28,6 +28,8 @@ func (a *Agent) CaughtUp() (bool, string) {
 	for _, r := range open {
 		st := r.status()
 		switch {
+		case st.lost: // its group has other replicas, and waiting would not bring it back
+			continue
 		case st.applied < st.commit:
 			behind++
 		case !st.hasLeader:

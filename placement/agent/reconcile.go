@@ -38,10 +38,11 @@ type replica struct {
 	lost     string // why it can never run again (quarantine)
 }
 
-// status is what readiness asks of a running replica.
+// status is what readiness and the counts ask of a running replica.
 type status struct {
-	commit, applied uint64
-	hasLeader       bool
+	commit, applied  uint64
+	hasLeader, leads bool
+	lost             bool // out of service for good
 }
 
 func (r *replica) name() string { return fmt.Sprintf("%s/%d", r.topic, r.number) }

@@ -84,6 +84,7 @@ func (a *Agent) run(r *replica) error {
 	p := partition.New(partition.Config{
 		Env: a.cfg.Env, Topic: r.topic, Number: r.number, Group: r.group, Replica: r.id,
 		Settings: settings, Budget: a.cfg.Budget, Metrics: a.cfg.Metrics,
+		DiskFull: a.cfg.DiskFull, HasQuorum: a.host.HasQuorumOfBrokers,
 	})
 	g, err := a.host.StartGroup(multiraft.GroupConfig{
 		Group: r.group, Replica: r.id, Members: r.members, Machine: p, Name: r.name(),
@@ -97,7 +98,7 @@ func (a *Agent) run(r *replica) error {
 	r.partition = p
 	r.status = func() status {
 		st := g.Status()
-		return status{commit: st.Commit, applied: st.Applied, hasLeader: st.Lead != 0}
+		return status{commit: st.Commit, applied: st.Applied, hasLeader: st.Lead != 0, leads: st.Session, lost: g.Healthy() != nil}
 	}
 
 	a.mu.Lock()

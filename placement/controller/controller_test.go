@@ -53,7 +53,8 @@ func TestAnyBrokerCreatesAndDeletesTopics(t *testing.T) {
 }
 
 func TestRefusalsAreDefiniteAndSayWhy(t *testing.T) {
-	_, nodes := cluster(t, 2)
+	g, nodes := cluster(t, 2)
+	g.await(func() bool { return !nodes[1].c.State().Controller[1].Learner }) // the membership loop has done its last command
 	nodes[0].c.cfg.Alive = func(b int32) bool { return b != 2 }
 	for _, c := range []struct {
 		r      Request
@@ -267,7 +268,7 @@ func TestOnChangeSeesEveryRun(t *testing.T) {
 	do(t, nodes[0].c, CreateTopic{Name: "b"})
 	mu.Lock()
 	defer mu.Unlock()
-	if !reflect.DeepEqual(seen, []uint64{1, 2, 3}) {
+	if !reflect.DeepEqual(seen, []uint64{1, 2, 3}) { // 1 is the founding, told at once
 		t.Fatalf("saw revisions %v", seen)
 	}
 }

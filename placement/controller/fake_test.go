@@ -13,6 +13,7 @@ import (
 
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/multiraft"
+	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/partition/record"
 	"github.com/runnel-io/runnel/placement"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
@@ -97,6 +98,9 @@ func (g *fakeGroup) add(broker int32) *fakeNode {
 		return nil
 	}})
 	g.job(func() {
+		if err := n.c.Restore(raftlog.Checkpoint{Index: 1, Conf: &raftpb.ConfState{Voters: []uint64{1}}}); err != nil {
+			g.t.Error(err)
+		}
 		g.nodes[broker] = n
 		if g.leader == 0 {
 			g.leader = broker
@@ -247,7 +251,7 @@ func (n *fakeNode) ProposeConf(cc *raftpb.ConfChangeV2, done func(error)) {
 			g.learn = slices.DeleteFunc(g.learn, func(x uint64) bool { return x == id })
 			g.voters = append(g.voters, id)
 		}
-		g.entries = append(g.entries, fakeEntry{term: g.term, conf: &raftpb.ConfState{Voters: g.voters, Learners: g.learn}})
+		g.entries = append(g.entries, fakeEntry{term: g.term, conf: &raftpb.ConfState{Voters: slices.Clone(g.voters), Learners: slices.Clone(g.learn)}})
 		g.publish()
 		n.catchUp()
 		done(nil)

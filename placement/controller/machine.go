@@ -50,6 +50,9 @@ func (c *Controller) Restore(cp raftlog.Checkpoint) error {
 		}
 	}
 	c.fold = s
+	c.mu.Lock()
+	c.members.conf = cp.Conf
+	c.mu.Unlock()
 	c.publish()
 	return nil
 }
@@ -98,6 +101,9 @@ func (c *Controller) publish() {
 		return
 	}
 	c.published.Store(c.fold)
+	if c.fold.Revision == 0 {
+		return // a new replica's empty state is news to nobody
+	}
 	c.mu.Lock()
 	g, fs := c.group, c.onChange
 	kept := c.waiters[:0]
@@ -169,7 +175,12 @@ func (c *Controller) SessionEnded(reason *runnelv1.Error) {
 }
 
 // Conf implements multiraft.Machine.
-func (c *Controller) Conf(*raftpb.ConfState) { c.members.task.Wake() }
+func (c *Controller) Conf(cs *raftpb.ConfState) {
+	c.mu.Lock()
+	c.members.conf = cs
+	c.mu.Unlock()
+	c.members.task.Wake()
+}
 
 // Checkpoint implements multiraft.Machine. The group's entries take no offsets.
 func (c *Controller) Checkpoint() (next, logStart int64, state []byte) {

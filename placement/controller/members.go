@@ -24,6 +24,8 @@ const (
 type members struct {
 	task  env.Task
 	timer env.Timer
+	// conf is raft's configuration as last applied; the group's Status can be older.
+	conf *raftpb.ConfState
 	// busy while a change is in flight.
 	busy bool
 	// changes counts the changes proposed, so that the answer to an abandoned one is known as such.
@@ -49,11 +51,11 @@ const (
 
 // nextStep compares the state's replicas of the controller group with raft's configuration. Replicas are taken in
 // the order of their ids, so the oldest brokers vote.
-func nextStep(s *placement.State, st multiraft.Status) membershipStep {
-	if st.Conf == nil || len(st.Conf.GetVotersOutgoing()) > 0 {
+func nextStep(s *placement.State, conf *raftpb.ConfState, st multiraft.Status) membershipStep {
+	if conf == nil || len(conf.GetVotersOutgoing()) > 0 {
 		return membershipStep{kind: stepWait}
 	}
-	voters, learners := st.Conf.GetVoters(), st.Conf.GetLearners()
+	voters, learners := conf.GetVoters(), conf.GetLearners()
 	wait := false
 	// Promotions first: a cluster of one voter and many learners survives nothing.
 	for _, r := range s.Controller {
@@ -90,13 +92,13 @@ func caughtUp(st multiraft.Status, replica uint64) bool {
 // raft's configuration change, when a change was answered, and after membersRetry while something is awaited.
 func (c *Controller) stepMembers() {
 	c.mu.Lock()
-	g, leads, busy := c.group, c.pipeline.term != 0, c.members.busy
+	g, leads, busy, conf := c.group, c.pipeline.term != 0, c.members.busy, c.members.conf
 	c.mu.Unlock()
 	if g == nil || !leads || busy {
 		return
 	}
 	s := c.State()
-	step := nextStep(s, g.Status())
+	step := nextStep(s, conf, g.Status())
 	switch step.kind {
 	case stepNone:
 	case stepWait:

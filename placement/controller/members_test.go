@@ -36,16 +36,17 @@ func TestNextStep(t *testing.T) {
 		"a promotion is recorded":        {replicas(false, true), []uint64{1, 2}, nil, caught, membershipStep{stepRecord, 2, 2}},
 		"five voters are enough":         {replicas(false, false, false, false, false, true), []uint64{1, 2, 3, 4, 5}, []uint64{6}, caught, membershipStep{}},
 	} {
-		st := multiraft.Status{Last: 100, Conf: &raftpb.ConfState{Voters: c.voters, Learners: c.learners}, Peers: map[uint64]multiraft.PeerStatus{}}
+		conf := &raftpb.ConfState{Voters: c.voters, Learners: c.learners}
+		st := multiraft.Status{Last: 100, Peers: map[uint64]multiraft.PeerStatus{}}
 		for _, r := range c.s.Controller {
 			st.Peers[r.ID] = c.peer
 		}
-		if got := nextStep(c.s, st); got != c.want {
+		if got := nextStep(c.s, conf, st); got != c.want {
 			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
 		}
 	}
-	joint := multiraft.Status{Conf: &raftpb.ConfState{Voters: []uint64{1}, VotersOutgoing: []uint64{2}}}
-	if got := nextStep(replicas(false, true), joint); got.kind != stepWait {
+	joint := &raftpb.ConfState{Voters: []uint64{1}, VotersOutgoing: []uint64{2}}
+	if got := nextStep(replicas(false, true), joint, multiraft.Status{}); got.kind != stepWait {
 		t.Errorf("in a joint configuration: %+v", got)
 	}
 }

@@ -1,0 +1,106 @@
+package agent
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/controller"
+)
+
+func TestThreeBrokersFoundJoinCreateAndDelete(t *testing.T) {
+	c := newCluster(t, 3)
+	c.voters(3)
+	c.await("brokers see each other", func() (bool, string) {
+		for _, n := range c.all() {
+			for id := int32(1); id <= 3; id++ {
+				if !n.host.Alive(id) {
+					return false, fmt.Sprintf("broker %d does not hear %d", n.id, id)
+				}
+			}
+		}
+		return true, ""
+	})
+	began := time.Now()
+	c.do(c.node(2), controller.CreateTopic{Name: "orders", Partitions: 12, RF: 3})
+	c.await("leaders", func() (bool, string) { return c.led("orders", 12) })
+	t.Logf("12 partitions x 3 created and led after %v", time.Since(began))
+
+	c.await("ready", func() (bool, string) {
+		for _, n := range c.all() {
+			if ok, why := n.agent.CaughtUp(); !ok {
+				return false, fmt.Sprintf("broker %d: %s", n.id, why)
+			}
+		}
+		return true, ""
+	})
+	total := 0
+	for _, n := range c.all() {
+		leaders, replicas := n.agent.Counts()
+		if replicas != 12 || leaders != 4 {
+			t.Errorf("broker %d leads %d of %d replicas, want 4 of 12", n.id, leaders, replicas)
+		}
+		total += leaders
+		n.agent.Tick(c.env.Now())
+	}
+	if total != 12 {
+		t.Errorf("%d partitions are led", total)
+	}
+
+	c.do(c.node(3), controller.DeleteTopic{Name: "orders"})
+	c.await("data gone and tombstones answered", func() (bool, string) {
+		for _, n := range c.all() {
+			if left := len(n.ctrl.State().Tombstones); left > 0 {
+				return false, fmt.Sprintf("broker %d sees %d tombstones", n.id, left)
+			}
+			if on := n.store.Replicas(); len(on) != 1 || on[0].Group != placement.ControllerGroup {
+				return false, fmt.Sprintf("broker %d holds %v", n.id, on)
+			}
+			if leaders, replicas := n.agent.Counts(); leaders != 0 || replicas != 0 {
+				return false, fmt.Sprintf("broker %d still counts %d, %d", n.id, leaders, replicas)
+			}
+		}
+		return true, ""
+	})
+}
+
+func TestAnotherBrokerTakesOverTheController(t *testing.T) {
+	c := newCluster(t, 3)
+	c.voters(3)
+	c.do(c.node(1), controller.CreateTopic{Name: "before", Partitions: 3, RF: 3})
+	c.await("leaders", func() (bool, string) { return c.led("before", 3) })
+	lead := c.node(c.node(1).ctrl.Leader())
+	lead.stop()
+	rest := c.all()
+	c.do(rest[0], controller.CreateTopic{Name: "after", Partitions: 4, RF: 2})
+	c.await("leaders", func() (bool, string) {
+		if ok, why := c.led("before", 3); !ok {
+			return false, why
+		}
+		return c.led("after", 4)
+	})
+	for _, p := range rest[1].ctrl.State().Topics["after"].Partitions {
+		if _, on := p.On(lead.id); on {
+			t.Errorf("a replica was placed on broker %d, which is down", lead.id)
+		}
+	}
+
+	// The stopped broker comes back with its disk and learns what it missed.
+	lead.open()
+	lead.run(false)
+	c.await("the old leader caught up", func() (bool, string) {
+		if lead.ctrl.State().Topics["after"] == nil {
+			return false, "it does not know the new topic"
+		}
+		return lead.agent.CaughtUp()
+	})
+	if _, replicas := lead.agent.Counts(); replicas != 3 {
+		t.Errorf("it runs %d replicas, want 3", replicas)
+	}
+	c.do(lead, controller.DeleteTopic{Name: "before"})
+	c.await("tombstones answered", func() (bool, string) {
+		left := len(lead.ctrl.State().Tombstones)
+		return left == 0, fmt.Sprintf("%d left", left)
+	})
+}
