@@ -67,18 +67,25 @@ func (s *Server) Fetch(stream grpc.BidiStreamingServer[runnelv1.FetchRequest, ru
 	end := make(chan error, 1)
 	st := &fetchStream{s: s, stream: stream, wake: make(chan struct{}, 1)}
 	s.readers.Go(func() { end <- s.guard("fetch", func() error { return st.read(first) }) })
+	var r *runnelv1.FetchRequest
 	select {
-	case r := <-first:
-		s.metrics.requests.WithLabelValues(apiFetch).Inc()
-		if e := st.open(r); e != nil {
-			return runnelv1.ToStatus(s.metrics.error(apiFetch, e))
-		}
+	case r = <-first:
 	case err := <-end:
-		return err
+		// A client may send its request and close at once: the request counts, and serve is told of the end.
+		select {
+		case r = <-first:
+			end <- err // has room: the reader sent its only one
+		default:
+			return err
+		}
 	case <-s.stopping:
 		return runnelv1.ToStatus(s.metrics.error(apiFetch, s.stoppingError()))
 	case <-stream.Context().Done():
 		return stream.Context().Err()
+	}
+	s.metrics.requests.WithLabelValues(apiFetch).Inc()
+	if e := st.open(r); e != nil {
+		return runnelv1.ToStatus(s.metrics.error(apiFetch, e))
 	}
 	defer st.cancelAll()
 	return st.serve(end)
