@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/runnel-io/runnel/partition/multiraft"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -171,5 +175,32 @@ func TestCallsEndWhenStopped(t *testing.T) {
 	_, err := a.Call(context.Background(), 2, "x", nil)
 	if e := asError(t, err); e.GetReason() != runnelv1.ErrorReason_ERROR_REASON_STOPPING {
 		t.Fatalf("after the stop: %v", e)
+	}
+}
+
+// The listener refuses a lane from a broker of no cluster by itself: it does not rely on that broker's own checks.
+func TestListenerRefusesLaneOfJoiningBroker(t *testing.T) {
+	n := newTestNet()
+	home := start(t, n, member(1), listenOn(t, "127.0.0.1:0"), nil)
+	joining := start(t, n, Identity{Nonce: 5, BrokerID: 77}, listenOn(t, "127.0.0.1:0"), nil)
+	ctx := callContext(t)
+	c, err := joining.dial(ctx, home.addr, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	stream, err := c.cc.NewStream(metadata.AppendToOutgoingContext(ctx, laneKey, "0"),
+		&grpc.StreamDesc{StreamName: "Lane", ClientStreams: true, ServerStreams: true}, runnelv1.Peer_Lane_FullMethodName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = stream.SendMsg((&encoder{}).encode([]*multiraft.Packet{heartbeat(1)})) // may be refused already
+	_ = stream.CloseSend()
+	err = stream.RecvMsg(&inFrame{})
+	if e := asError(t, runnelv1.AsError(err)); !strings.Contains(e.GetMessage(), "one cluster") {
+		t.Fatalf("%v", err)
+	}
+	if len(home.received) != 0 {
+		t.Fatal("its packet was delivered")
 	}
 }

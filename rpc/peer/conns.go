@@ -27,7 +27,7 @@ func newListener(l net.Listener, maxConns int, refused func()) *listener {
 // acceptedConn is an incoming connection.
 type acceptedConn struct {
 	net.Conn
-	l *listener
+	l       *listener
 	joining bool // the handshake named no cluster; guarded by l.mu
 	// calls says that the handshake is done and no lane was opened: such a connection may finish its calls in Stop. Guarded
 	// by l.mu.

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"bytes"
+	"runtime"
 	"testing"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -200,9 +201,15 @@ func TestLyingCountsCostNothing(t *testing.T) {
 		t.Fatalf("%v allocations", allocs)
 	}
 	// Data longer than what follows.
-	f := (&encoder{}).encode([]*multiraft.Packet{appendPacketOf(1, 1, 1<<20)})
+	f := (&encoder{}).encode([]*multiraft.Packet{appendPacketOf(1, 1, 8<<20)})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
 	if in.decode(mem.BufferSlice{mem.SliceBuffer(f.head)}) == nil {
 		t.Fatal("a frame without its data was read")
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 4<<20 {
+		t.Fatalf("%d bytes allocated for data that did not come", n)
 	}
 }
 

@@ -100,7 +100,7 @@ func (s *server) Lane(stream grpc.BidiStreamingServer[runnelv1.Frame, runnelv1.F
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
-			if s.p.quiet.allow(who.who.BrokerID) && stream.Context().Err() == nil {
+			if stream.Context().Err() == nil && s.p.quiet.allow(who.who.BrokerID) {
 				s.p.log.Warn("a lane ended with an error", "peer", who.who.BrokerID, "lane", laneName(lane), "error", err)
 			}
 			return err
