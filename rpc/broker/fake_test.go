@@ -464,6 +464,15 @@ func newHarness(t testing.TB, o harnessOptions) *harness {
 	return h
 }
 
+// await waits for a timer of d to be made.
+func (h *harness) await(d time.Duration) {
+	for made := range h.clock.made {
+		if made == d {
+			return
+		}
+	}
+}
+
 func makeBatch(t testing.TB, n, size int, c record.Codec) []byte {
 	t.Helper()
 	recs := make([]record.Record, n)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,7 +16,6 @@ import (
 	"github.com/runnel-io/runnel/partition"
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/record"
-	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -110,60 +108,6 @@ func TestInitProducer(t *testing.T) {
 	}
 }
 
-type fakeBlocks struct {
-	mu    sync.Mutex
-	asked int
-	err   error
-}
-
-func (f *fakeBlocks) Do(_ context.Context, r controller.Request) (controller.Response, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.err != nil {
-		return controller.Response{}, f.err
-	}
-	if a, ok := r.(controller.AllocateProducers); !ok || a.Broker != 4 {
-		return controller.Response{}, fmt.Errorf("request %+v", r)
-	}
-	f.asked++
-	return controller.Response{FirstProducer: int64(f.asked) * 1000, Producers: 10}, nil
-}
-
-func TestProducerIDsAreUniqueAndCheap(t *testing.T) {
-	f := &fakeBlocks{}
-	p := NewProducerIDs(f, func() int32 { return 4 })
-	var mu sync.Mutex
-	seen := map[int64]bool{}
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 10 {
-				id, err := p.NextProducerID(context.Background())
-				mu.Lock()
-				if err != nil || seen[id] {
-					t.Errorf("id %d twice, or %v", id, err)
-				}
-				seen[id] = true
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	if f.asked != 8 {
-		t.Errorf("asked the controller %d times for 80 ids in blocks of 10", f.asked)
-	}
-	f.err = errors.New("no controller")
-	if _, err := p.NextProducerID(context.Background()); !errors.Is(err, f.err) {
-		t.Errorf("%v", err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	p.turn <- struct{}{} // another caller is asking
-	if _, err := p.NextProducerID(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
-	}
-}
-
 func TestMetricsCountErrorsByReason(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	s := newServer(Config{Registerer: reg, Env: &env.Env{Clock: newFakeClock()}, Cluster: newFakeCluster()}, &fakeReplicas{}, newFakeBudget(1))
@@ -225,6 +169,23 @@ func TestStopIsBoundedByItsContext(t *testing.T) {
 	}
 	close(release)
 	s.readers.Wait()
+}
+
+func TestConsumerThatDoesNotReadCannotHoldUpStop(t *testing.T) {
+	h := newHarness(t, harnessOptions{})
+	tries := make(chan struct{}, 100)
+	h.rep.onTry = func(partition.FetchRequest) { tries <- struct{}{} }
+	for range 40 {
+		h.rep.append(t, 1, 100_000)
+	}
+	h.fetch(64<<20, from(0, 0)) // and never Recv: the client's window closes
+	<-tries
+	<-tries // the first response is on its way, the second one will not fit
+	stopped := make(chan error, 1)
+	go func() { stopped <- h.s.Stop(h.ctx) }()
+	h.await(2 * h.s.limits.StopGrace)
+	h.clock.advance(2 * h.s.limits.StopGrace)
+	<-stopped
 }
 
 func TestDecompressionsAreBounded(t *testing.T) {

@@ -286,7 +286,7 @@ func TestStopEndsProduceStreams(t *testing.T) {
 		<-h.rep.got
 		stopped := make(chan error, 1)
 		go func() { stopped <- h.s.Stop(h.ctx) }()
-		<-h.clock.made // the grace has begun
+		h.await(h.s.limits.StopGrace)
 		h.rep.release(1)
 		must[*runnelv1.ProduceResponse](t)(c.Recv())
 		_, err := c.Recv()
@@ -305,8 +305,8 @@ func TestStopEndsProduceStreams(t *testing.T) {
 		<-h.rep.got
 		stopped := make(chan error, 1)
 		go func() { stopped <- h.s.Stop(h.ctx) }()
-		d := <-h.clock.made
-		h.clock.advance(d)
+		h.await(h.s.limits.StopGrace)
+		h.clock.advance(h.s.limits.StopGrace)
 		_, err := c.Recv()
 		e := runnelv1.FromStatus(err)
 		wantReason(t, e, reasonStopping)
@@ -328,7 +328,7 @@ func TestStopEndsProduceStreams(t *testing.T) {
 		<-h.budget.waiting
 		stopped := make(chan error, 1)
 		go func() { stopped <- h.s.Stop(h.ctx) }()
-		<-h.clock.made
+		h.await(h.s.limits.StopGrace)
 		h.rep.release(1)
 		must[*runnelv1.ProduceResponse](t)(c.Recv())
 		_, err := c.Recv()

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 
@@ -131,17 +132,23 @@ func newServer(c Config, r replicas, b budget) *Server {
 }
 
 // Stop ends all streams: fetch streams at once, produce streams when their requests in flight are answered or after
-// Limits.StopGrace. It waits for their readers until ctx ends. Calls after it are answered with STOPPING.
+// Limits.StopGrace. It waits for them until ctx ends, but no longer than twice the grace: a stream whose client does not
+// read ends only with its connection, which the gRPC server closes next. It answers an error if there are such streams.
+// Calls after it are answered with STOPPING.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stopOnce.Do(func() { close(s.stopping) })
-	done := make(chan struct{})
+	done, late := make(chan struct{}), make(chan struct{})
 	go func() { // ends with the last reader, which ends with its connection at the latest
 		s.readers.Wait()
 		close(done)
 	}()
+	t := s.clock.AfterFunc(2*s.limits.StopGrace, func() { close(late) })
+	defer t.Stop()
 	select {
 	case <-done:
 		return nil
+	case <-late:
+		return errors.New("some streams did not end, their clients do not read: stop the gRPC server to close their connections")
 	case <-ctx.Done():
 		return ctx.Err()
 	}
