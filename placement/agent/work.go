@@ -129,7 +129,7 @@ func (a *Agent) remove(r *replica) error {
 	if err := a.store.Delete(r.group, r.id); err != nil {
 		return fmt.Errorf("delete the replica's data: %w", err)
 	}
-	a.log.Info("replica deleted with its topic", "topic", r.topic, "partition", r.number, "group", r.group, "replica", r.id)
+	a.log.Debug("replica deleted with its topic", "topic", r.topic, "partition", r.number, "group", r.group, "replica", r.id)
 	a.mu.Lock()
 	r.gone = true
 	delete(a.onDisk, r.id)
