@@ -270,6 +270,7 @@ func TestABrokerThatCannotStartSaysWhy(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "directory"},
+		{"the folder cannot be written", func(c *broker.Config) { c.DataDir = "/sys/runnel" }, "/sys/runnel"},
 		{"not loopback", func(c *broker.Config) { c.Listen = "0.0.0.0:0" }, "--insecure"},
 	} {
 		cfg := fresh()
@@ -305,4 +306,31 @@ func TestSeedsThatDoNotAnswerAreNamed(t *testing.T) {
 	if e := runnelv1.FromStatus(err); e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE {
 		t.Errorf("a broker without a cluster answered %v", err)
 	}
+}
+
+func TestAClusterOfOneThatMeetsAnotherRefusesService(t *testing.T) {
+	other := brokertest.Start(t, 1)
+	cfg := brokertest.Lone(t)
+	b, err := broker.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	brokertest.Eventually(t, func() bool { return b.Ready() == nil }, func() string { return b.Ready().Error() })
+	if err := b.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Seeds = []string{other.Config(1).GossipListen, cfg.GossipListen}
+	if b, err = broker.Start(cfg); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := b.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	r := rawDial(t, cfg.Listen)
+	brokertest.Eventually(t, func() bool {
+		_, err := r.ListTopics(patient(t), &runnelv1.ListTopicsRequest{})
+		return strings.Contains(runnelv1.FromStatus(err).GetMessage(), "cluster") && b.Ready() != nil
+	}, func() string { return "it serves beside another cluster" })
 }

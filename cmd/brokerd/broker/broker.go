@@ -60,6 +60,7 @@ type Broker struct {
 
 	phase   atomic.Pointer[string] // why not ready; nil: member of a cluster, replicas opening
 	ready   atomic.Bool            // sticks: rule 28
+	foreign bool                   // owned by run: another cluster was met
 	fatal   chan error             // first failure that ends the broker
 	stopped sync.Once
 	stopErr error
@@ -298,8 +299,9 @@ func (b *Broker) identity() peer.Identity {
 
 // resolve finds a broker's peer address: gossip hears of a changed one first, the controller's state has it for good.
 func (b *Broker) resolve(id int32) (string, bool) {
+	cluster := b.store.Identity().ClusterID
 	for _, m := range b.gossip.Members() {
-		if m.BrokerID == id && m.Peer != "" {
+		if m.ClusterID == cluster && m.BrokerID == id && m.Peer != "" {
 			return m.Peer, true
 		}
 	}

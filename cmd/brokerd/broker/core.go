@@ -11,6 +11,7 @@ import (
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/agent"
 	"github.com/runnel-io/runnel/placement/controller"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
 // controllerGroup is the id of the controller's Raft group, firstController its founder's replica.
@@ -102,7 +103,29 @@ func (b *Broker) tick(ctx context.Context) {
 			b.disk.look()
 			if c := b.core.Load(); c != nil {
 				c.agent.Tick(now)
+				b.refuseBesideForeigners(c)
 			}
 		}
 	}
+}
+
+// refuseBesideForeigners closes the gate of a cluster of one that hears of another cluster: its seeds were set after it had
+// founded its own, and what clients write here would never be part of the other (rule 28). Bigger clusters go on: one
+// stranger with wrong seeds must not stop them.
+func (b *Broker) refuseBesideForeigners(c *core) {
+	d := b.gossip.Decide()
+	foreign := d.Conflict && len(c.ctl.State().Brokers) == 1
+	if foreign == b.foreign {
+		return
+	}
+	b.foreign = foreign
+	if foreign {
+		b.log.Error("this cluster of one refuses service", "component", "broker", "reason", d.Reason)
+		b.gate.close(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, d.Reason)
+		b.setPhase(d.Reason)
+		b.ready.Store(false)
+		return
+	}
+	b.setPhase("")
+	b.gate.open()
 }

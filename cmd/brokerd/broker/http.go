@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +32,9 @@ func startHTTP(l net.Listener, reg *prometheus.Registry, healthy, ready func() e
 	mux.HandleFunc("GET /healthz", answer(healthy))
 	mux.HandleFunc("GET /readyz", answer(ready))
 	if withPprof {
+		// Without these the block and mutex profiles are empty. One event in a hundred, or a microsecond blocked, costs little.
+		runtime.SetMutexProfileFraction(100)
+		runtime.SetBlockProfileRate(int(10 * time.Microsecond))
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
