@@ -78,6 +78,7 @@ type fakeCluster struct {
 	pending  map[int32]int
 	maxSeen  int // batches of one partition in the hands of brokers
 	hints    bool
+	denials  int // metadata answers to come that know of no topics, of a broker that says it is up to date
 	adminErr []*Error
 	created  map[string]bool
 }
@@ -350,9 +351,13 @@ func (b *fakeBroker) Metadata(_ context.Context, req *runnelv1.MetadataRequest) 
 	if b.blind {
 		resp.Revision = 0
 	}
+	deny := b.blind || b.c.denials > 0
+	if b.c.denials > 0 && len(req.GetTopics()) > 0 {
+		b.c.denials--
+	}
 	for _, name := range req.GetTopics() {
 		t := &runnelv1.TopicMetadata{Name: name}
-		if parts := b.c.topics[name]; parts != nil && !b.blind {
+		if parts := b.c.topics[name]; parts != nil && !deny {
 			t.Id = 7
 			for n, p := range parts {
 				t.Partitions = append(t.Partitions, &runnelv1.PartitionMetadata{Partition: int32(n), LeaderId: p.leader, Term: p.term})

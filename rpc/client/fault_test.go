@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/runnel-io/runnel/partition/record"
@@ -170,7 +171,7 @@ func TestFullBufferPushesBack(t *testing.T) {
 		if d := time.Since(begin); d != time.Second {
 			t.Fatalf("Produce blocked for %v, want the 1s that its context had", d)
 		}
-		wait(t.Context(), time.Millisecond)
+		synctest.Wait()
 		wantError(t, late, runnelv1.ErrorKind_ERROR_KIND_RETRIABLE, runnelv1.ErrorReason_ERROR_REASON_TIMEOUT)
 		c.locked(func() { open = true })
 		for range 20 {
@@ -183,7 +184,7 @@ func TestFullBufferPushesBack(t *testing.T) {
 			t.Fatalf("acked %d, written %d, want 27", len(o.acked), len(c.values("t", 0)))
 		}
 		cl.Produce(t.Context(), rec("t", 0, strings.Repeat("x", 9<<10)), func(_ *Record, err error) { late = err })
-		wait(t.Context(), time.Millisecond)
+		synctest.Wait()
 		wantError(t, late, runnelv1.ErrorKind_ERROR_KIND_DEFINITE, runnelv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE)
 	})
 }

@@ -121,8 +121,8 @@ func TestPipelineKeepsOrderOverRefusals(t *testing.T) {
 		}
 		wantValues(t, o.acked, want...)
 		wantValues(t, c.values("t", 0), want...)
-		if c.maxSeen < 3 || c.maxSeen > maxInFlight {
-			t.Fatalf("%d batches of a partition in flight, want several and at most %d", c.maxSeen, maxInFlight)
+		if c.maxSeen != 5 { // one more and brokers might forget the first
+			t.Fatalf("%d batches of a partition were in flight, want 5", c.maxSeen)
 		}
 	})
 }

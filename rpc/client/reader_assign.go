@@ -24,6 +24,9 @@ func (b *pacing) failed(now time.Time, pause bool) {
 func (r *Reader) run() {
 	r.c.refresh.add(r)
 	if err := r.position(); err != nil {
+		if r.ctx.Err() != nil {
+			err = errClosedCall()
+		}
 		r.fail(err)
 		close(r.positioned)
 		return

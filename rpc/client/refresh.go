@@ -201,6 +201,13 @@ func (r *refresher) order(now time.Time) []string {
 	return append(good, bad...)
 }
 
+// avoid puts a broker at the end of the list for a while.
+func (r *refresher) avoid(addr string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shun[addr] = time.Now().Add(shunFor)
+}
+
 func (r *refresher) note(addr string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,7 +14,7 @@ const (
 	// retryMax is the longest pause between two rounds of attempts.
 	retryMax = time.Second
 	// callPatience is how long one broker has to answer a call; ctx may be shorter.
-	callPatience = 10 * time.Second
+	callPatience = 3 * time.Second
 	// adminPatience is longer, because creating a topic waits for its leaders.
 	adminPatience = 30 * time.Second
 )
@@ -64,6 +64,9 @@ func retry[Req, Resp any](ctx context.Context, c caller, req Req, call callFunc[
 			}
 			tries++
 			last = runnelv1.AsError(err)
+			if r := last.GetReason(); r == runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE || r == runnelv1.ErrorReason_ERROR_REASON_TIMEOUT {
+				c.refresh.avoid(addr)
+			}
 			if last.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
 				return none, last
 			}
