@@ -113,21 +113,21 @@ func (l *Log) poison(err error) error {
 	return p
 }
 
-// stableRead runs a read and repeats it when a truncation got in its way. f must start from scratch each time.
+// stableRead runs a read and repeats it when a truncation or a trim got in its way. f must start from scratch each time.
 func (l *Log) stableRead(f func() error) error {
 	for {
 		l.mu.Lock()
 		for l.truncating {
 			l.change.Wait()
 		}
-		seq := l.truncSeq
+		seq, first := l.truncSeq, l.first
 		l.mu.Unlock()
 		err := f()
 		if err == nil || !isCorrupt(err) && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		l.mu.Lock()
-		moved := l.truncating || l.truncSeq != seq
+		moved := l.truncating || l.truncSeq != seq || l.first != first
 		l.mu.Unlock()
 		if !moved {
 			return err

@@ -68,7 +68,8 @@ func (l *Log) BatchAtTime(tsMS int64, limit int64) (base int64, found bool, err 
 func (l *Log) batchAtTime(tsMS, limit int64) (base int64, found bool, err error) {
 	l.mu.Lock()
 	start := l.startLocked()
-	i := sort.Search(len(l.segs), func(i int) bool { return l.segs[i].runMax >= tsMS })
+	// Files below FirstIndex are on their way out.
+	i := sort.Search(len(l.segs), func(i int) bool { return l.segs[i].runMax >= tsMS && l.segs[i].first >= l.first })
 	if i == len(l.segs) {
 		l.mu.Unlock()
 		return 0, false, nil
