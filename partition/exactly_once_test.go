@@ -23,7 +23,9 @@ type sent struct {
 	a      *answer
 }
 
-type failer interface{ Fatalf(format string, args ...any) }
+type failer interface {
+	Fatalf(format string, args ...any)
+}
 
 // settle takes answers in. A failure starts the whole pipeline again, as it must: what follows it is out of order.
 func (c *idempotentClient) settle(t failer) {

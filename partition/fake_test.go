@@ -158,8 +158,11 @@ func (b *bench) propose() int {
 }
 
 // commit applies the whole log.
-func (b *bench) commit() {
-	for ; b.applied < len(b.log); b.applied++ {
+func (b *bench) commit() { b.commitTo(len(b.log)) }
+
+// commitTo applies the first n entries of the log.
+func (b *bench) commitTo(n int) {
+	for ; b.applied < n; b.applied++ {
 		e := b.log[b.applied]
 		m := record.Fold(uint64(b.applied+2), e.term, false, e.data, b.next)
 		b.next = m.Next

@@ -77,7 +77,7 @@ func TestRule12FoldingFromAnyCheckpointGivesTheSameState(t *testing.T) {
 		for i := cut; i < len(metas); i++ {
 			rest.apply(metas[i], payloads[i])
 		}
-		if rest.next != whole.next || rest.logStart != whole.logStart || !bytes.Equal(rest.encode(), whole.encode()) {
+		if rest.next != whole.next || rest.lastMS != whole.lastMS || rest.logStart != whole.logStart || !bytes.Equal(rest.encode(), whole.encode()) {
 			t.Fatalf("from entry %d on:\n%+v\nwhole:\n%+v", cut, rest, whole)
 		}
 	})

@@ -21,7 +21,6 @@ type pending struct {
 	// buf is the entry's data: room for the envelope, then the batch. Nil once raft has its copy.
 	buf  []byte
 	size int64 // of the batch
-	at   int64 // when it was queued, ms
 
 	pid   int64 // -1 for none
 	epoch int16
@@ -152,8 +151,8 @@ func (f *inflight) find(h *pending) *pending {
 	return nil
 }
 
-func newPending(buf []byte, h record.Header, at int64, done func(ProduceResult)) *pending {
-	it := &pending{buf: buf, size: int64(len(buf) - record.EnvelopeLen), at: at, pid: -1, count: h.Count, done: done}
+func newPending(buf []byte, h record.Header, done func(ProduceResult)) *pending {
+	it := &pending{buf: buf, size: int64(len(buf) - record.EnvelopeLen), pid: -1, count: h.Count, done: done}
 	if h.Idempotent() {
 		it.pid, it.epoch, it.seq = h.ProducerID, h.ProducerEpoch, h.BaseSequence
 	}

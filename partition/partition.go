@@ -90,6 +90,7 @@ type Partition struct {
 	stopping    bool
 	wishes      wishes
 	overdue     overdue
+	refire      int // ticks at which to wake waiters again
 
 	ticks ticks // owned by the caller of Tick
 

@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"math"
 	"time"
 
 	"github.com/runnel-io/runnel/partition/env"
@@ -44,7 +43,7 @@ func (p *Partition) ProduceOwned(buf []byte, h record.Header, done func(ProduceR
 		st = p.status()
 		soon = st.Role == multiraft.RoleLeader
 	}
-	it := newPending(buf, h, now, done)
+	it := newPending(buf, h, done)
 	p.mu.Lock()
 	var e *runnelv1.Error
 	switch {
@@ -127,47 +126,46 @@ func (p *Partition) putBackLocked(items []*pending) {
 	p.overdue.armLocked(p)
 }
 
-// overdue fails the queue when no turn has taken anything for queueWait. One timer runs while there is a queue; it is
-// not reset for each batch.
+// overdue fails the queue when its head has waited for queueWait, or a little more: at each of the timer's rounds, the head
+// must be another than the round before. It asks no clock, which may be set back. One timer runs while there is a queue;
+// it is not reset for each batch.
 type overdue struct {
 	timer env.Timer
 	armed bool
-	// progress is when a turn was last taken by raft, ms.
-	progress int64
+	head  *pending // at the last round
 }
 
 func (o *overdue) armLocked(p *Partition) {
-	if o.armed {
+	if o.armed || len(p.queue) == 0 {
 		return
 	}
-	o.armed = true
-	o.startLocked(p, queueWait)
+	o.armed, o.head = true, p.queue[0]
+	o.startLocked(p)
 }
 
-func (o *overdue) startLocked(p *Partition, d time.Duration) {
+func (o *overdue) startLocked(p *Partition) {
 	if o.timer == nil {
-		o.timer = p.cfg.Env.AfterFunc(d, p.checkOverdue)
+		o.timer = p.cfg.Env.AfterFunc(queueWait, p.checkOverdue)
 		return
 	}
-	o.timer.Reset(d)
+	o.timer.Reset(queueWait)
 }
 
 func (p *Partition) checkOverdue() {
-	now := p.cfg.Env.Now().UnixMilli()
 	p.mu.Lock()
-	if len(p.queue) == 0 {
-		p.overdue.armed = false
+	o := &p.overdue
+	switch {
+	case len(p.queue) == 0:
+		o.armed, o.head = false, nil
+		p.mu.Unlock()
+		return
+	case p.queue[0] != o.head:
+		o.head = p.queue[0]
+		o.startLocked(p)
 		p.mu.Unlock()
 		return
 	}
-	since := max(p.queue[0].at, p.overdue.progress)
-	left := queueWait - time.Duration(min(now-since, math.MaxInt32))*time.Millisecond
-	if left > 0 {
-		p.overdue.startLocked(p, min(left, queueWait)) // at most the whole wait, should the clock have gone back
-		p.mu.Unlock()
-		return
-	}
-	p.overdue.armed = false
+	o.armed, o.head = false, nil
 	items := p.takeQueueLocked()
 	p.mu.Unlock()
 

@@ -119,6 +119,9 @@ func TestRule09TurnIsBoundedInBytes(t *testing.T) {
 		answers = append(answers, a)
 	}
 	wakes := b.wakes
+	b.drop = true
+	b.propose() // goes back to the head of the queue, before what the turn had no room for
+	b.drop = false
 	if n := b.propose(); n != 1 {
 		t.Fatalf("a turn took %d batches of 2 MiB", n)
 	}
@@ -149,6 +152,7 @@ func TestRule10InFlightIsIndeterminateAtTheSessionsEnd(t *testing.T) {
 	if hw := b.p.HighWatermark(); hw != 3 {
 		t.Fatalf("high watermark %d", hw)
 	}
+	b.produce(1, 0, 3, 3).refused(reasonNotLeader, retriableKind)
 }
 
 func TestRule10EvenAStopLeavesInFlightIndeterminate(t *testing.T) {
@@ -293,13 +297,21 @@ func TestUnknownProducerAndFullTable(t *testing.T) {
 		p.push(seqBatch{count: 1})
 		b.p.folded.producers[1000+id] = p
 	}
+	delete(b.p.folded.producers, 1000)
+	spare := b.produce(3, 0, 0, 1)
+	b.propose()
+	more := b.produce(3, 0, 1, 1)
+	b.propose()
+	b.commitTo(len(b.log) - 1) // only the first is committed for now
+	spare.acked(0, false)
+	more.pending()
 	last := b.produce(1, 0, 0, 1)
 	beyond := b.produce(2, 0, 0, 1) // the one in flight counts
 	b.propose()
 	beyond.refused(reasonManyProd, retriableKind)
 	b.commit()
-	last.acked(0, false)
-	b.write(1, 1, 1).acked(1, false) // known ones go on
+	last.acked(2, false)
+	b.write(1, 1, 1).acked(3, false) // known ones go on
 }
 
 func TestProduceRefusals(t *testing.T) {

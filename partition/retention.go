@@ -20,8 +20,7 @@ type ticks struct {
 	// steady counts ticks since the clock last stepped.
 	steady int
 	// lonely counts ticks without a quorum of brokers.
-	lonely     int
-	wasLeading bool
+	lonely int
 }
 
 const (
@@ -40,6 +39,7 @@ const (
 // retention and producer expiry; the decisions are replicated as commands.
 func (p *Partition) Tick(now time.Time) {
 	p.checkQuorum()
+	p.wakeLate()
 	t := &p.ticks
 	step := now.Sub(t.last)
 	first := t.last.IsZero()
@@ -50,14 +50,8 @@ func (p *Partition) Tick(now time.Time) {
 		p.log.Warn("the clock stepped: retention waits", "step", step, "ticks", steadyTicks)
 	}
 	t.steady++
-	leading := p.leading.Load()
-	if t.wasLeading && !leading {
-		// A reader that saw the session just before it ended may have begun to wait just after its waiters were woken.
-		p.waiters.fireAll()
-	}
-	t.wasLeading = leading
 	a := p.attached.Load()
-	if a == nil || !leading || t.steady < 0 {
+	if a == nil || !p.leading.Load() || t.steady < 0 {
 		return
 	}
 	s := *p.settings.Load()
@@ -102,6 +96,22 @@ func (p *Partition) checkQuorum() {
 	p.leading.Store(p.inSession && !cut)
 	p.mu.Unlock()
 	if changed && cut {
+		p.waiters.fireAll()
+	}
+}
+
+// refireTicks is for how many ticks after a session's end waiters are woken again.
+const refireTicks = 2
+
+// wakeLate wakes readers that saw the session just before it ended and began to wait just after it woke its waiters.
+func (p *Partition) wakeLate() {
+	p.mu.Lock()
+	again := p.refire > 0
+	if again {
+		p.refire--
+	}
+	p.mu.Unlock()
+	if again {
 		p.waiters.fireAll()
 	}
 }

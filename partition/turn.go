@@ -107,7 +107,6 @@ func (p *Partition) Proposed(err error) {
 		p.sess.trimming = p.sess.trimming || t.wishes.trim > 0
 		p.sess.expiring = p.sess.expiring || t.wishes.expire > 0
 		p.mu.Lock()
-		p.overdue.progress = p.sess.lastMS
 		more := len(p.queue) > 0
 		p.mu.Unlock()
 		if more {
@@ -136,7 +135,6 @@ func (p *Partition) SessionStarted(s multiraft.Session) {
 	p.mu.Lock()
 	p.inSession, p.wishes = true, wishes{}
 	p.leading.Store(!p.cutOff)
-	p.overdue.progress = p.cfg.Env.Now().UnixMilli()
 	p.mu.Unlock()
 	p.wake()
 }
@@ -149,6 +147,7 @@ func (p *Partition) SessionEnded(reason *runnelv1.Error) {
 	p.mu.Lock()
 	p.inSession, p.wishes = false, wishes{}
 	p.leading.Store(false)
+	p.refire = refireTicks
 	queued := p.takeQueueLocked()
 	p.mu.Unlock()
 	p.failAll(flying, p.indeterminate(reason))

@@ -93,13 +93,14 @@ func (w *waiters) drop(closing bool) {
 // WaitBeyond returns and must not block. After cancel returns, f is not called unless it is being called already.
 func (p *Partition) WaitBeyond(offset int64, f func()) (cancel func()) {
 	x := &waiter{offset: offset, f: f}
-	if !p.waiters.add(x) || p.hw.Load() > offset {
-		if p.hw.Load() > offset {
-			if !p.waiters.remove(x) {
-				return func() {} // fired meanwhile
-			}
-		}
+	if !p.waiters.add(x) {
 		f()
+		return func() {}
+	}
+	if p.hw.Load() > offset {
+		if p.waiters.remove(x) { // or it was fired meanwhile
+			f()
+		}
 		return func() {}
 	}
 	if p.leading.Load() && offset > p.hw.Load() {
