@@ -88,7 +88,7 @@ func TestAnotherBrokerTakesOverTheController(t *testing.T) {
 
 	// The stopped broker comes back with its disk and learns what it missed.
 	lead.open()
-	lead.run(false)
+	lead.run(false, nil)
 	c.await("the old leader caught up", func() (bool, string) {
 		if lead.ctrl.State().Topics["after"] == nil {
 			return false, "it does not know the new topic"
@@ -103,4 +103,17 @@ func TestAnotherBrokerTakesOverTheController(t *testing.T) {
 		left := len(lead.ctrl.State().Tombstones)
 		return left == 0, fmt.Sprintf("%d left", left)
 	})
+}
+
+func TestBrokerJoinsWhileTheFounderIsDown(t *testing.T) {
+	c := newCluster(t, 3)
+	c.voters(3)
+	c.node(1).stop()
+	n := c.join()
+	c.voters(4)
+	if n.id != 4 {
+		t.Errorf("it joined as broker %d", n.id)
+	}
+	c.do(n, controller.CreateTopic{Name: "t", Partitions: 3, RF: 3})
+	c.await("leaders", func() (bool, string) { return c.led("t", 3) })
 }

@@ -86,11 +86,15 @@ func (c *testCluster) join() *testNode {
 	n.open()
 	reg := placement.Registration{Incarnation: n.store.Identity().Incarnation, ClientAddr: "client", PeerAddr: "peer"}
 	first := len(c.all()) == 0
+	members := []int32{1}
 	if first {
 		n.id, n.replica = 1, 1
 	} else {
 		r := c.do(c.all()[0], controller.RegisterBroker{Broker: reg})
 		n.id, n.replica = r.Broker, r.ControllerReplica
+		for _, b := range r.Brokers {
+			members = append(members, b.ID)
+		}
 	}
 	if err := n.store.Create(placement.ControllerGroup, n.replica, &raftpb.ConfState{Voters: []uint64{1}}); err != nil {
 		c.t.Fatal(err)
@@ -98,7 +102,7 @@ func (c *testCluster) join() *testNode {
 	if err := n.store.SetIdentity(raftlog.Identity{ClusterID: "c1", BrokerID: n.id}); err != nil {
 		c.t.Fatal(err)
 	}
-	n.run(first)
+	n.run(first, members)
 	if first {
 		c.do(n, controller.FoundCluster{ClusterID: "c1", Broker: reg})
 	}
@@ -114,7 +118,7 @@ func (n *testNode) open() {
 }
 
 // run starts everything on an open store.
-func (n *testNode) run(found bool) {
+func (n *testNode) run(found bool, members []int32) {
 	n.host = multiraft.New(multiraft.Config{
 		Env: n.c.env, BrokerID: n.id, BootNonce: n.c.nonce.Add(1), Store: n.store, Transport: transport{n},
 	})
@@ -133,7 +137,9 @@ func (n *testNode) run(found bool) {
 	n.ctrl.OnChange(n.agent.Update)
 	n.agent.Start()
 	n.host.Start()
-	n.host.SetBrokers([]int32{1, n.id}) // a joining broker has no state yet, and knows whom it asked to join
+	if members != nil {
+		n.host.SetBrokers(members) // a new broker has no state yet, and knows what the answer to joining told
+	}
 	g, err := n.host.StartGroup(multiraft.GroupConfig{
 		Group: placement.ControllerGroup, Replica: n.replica, Members: map[uint64]int32{1: 1, n.replica: n.id},
 		Machine: n.ctrl, Name: "controller", Found: found,

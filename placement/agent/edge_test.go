@@ -166,7 +166,7 @@ func TestRestartLeavesStrangeReplicasAlone(t *testing.T) {
 	if err := n.store.Quarantine(bad.Group, bad.Replicas[0].ID, "bit rot"); err != nil {
 		t.Fatal(err)
 	}
-	n.run(false)
+	n.run(false, nil)
 	c.await("ready", n.agent.CaughtUp)
 	wantReason(t, n.agent, "t", 1, runnelv1.ErrorReason_ERROR_REASON_NOT_LEADER, "bit rot")
 	if _, replicas := n.agent.Counts(); replicas != 1 {
@@ -260,7 +260,7 @@ func TestThousandReplicasOpenAgain(t *testing.T) {
 	n.stop()
 	n.open()
 	began := c.env.Now()
-	n.run(false)
+	n.run(false, nil)
 	c.await("all open", func() (bool, string) {
 		_, replicas := n.agent.Counts()
 		return replicas == 1000, fmt.Sprint(replicas)

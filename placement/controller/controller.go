@@ -57,10 +57,13 @@ type Controller struct {
 	// planning serialises planners, so that a long plan is not overtaken again and again. Taken before mu.
 	planning sync.Mutex
 
+	// telling serialises the calls of listeners. Taken before mu.
+	telling   sync.Mutex
+	listeners []*listener
+
 	mu       sync.Mutex
 	group    group // nil before Attach
 	stopped  bool
-	onChange []func(*placement.State)
 	waiters  []revisionWaiter
 	pipeline pipeline
 	members  members
@@ -93,15 +96,26 @@ func (c *Controller) attach(g group) {
 // State is the newest applied state of this broker's controller replica; never nil, never changed.
 func (c *Controller) State() *placement.State { return c.published.Load() }
 
-// OnChange has f called with every newer state, on the group's worker: f must not block. If there is a state already,
-// f is called with it at once.
+// listener is one of OnChange, and the revision it was told last; guarded by Controller.telling.
+type listener struct {
+	f    func(*placement.State)
+	told uint64
+}
+
+// OnChange has f called with every newer state, one call at a time and in order, on the group's worker: f must not
+// block. If there is a state already, f is called with it at once.
 func (c *Controller) OnChange(f func(*placement.State)) {
-	c.mu.Lock()
-	c.onChange = append(c.onChange, f)
-	c.mu.Unlock()
-	// A state published between the two lines reaches f twice, or out of order; its revision tells.
-	if s := c.State(); s.Revision > 0 {
-		f(s)
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	l := &listener{f: f}
+	c.listeners = append(c.listeners, l)
+	l.tell(c.State())
+}
+
+func (l *listener) tell(s *placement.State) {
+	if s.Revision > l.told {
+		l.told = s.Revision
+		l.f(s)
 	}
 }
 

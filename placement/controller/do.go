@@ -59,6 +59,9 @@ func (c *Controller) do(ctx context.Context, r Request) (Response, *runnelv1.Err
 		pause  = firstPause
 	)
 	for {
+		if c.hasStopped() {
+			return Response{}, stoppedError(c.cfg.BrokerID, unsure)
+		}
 		resp, err := c.try(ctx, r, &route)
 		if err == nil {
 			return resp, nil
@@ -84,6 +87,20 @@ func (c *Controller) do(ctx context.Context, r Request) (Response, *runnelv1.Err
 		}
 		pause = min(2*pause, maxPause)
 	}
+}
+
+func (c *Controller) hasStopped() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopped
+}
+
+func stoppedError(broker int32, unsure bool) *runnelv1.Error {
+	e := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_STOPPING, "broker %d is stopping: ask another one", broker)
+	if unsure {
+		e.Kind = runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE
+	}
+	return e
 }
 
 func gaveUp(ctx context.Context, last *runnelv1.Error, unsure bool) *runnelv1.Error {

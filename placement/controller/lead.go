@@ -50,11 +50,17 @@ func (c *Controller) lead(ctx context.Context, r Request) (Response, *runnelv1.E
 }
 
 func respond(o outcome, reasons []string) Response {
-	return Response{
-		Revision: o.revision, ClusterID: o.clusterID,
+	r := Response{
+		Revision: o.state.Revision, ClusterID: o.state.ClusterID,
 		Broker: o.result.Broker, ControllerReplica: o.result.ControllerReplica, Topic: o.result.Topic,
 		FirstProducer: o.result.FirstProducer, Producers: o.result.Producers, Reasons: reasons,
 	}
+	if r.Broker != 0 {
+		for _, id := range o.state.BrokerIDs() {
+			r.Brokers = append(r.Brokers, o.state.Brokers[id])
+		}
+	}
+	return r
 }
 
 // admit plans a request and queues its command. It answers no proposal if the command would change nothing and nothing
@@ -135,7 +141,7 @@ func (c *Controller) answerUnchanged(r Request) (resp Response, settled bool, er
 	if res.Changed {
 		return Response{}, false, nil
 	}
-	return respond(outcome{result: res, revision: s.Revision, clusterID: s.ClusterID}, reasons), true, nil
+	return respond(outcome{result: res, state: s}, reasons), true, nil
 }
 
 // confirm returns when the published state holds everything that was answered before the call (RULES 17).

@@ -75,7 +75,7 @@ func (c *Controller) Apply(m record.Meta, payload []byte) {
 			"index", m.Index, "term", m.Term, "err", err)
 	}
 	if nonce == c.nonce {
-		c.done = append(c.done, applied{seq: seq, outcome: outcome{result: r, revision: c.fold.Revision, clusterID: c.fold.ClusterID, err: toError(err)}})
+		c.done = append(c.done, applied{seq: seq, outcome: outcome{result: r, state: c.fold, err: toError(err)}})
 	}
 }
 
@@ -105,7 +105,7 @@ func (c *Controller) publish() {
 		return // a new replica's empty state is news to nobody
 	}
 	c.mu.Lock()
-	g, fs := c.group, c.onChange
+	g := c.group
 	kept := c.waiters[:0]
 	for _, w := range c.waiters {
 		if w.revision <= c.fold.Revision {
@@ -121,8 +121,10 @@ func (c *Controller) publish() {
 		g.SetMembers(c.fold.ControllerMembers())
 		c.members.task.Wake()
 	}
-	for _, f := range fs {
-		f(c.fold)
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	for _, l := range c.listeners {
+		l.tell(c.fold)
 	}
 }
 

@@ -36,10 +36,9 @@ type proposal struct {
 
 // outcome is what became of a command.
 type outcome struct {
-	result    placement.Result
-	revision  uint64 // of the state right after the command
-	clusterID string
-	err       *runnelv1.Error
+	result placement.Result
+	state  *placement.State // right after the command
+	err    *runnelv1.Error
 }
 
 type applied struct {

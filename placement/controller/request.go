@@ -15,13 +15,13 @@ type Request interface {
 }
 
 // FoundCluster writes the first command of a cluster; only the founder asks it, on its own controller group.
-// Answers Broker, ControllerReplica, ClusterID.
+// Answers Broker, ControllerReplica, ClusterID, Brokers.
 type FoundCluster struct {
 	ClusterID string
 	Broker    placement.Registration
 }
 
-// RegisterBroker makes a broker a member, or renews its addresses. Answers Broker, ControllerReplica, ClusterID.
+// RegisterBroker makes a broker a member, or renews its addresses. Answers Broker, ControllerReplica, ClusterID, Brokers.
 type RegisterBroker struct {
 	Broker placement.Registration
 }
@@ -86,9 +86,12 @@ type Response struct {
 	ClusterID         string
 	Broker            int32
 	ControllerReplica uint64
-	Topic             *placement.Topic
-	FirstProducer     int64
-	Producers         int64
+	// Brokers answers FoundCluster and RegisterBroker: all members, by rising id. A new broker has no state yet and
+	// exchanges heartbeats with these, or it would not catch up while the founder is down.
+	Brokers       []*placement.Broker `json:",omitempty"`
+	Topic         *placement.Topic
+	FirstProducer int64
+	Producers     int64
 	// Reasons tell why the planner placed the replicas as it did.
 	Reasons []string
 }
