@@ -64,8 +64,15 @@ func Open(o Options) (*Store, error) {
 	s.tails.max = o.TailBytes
 	s.files.sealed.max = o.MaxOpenSealed
 	s.files.active.max = o.MaxOpenActive
+	_, serr := os.Stat(filepath.Join(s.dir, "replicas"))
 	if err := os.MkdirAll(filepath.Join(s.dir, "replicas"), 0o750); err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", s.dir, err)
+	}
+	if errors.Is(serr, os.ErrNotExist) {
+		// The data folder itself may be new: its name and that of the folder in it must last.
+		if err := errors.Join(s.disk.syncDir(s.dir), s.disk.syncDir(filepath.Dir(filepath.Clean(s.dir)))); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.lock(); err != nil {
 		return nil, err
