@@ -369,6 +369,22 @@ func TestBatchesQueueDuringATransferForASecond(t *testing.T) {
 	}
 }
 
+func TestQueueThatMovesIsNotOverdue(t *testing.T) {
+	b := newBench(t)
+	b.lead(5)
+	var last *answer
+	for range 5 {
+		a := b.produce(-1, 0, 0, 1)
+		b.advance(400 * time.Millisecond) // a round of the timer finds some batch of the queue, never the same twice
+		b.advance(400 * time.Millisecond)
+		a.pending()
+		b.propose()
+		last = a
+	}
+	b.commit()
+	last.acked(4, false)
+}
+
 func TestNewLeaderQueuesUntilItsSession(t *testing.T) {
 	b := newBench(t)
 	b.status = multiraft.Status{Role: multiraft.RoleLeader, Term: 5, Lead: 11}

@@ -17,7 +17,7 @@ type Record struct {
 }
 
 // RecordHeader is one header of a record. Keys may repeat.
-type RecordHeader struct {
+type RecordHeader struct { //nolint:revive // Header is the batch's, and the stutter reads well beside Record
 	Key   string
 	Value []byte
 }
