@@ -211,3 +211,12 @@ func BenchmarkDecodeProduce(b *testing.B) {
 		}
 	})
 }
+
+func TestCodecRefusesAFieldThatLeavesItsMessage(t *testing.T) {
+	// A partition of two bytes whose number goes on in the byte after them.
+	b := []byte{2<<3 | 2, 2, 2 << 3, 0x80, 0x01}
+	m := &produceMessage{}
+	if err := Codec(Limits{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, m); err != nil || m.bad == nil {
+		t.Errorf("read %+v, %v", m.parts, err)
+	}
+}

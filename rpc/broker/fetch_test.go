@@ -151,6 +151,29 @@ func TestBatchLargerThanTheCreditGoesAlone(t *testing.T) {
 	}
 }
 
+func TestNothingIsDoneWithoutCredit(t *testing.T) {
+	h := newHarness(t, harnessOptions{})
+	h.rep.append(t, 1, 10)
+	st := &fetchStream{s: h.s, wake: make(chan struct{}, 1)}
+	if e := st.open(&runnelv1.FetchRequest{Partitions: []*runnelv1.FetchPartition{from(0, 0)}}); e != nil {
+		t.Fatal(e)
+	}
+	if more, err := st.round(); more || err != nil {
+		t.Errorf("%v %v: the stream would spin until credit comes", more, err)
+	}
+}
+
+func TestPartitionsShareAResponse(t *testing.T) {
+	h := newHarness(t, harnessOptions{limits: Limits{ResponseBytes: 256 << 10}})
+	for range 50 {
+		h.rep.append(t, 1, 10_000)
+		h.rep1.append(t, 1, 10_000)
+	}
+	if r := recvFetch(t, h.fetch(64<<20, from(0, 0), from(1, 0))); len(r.GetResults()) != 2 {
+		t.Errorf("%d partitions in the first response, want both", len(r.GetResults()))
+	}
+}
+
 func TestPartitionsTakeTurns(t *testing.T) {
 	h := newHarness(t, harnessOptions{limits: Limits{ResponseBytes: 256 << 10}})
 	for range 500 {
