@@ -113,7 +113,7 @@ func (c *Controller) OnChange(f func(*placement.State)) {
 }
 
 func (l *listener) tell(s *placement.State) {
-	if s.Revision > l.told {
+	if s.Revision > l.told { // a new replica's empty state is news to nobody
 		l.told = s.Revision
 		l.f(s)
 	}

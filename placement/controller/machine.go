@@ -101,9 +101,6 @@ func (c *Controller) publish() {
 		return
 	}
 	c.published.Store(c.fold)
-	if c.fold.Revision == 0 {
-		return // a new replica's empty state is news to nobody
-	}
 	c.mu.Lock()
 	g := c.group
 	kept := c.waiters[:0]
