@@ -62,6 +62,9 @@ func (b *fakeBroker) Fetch(s runnelv1.Broker_FetchServer) error {
 			}
 		}
 		b.c.mu.Unlock()
+		if len(at) == 0 && len(resp.Results) == 0 {
+			return nil
+		}
 		if len(resp.Results) > 0 {
 			mu.Lock()
 			credit -= sent

@@ -66,6 +66,9 @@ func (c *Client) askOffsets(ctx context.Context, topic string, at At, left map[i
 			last = notWritten(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, fmt.Sprintf("partition %s/%d has no leader", topic, n))
 			continue
 		}
+		if len(byLeader[v.leaders[n].id]) == maxRequestParts {
+			continue // in the next round
+		}
 		byLeader[v.leaders[n].id] = append(byLeader[v.leaders[n].id], at.request(topic, n))
 	}
 	for broker, parts := range byLeader {

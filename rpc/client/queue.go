@@ -67,7 +67,18 @@ func (q *queue) nextTaken() (b *batch, alone, blocked bool) {
 	return nil, alone, false
 }
 
-// sendable tells whether a batch may be sent now, or else from when on (zero: something else has to happen first).
+// nextNew is the first batch without a sequence, or nil.
+func (q *queue) nextNew() *batch {
+	if len(q.full) > 0 {
+		return q.full[0]
+	}
+	return q.open
+}
+
+// spent tells whether the producer id has too few sequences left for b.
+func (q *queue) spent(b *batch) bool { return int(q.nextSeq)+len(b.items) > sequenceEnd }
+
+// sendableLocked tells whether a batch may be sent now, or else from when on (zero: something else has to happen first).
 func (p *producer) sendableLocked(q *queue, now time.Time) (bool, time.Time) {
 	if q.rewind || q.leader.id == noLeader {
 		return false, time.Time{}
@@ -76,16 +87,15 @@ func (p *producer) sendableLocked(q *queue, now time.Time) (bool, time.Time) {
 		return false, q.notBefore
 	}
 	b, _, blocked := q.nextTaken()
+	next := q.nextNew()
 	switch {
 	case b != nil:
 		return true, time.Time{}
-	case blocked || len(q.taken) >= maxInFlight:
+	case blocked || len(q.taken) >= maxInFlight || next == nil:
 		return false, time.Time{}
-	case len(q.full) > 0:
-		return true, time.Time{}
-	case q.open == nil:
-		return false, time.Time{}
-	case len(q.taken) == 0 || p.flushing > 0:
+	case len(q.taken) > 0 && q.spent(next):
+		return false, time.Time{} // the next producer id comes when these are answered
+	case len(q.full) > 0 || len(q.taken) == 0 || p.flushing > 0:
 		return true, time.Time{}
 	}
 	if at := q.open.born.Add(p.cfg.linger); at.After(now) {
@@ -135,15 +145,8 @@ func (p *producer) takeLocked(q *queue, broker int32, now time.Time) *batch {
 	}
 	b, alone, _ := q.nextTaken()
 	if b == nil {
-		if len(q.full) > 0 {
-			b = q.full[0]
-		} else {
-			b = q.open
-		}
-		if int(q.nextSeq)+len(b.items) > sequenceEnd {
-			if len(q.taken) > 0 {
-				return nil // the answer to the last of them makes the queue ready again
-			}
+		b = q.nextNew()
+		if q.spent(b) { // nothing is taken, or it would not be sendable
 			q.needID = true
 			if !p.haveIDLocked(q) {
 				return nil

@@ -215,7 +215,8 @@ func TestCorruptBatch(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		c := newFakeCluster(t, 1)
 		c.topic("t", 1)
-		c.fill("t", 0, 10, 10, record.CodecNone)
+		const size = 2000 // so that several responses are under way when the iteration meets the batch
+		c.fill("t", 0, 10, size, record.CodecNone)
 		flip := func() { c.locked(func() { c.topics["t"][0].log[4].data[80] ^= 1 }) }
 		flip()
 		cl := c.client()
@@ -230,11 +231,11 @@ func TestCorruptBatch(t *testing.T) {
 			last = rec.Offset
 		}
 		wantError(t, failed, runnelv1.ErrorKind_ERROR_KIND_DEFINITE, runnelv1.ErrorReason_ERROR_REASON_CORRUPT_BATCH)
-		if last != 39 {
-			t.Fatalf("the last record before the corrupt batch was %d, want 39", last)
+		if last != 4*size-1 {
+			t.Fatalf("the last record before the corrupt batch was %d, want %d", last, 4*size-1)
 		}
 		flip() // it was the wire: reading again helps
-		wantSpan(t, collect(t, r, -1)[0], 40, 100)
+		wantSpan(t, collect(t, r, -1)[0], 4*size, 10*size)
 
 		flip()
 		var from, to int64
@@ -244,12 +245,12 @@ func TestCorruptBatch(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if rec.Offset >= 40 && rec.Offset < 50 {
+			if rec.Offset >= 4*size && rec.Offset < 5*size {
 				t.Fatalf("offset %d is in the corrupt batch", rec.Offset)
 			}
 			n++
 		}
-		if n != 90 || from != 40 || to != 50 {
+		if n != 9*size || from != 4*size || to != 5*size {
 			t.Fatalf("%d records, skipped %d to %d", n, from, to)
 		}
 	})

@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
@@ -105,6 +107,9 @@ func (st *fetchStream) serve(first *runnelv1.FetchRequest) error {
 	r.wg.Go(func() { st.giveCredit(rpc) })
 	for {
 		resp, err := rpc.Recv()
+		if errors.Is(err, io.EOF) && !st.serves() {
+			return nil // the last partition was given up
+		}
 		if err != nil {
 			return st.unlessStopped(err)
 		}
@@ -114,6 +119,18 @@ func (st *fetchStream) serve(first *runnelv1.FetchRequest) error {
 			}
 		}
 	}
+}
+
+// serves tells whether a partition still counts on the stream.
+func (st *fetchStream) serves() bool {
+	st.r.mu.Lock()
+	defer st.r.mu.Unlock()
+	for _, p := range st.parts {
+		if p.stream == st {
+			return true
+		}
+	}
+	return false
 }
 
 func (st *fetchStream) unlessStopped(err error) error {

@@ -8,6 +8,9 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
+// maxRequestParts keeps requests well below the 4096 partitions that brokers take at once.
+const maxRequestParts = 1024
+
 // sink sends to one broker what is to be sent to it, over one stream at a time, batches of many partitions in one
 // request. Its fields but poke, req and the constants are guarded by producer.mu.
 type sink struct {
@@ -76,9 +79,10 @@ func (s *sink) send() bool {
 	p := s.p
 	p.mu.Lock()
 	r := s.takeLocked(time.Now())
+	more := len(s.ready) > 0
 	p.mu.Unlock()
 	if r == nil {
-		return false
+		return more
 	}
 	for _, b := range r.batches {
 		p.pools.build(b, p.cfg.codec)
@@ -107,7 +111,7 @@ func (s *sink) send() bool {
 func (s *sink) takeLocked(now time.Time) *request {
 	var r *request
 	bytes, n := 0, 0
-	for ready := len(s.ready); n < ready && bytes < s.p.cfg.requestBytes; n++ {
+	for ready := min(len(s.ready), maxRequestParts); n < ready && bytes < s.p.cfg.requestBytes; n++ {
 		q := s.ready[n]
 		q.ready = false
 		if q.leader.id != s.broker {
