@@ -12,6 +12,9 @@ type ticker struct {
 // runBeat is the host's one ticker. It runs each HeartbeatInterval, when an election is due, and at once when a broker came
 // or went or leadership changed here.
 func (h *Host) runBeat() {
+	if !h.started.Load() {
+		return
+	}
 	now := h.env.Now()
 	t := &h.ticker
 	beat := !now.Before(t.next)
@@ -42,8 +45,11 @@ func (h *Host) runBeat() {
 	if due.IsZero() || due.After(t.next) {
 		due = t.next
 	}
-	if h.timer != nil && !h.stopped.Load() {
-		h.timer.Reset(max(due.Sub(now), minBeat))
+	wait := max(due.Sub(now), minBeat)
+	if h.timer == nil {
+		h.timer = h.env.AfterFunc(wait, h.beat.Wake)
+	} else {
+		h.timer.Reset(wait)
 	}
 }
 

@@ -57,7 +57,7 @@ type Host struct {
 	// beat is the one ticker of the broker: heartbeats, slow ticks, elections, leader changes. It is a task so that what it does
 	// is ordered, and a timer wakes it.
 	beat     env.Task
-	timer    env.Timer
+	timer    env.Timer // owned by beat
 	started  atomic.Bool
 	stopped  atomic.Bool
 	ticker   ticker // owned by beat
@@ -107,7 +107,7 @@ func (h *Host) Start() {
 	if h.started.Swap(true) {
 		return
 	}
-	h.timer = h.env.AfterFunc(0, h.beat.Wake)
+	h.beat.Wake()
 }
 
 // Stop stops all groups, closes their logs and ends the heartbeats. Nothing may be called afterwards but Receive and
@@ -121,12 +121,9 @@ func (h *Host) Stop() {
 			g.log.Error("stopping the replica failed", "error", err)
 		}
 	}
-	if h.timer != nil {
-		h.timer.Stop()
-	}
 	h.beat.Stop()
 	if h.timer != nil {
-		h.timer.Stop() // the beat's last run may have armed it again
+		h.timer.Stop()
 	}
 }
 
