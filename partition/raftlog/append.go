@@ -123,7 +123,7 @@ func (l *Log) appendEntries(ents []*raftpb.Entry, committed uint64) error {
 			}
 			seg = l.segs[len(l.segs)-1]
 		}
-		room := l.segmentBytes() - l.bytesBefore(seg, cut)
+		room := l.o.SegmentBytes - bytesBefore(seg, cut)
 		n, size := 0, int64(0)
 		for n < len(ents) {
 			size += int64(len(ents[n].Data)) + entryHeaderLen
@@ -142,14 +142,12 @@ func (l *Log) appendEntries(ents []*raftpb.Entry, committed uint64) error {
 }
 
 // bytesBefore is what a segment holds, or an upper bound if the transaction will first delete from index cut on.
-func (l *Log) bytesBefore(seg *segment, cut uint64) int64 {
+func bytesBefore(seg *segment, cut uint64) int64 {
 	if cut != 0 && cut <= seg.first {
 		return 0
 	}
 	return seg.bytes
 }
-
-func (l *Log) segmentBytes() int64 { return l.o.SegmentBytes }
 
 // wantsRoll tells whether the entry to come belongs into a new segment. A truncation never rolls: the deletion and the
 // entries that replace what it deletes stand in one transaction.
@@ -157,7 +155,7 @@ func (l *Log) wantsRoll(seg *segment, cut uint64, dataLen int) bool {
 	if cut != 0 && cut <= l.last || seg.last < seg.first {
 		return false
 	}
-	return seg.bytes+int64(dataLen)+entryHeaderLen > l.segmentBytes() || l.aged(seg)
+	return seg.bytes+int64(dataLen)+entryHeaderLen > l.o.SegmentBytes || l.aged(seg)
 }
 
 // aged tells whether a segment's first entry is older than segment.ms.
@@ -190,7 +188,9 @@ func (l *Log) writeEntries(seg *segment, cut uint64, ents []*raftpb.Entry) error
 			return err
 		}
 	}
-	pend := make([]pending, len(ents))
+	buf := l.s.takeBuffers(len(ents))
+	defer l.s.giveBuffers(buf)
+	pend := buf.pend
 	err := seg.file.update(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketLog)
 		b.FillPercent = 1.0
@@ -204,7 +204,7 @@ func (l *Log) writeEntries(seg *segment, cut uint64, ents []*raftpb.Entry) error
 				return err
 			}
 		}
-		if err := l.putAll(b, pend); err != nil {
+		if err := putAll(b, buf); err != nil {
 			return err
 		}
 		st.commit = min(commit, st.last)
@@ -268,22 +268,42 @@ func prepare(p *pending, e *raftpb.Entry, st *segState) error {
 	return nil
 }
 
+// appendBuffers is the working memory of one transaction.
+type appendBuffers struct {
+	pend  []pending
+	arena []byte
+}
+
+func (s *Store) takeBuffers(n int) *appendBuffers {
+	b, _ := s.buffers.Get().(*appendBuffers)
+	if b == nil {
+		b = &appendBuffers{}
+	}
+	b.pend = slices.Grow(b.pend[:0], n)[:n]
+	return b
+}
+
+func (s *Store) giveBuffers(b *appendBuffers) {
+	clear(b.pend) // the entries are not the pool's
+	if cap(b.pend) <= 4096 && cap(b.arena) <= 4<<20 {
+		s.buffers.Put(b)
+	}
+}
+
 // putAll stores entries. bbolt copies values only while it writes the pages, so small ones are joined with their headers
 // in one arena and big ones are handed over as they are.
-func (l *Log) putAll(b *bolt.Bucket, pend []pending) error {
+func putAll(b *bolt.Bucket, buf *appendBuffers) error {
 	need := 0
-	for i := range pend {
-		if d := len(pend[i].e.Data); d < nestedMin {
+	for i := range buf.pend {
+		if d := len(buf.pend[i].e.Data); d < nestedMin {
 			need += d + entryHeaderLen
 		}
 	}
-	if cap(l.scratch) < need {
-		l.scratch = make([]byte, 0, need)
-	}
-	arena := l.scratch[:0]
+	buf.arena = slices.Grow(buf.arena[:0], need)
+	arena := buf.arena
 	var key [8]byte
-	for i := range pend {
-		p := &pend[i]
+	for i := range buf.pend {
+		p := &buf.pend[i]
 		k := indexKey(&key, p.h.meta.Index)
 		if len(p.e.Data) < nestedMin {
 			at := len(arena)
@@ -304,9 +324,6 @@ func (l *Log) putAll(b *bolt.Bucket, pend []pending) error {
 		if err := nb.Put(keyEntryData, p.e.Data); err != nil {
 			return err
 		}
-	}
-	if cap(l.scratch) > 1<<20 {
-		l.scratch = nil // an idle log keeps no big buffer
 	}
 	return nil
 }

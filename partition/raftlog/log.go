@@ -22,9 +22,7 @@ type Log struct {
 
 	poisoned atomic.Pointer[PoisonedError]
 
-	// Only the append task touches these after open.
-	runMax  int64
-	scratch []byte // arena for small values of one transaction
+	runMax int64 // at the durable end; only the append task touches it after open
 
 	mu         sync.Mutex
 	term, vote uint64     // durable

@@ -62,8 +62,12 @@ func (s *Store) OpenLog(group, replica uint64, o LogOptions) (*Log, error) {
 	}
 	s.tails.join(l)
 	s.mu.Lock()
+	closed := s.closed
 	s.open[id] = l
 	s.mu.Unlock()
+	if closed {
+		return nil, errors.Join(ErrClosed, l.Close())
+	}
 	return l, nil
 }
 

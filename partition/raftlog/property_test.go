@@ -2,7 +2,6 @@ package raftlog
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -54,9 +53,6 @@ func (m *logModel) overwrite(ents []*raftpb.Entry) {
 
 // TestLogBehavesLikeAList drives a log and the model with the same random steps and compares all that can be asked.
 func TestLogBehavesLikeAList(t *testing.T) {
-	if testing.Short() {
-		must(t, flag.Set("rapid.checks", "25"))
-	}
 	root := cutDir(t)
 	runs := 0
 	rapid.Check(t, func(rt *rapid.T) {
