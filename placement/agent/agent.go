@@ -26,6 +26,9 @@ type Config struct {
 	Metrics  *partition.Metrics
 	// DiskFull is passed to the partitions; see partition.Config.
 	DiskFull func() bool
+	// StateCurrent tells whether the states that Update gets are current yet: Controller.CaughtUp. CaughtUp waits for it, or it
+	// could be content with the few replicas of an old state. Nil: they are.
+	StateCurrent func() (bool, string)
 	// Log may be nil; the Env's is used then.
 	Log *slog.Logger
 	// Forget tells the controller that the data of these replicas, which have tombstones, is deleted: Controller.Do with

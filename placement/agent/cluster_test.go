@@ -124,7 +124,7 @@ func (n *testNode) run(found bool, members []int32) {
 	})
 	n.ctrl = controller.New(controller.Config{Env: n.c.env, BrokerID: n.id, Alive: n.host.Alive, Caller: caller{n}})
 	n.agent = New(Config{
-		Env: n.c.env, BrokerID: n.id, Host: n.host, Store: n.store,
+		Env: n.c.env, BrokerID: n.id, Host: n.host, Store: n.store, StateCurrent: n.ctrl.CaughtUp,
 		Forget: func(ctx context.Context, ids []uint64) error {
 			_, err := n.ctrl.Do(ctx, controller.ForgetReplicas{Broker: n.id, Replicas: ids})
 			return err

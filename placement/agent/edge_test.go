@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -245,6 +246,32 @@ func TestReportIsRepeatedUntilItWorks(t *testing.T) {
 		n.agent.Tick(c.env.Now())
 		return len(n.ctrl.State().Tombstones) == 0, "still there"
 	})
+}
+
+func TestReadinessWaitsForACurrentState(t *testing.T) {
+	c := newCluster(t, 1)
+	n := c.node(1)
+	n.agent.Stop()
+	cfg := n.agent.cfg
+	var current atomic.Bool
+	cfg.StateCurrent = func() (bool, string) { return current.Load(), "replaying" }
+	n.agent = newAgent(cfg, n.host, n.store)
+	n.ctrl.OnChange(n.agent.Update)
+	n.agent.Start()
+	c.await("the state is compared", func() (bool, string) {
+		n.agent.mu.Lock()
+		defer n.agent.mu.Unlock()
+		return n.agent.compared > 0, ""
+	})
+	if ok, why := n.agent.CaughtUp(); ok || why != "replaying" {
+		t.Fatalf("ready on an old state: %v %q", ok, why)
+	}
+	current.Store(true)
+	c.await("ready", n.agent.CaughtUp)
+	current.Store(false)
+	if ok, _ := n.agent.CaughtUp(); !ok {
+		t.Fatal("readiness was taken back")
+	}
 }
 
 func TestThousandReplicasOpenAgain(t *testing.T) {

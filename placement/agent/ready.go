@@ -11,6 +11,14 @@ func (a *Agent) CaughtUp() (bool, string) {
 		a.mu.Unlock()
 		return true, ""
 	}
+	a.mu.Unlock()
+	// Asked before the state is looked at: what is current now is in latest.
+	if a.cfg.StateCurrent != nil {
+		if ok, why := a.cfg.StateCurrent(); !ok {
+			return false, why
+		}
+	}
+	a.mu.Lock()
 	why := a.awaitedLocked()
 	var open []*replica
 	if why == "" {

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -126,6 +127,24 @@ func (c *Controller) Leader() int32 {
 		return 0
 	}
 	return g.Status().LeadBroker
+}
+
+// CaughtUp tells whether State is current as far as this broker can know: its controller replica knows a leader and has
+// applied everything it knows as committed. Right after a start, State is what a checkpoint and a part of the log gave,
+// and may lack topics. If not caught up, the text says what is awaited.
+func (c *Controller) CaughtUp() (bool, string) {
+	g := c.attached()
+	if g == nil {
+		return false, "the controller replica is not running yet"
+	}
+	st := g.Status()
+	switch {
+	case st.LeadBroker == 0:
+		return false, "the controller group has no leader that this broker knows"
+	case st.Applied < st.Commit:
+		return false, fmt.Sprintf("the controller replica has applied %d of %d entries", st.Applied, st.Commit)
+	}
+	return true, ""
 }
 
 func (c *Controller) attached() group {
