@@ -7,6 +7,9 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
 )
 
 // Log is one replica's Raft log. It implements raft.Storage.
@@ -162,6 +165,7 @@ func (l *Log) SetApplied(index uint64) {
 	defer l.mu.Unlock()
 	if index > l.applied {
 		l.applied = index
+		l.commit = max(l.commit, index) // what is applied is committed, whether or not a write said so
 		l.advanceFirstLocked()
 	}
 }
@@ -241,7 +245,9 @@ func (l *Log) safeCheckpointLocked(from uint64) (index uint64) {
 func (l *Log) Checkpoint() Checkpoint {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.ckpt
+	c := l.ckpt
+	c.Conf = proto.Clone(c.Conf).(*raftpb.ConfState)
+	return c
 }
 
 // FoldTo is raft's Config.Applied after an open: machines fold the log up to here; raft hands out the rest again.
