@@ -117,3 +117,52 @@ func TestBrokerJoinsWhileTheFounderIsDown(t *testing.T) {
 	c.do(n, controller.CreateTopic{Name: "t", Partitions: 3, RF: 3})
 	c.await("leaders", func() (bool, string) { return c.led("t", 3) })
 }
+
+func TestWholeClusterRestartReplaysToTheSameState(t *testing.T) {
+	c := newCluster(t, 3)
+	c.voters(3)
+	c.do(c.node(1), controller.CreateTopic{Name: "gone", Partitions: 3, RF: 3})
+	c.await("leaders", func() (bool, string) { return c.led("gone", 3) })
+	c.do(c.node(1), controller.DeleteTopic{Name: "gone"})
+	c.await("tombstones answered", func() (bool, string) {
+		left := len(c.node(1).ctrl.State().Tombstones)
+		return left == 0, fmt.Sprintf("%d left", left)
+	})
+	c.do(c.node(2), controller.CreateTopic{Name: "kept", Partitions: 3, RF: 3})
+	c.await("leaders", func() (bool, string) { return c.led("kept", 3) })
+	before, err := c.node(2).ctrl.State().Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	nodes := c.all()
+	for _, n := range nodes {
+		n.stop()
+	}
+	for _, n := range nodes {
+		n.open()
+		n.run(false, nil)
+	}
+	c.await("all are back", func() (bool, string) {
+		for _, n := range nodes {
+			if ok, why := n.agent.CaughtUp(); !ok {
+				return false, fmt.Sprintf("broker %d: %s", n.id, why)
+			}
+		}
+		return c.led("kept", 3)
+	})
+	for _, n := range nodes {
+		after, err := n.ctrl.State().Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(after) != string(before) {
+			t.Errorf("broker %d has another state than before the restart:\n%s\n%s", n.id, before, after)
+		}
+		// The replay went through states in which the deleted topic existed.
+		c.await("only what is desired is on disk", func() (bool, string) {
+			on := n.store.Replicas()
+			return len(on) == 4, fmt.Sprintf("broker %d holds %v", n.id, on)
+		})
+	}
+}
