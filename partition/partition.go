@@ -74,6 +74,8 @@ type Partition struct {
 	hw, logStart atomic.Int64
 	// leading: in session, and not cut off from most brokers.
 	leading atomic.Bool
+	// stopping is set for good by Stop, under mu.
+	stopping atomic.Bool
 	// producerCount is as of the last Applied.
 	producerCount atomic.Int64
 
@@ -87,7 +89,6 @@ type Partition struct {
 	queuedBytes int64
 	inSession   bool
 	cutOff      bool // HasQuorum has been false for a while
-	stopping    bool
 	wishes      wishes
 	overdue     overdue
 	refire      int // ticks at which to wake waiters again
@@ -162,7 +163,7 @@ func (p *Partition) HighWatermark() int64 { return p.hw.Load() }
 // are answered until the group stops. It does not stop the group.
 func (p *Partition) Stop() {
 	p.mu.Lock()
-	p.stopping = true
+	p.stopping.Store(true)
 	queued := p.takeQueueLocked()
 	p.mu.Unlock()
 	p.failAll(queued, p.stoppingError())
@@ -188,10 +189,7 @@ func (p *Partition) serving() (*attached, *runnelv1.Error) {
 	if a == nil {
 		return nil, runnelv1.Errorf(reasonUnavailable, "%s is starting on this broker: try again", p.name)
 	}
-	p.mu.Lock()
-	stopping := p.stopping
-	p.mu.Unlock()
-	if stopping {
+	if p.stopping.Load() {
 		return nil, p.stoppingError()
 	}
 	if err := a.group.Healthy(); err != nil {

@@ -47,7 +47,7 @@ func (p *Partition) ProduceOwned(buf []byte, h record.Header, done func(ProduceR
 	p.mu.Lock()
 	var e *runnelv1.Error
 	switch {
-	case p.stopping:
+	case p.stopping.Load():
 		e = p.stoppingError()
 	case p.cutOff, !p.inSession && !soon:
 		e = p.notLeader(st)

@@ -41,6 +41,7 @@ func (p *Partition) Tick(now time.Time) {
 	p.checkQuorum()
 	p.wakeLate()
 	t := &p.ticks
+	now = now.Round(0) // without its monotonic part, in which a clock that was set does not show
 	step := now.Sub(t.last)
 	first := t.last.IsZero()
 	t.last = now
