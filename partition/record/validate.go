@@ -7,7 +7,8 @@ const DefaultMaxRatio = 16
 type Limits struct {
 	// MaxBytes is the largest batch in bytes as it arrives, header included. 0 = no limit but the format's 2 GiB.
 	MaxBytes int
-	// MaxRatio times MaxBytes is the most a batch may decompress to. 0 = DefaultMaxRatio.
+	// MaxRatio times MaxBytes is the most a batch may decompress to, but not above 256 MiB (or MaxBytes, if that is more).
+	// 0 = DefaultMaxRatio.
 	MaxRatio int
 	// SkipCount leaves compressed batches compressed: their count is then believed.
 	SkipCount bool
@@ -22,11 +23,14 @@ func (l Limits) MaxDecompressed() int {
 	if ratio <= 0 {
 		ratio = DefaultMaxRatio
 	}
-	if l.MaxBytes > maxBatch/ratio {
-		return maxBatch
+	if l.MaxBytes > capDecompressed/ratio {
+		return max(l.MaxBytes, capDecompressed)
 	}
 	return l.MaxBytes * ratio
 }
+
+// capDecompressed ends what MaxRatio grants to topics of very large batches: a few of them at once must not exhaust a broker.
+const capDecompressed = 256 << 20
 
 const maxBatch = 1<<31 - 1
 

@@ -123,6 +123,16 @@ func TestRule31DecompressionIsBounded(t *testing.T) {
 	}
 }
 
+func TestRule31RatioIsCappedForLargeBatches(t *testing.T) {
+	for _, c := range []struct{ maxBytes, ratio, want int }{
+		{0, 0, maxBatch}, {1 << 20, 0, 16 << 20}, {1 << 20, 3, 3 << 20}, {64 << 20, 16, 256 << 20}, {300 << 20, 16, 300 << 20},
+	} {
+		if got := (Limits{MaxBytes: c.maxBytes, MaxRatio: c.ratio}).MaxDecompressed(); got != c.want {
+			t.Errorf("%d bytes, ratio %d: %d, want %d", c.maxBytes, c.ratio, got, c.want)
+		}
+	}
+}
+
 func TestRule31CountOfCompressedBatchesCanBeBelieved(t *testing.T) {
 	b := mustEncode(t, 20, EncodeOptions{Codec: CodecLZ4, ProducerID: -1})
 	resign(b, func(b []byte) { b[posCount+3]++; b[posLastDelta+3]++ })
