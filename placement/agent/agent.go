@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition"
@@ -29,6 +30,8 @@ type Config struct {
 	// StateCurrent tells whether the states that Update gets are current yet: Controller.CaughtUp. CaughtUp waits for it, or it
 	// could be content with the few replicas of an old state. Nil: they are.
 	StateCurrent func() (bool, string)
+	// Registerer takes the metrics; nil for none.
+	Registerer prometheus.Registerer
 	// Log may be nil; the Env's is used then.
 	Log *slog.Logger
 	// Forget tells the controller that the data of these replicas, which have tombstones, is deleted: Controller.Do with
@@ -115,6 +118,7 @@ func newAgent(c Config, h host, s store) *Agent {
 			}
 		}))
 	}
+	a.register(c.Registerer)
 	return a
 }
 

@@ -37,6 +37,9 @@ func TestThreeBrokersFoundJoinCreateAndDelete(t *testing.T) {
 	})
 	total := 0
 	for _, n := range c.all() {
+		if running := n.agent.inState("running"); running != 12 {
+			t.Errorf("broker %d shows %d running replicas", n.id, running)
+		}
 		leaders, replicas := n.agent.Counts()
 		if replicas != 12 || leaders != 4 {
 			t.Errorf("broker %d leads %d of %d replicas, want 4 of 12", n.id, leaders, replicas)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition/env"
@@ -31,6 +32,8 @@ type Config struct {
 	Log *slog.Logger
 	// ValidateConfig checks a topic's settings. The error is shown to the one who asked. May be nil.
 	ValidateConfig func(map[string]string) error
+	// Registerer takes the metrics; nil for none.
+	Registerer prometheus.Registerer
 }
 
 // group is what the controller needs of its raft group; *multiraft.Group in production.
@@ -50,6 +53,9 @@ type Controller struct {
 	nonce uint64
 	// published is the newest applied state.
 	published atomic.Pointer[placement.State]
+
+	// unknown counts the committed commands that this version could not read.
+	unknown atomic.Int64
 
 	// Of the group's worker alone.
 	fold *placement.State // folded up to the last Apply
@@ -79,6 +85,7 @@ func New(cfg Config) *Controller {
 	c.log = c.log.With("component", "controller")
 	c.published.Store(c.fold)
 	c.members.task = cfg.Env.NewTask(env.ClassRaft, "controller members", c.stepMembers)
+	c.register(cfg.Registerer)
 	return c
 }
 

@@ -277,7 +277,7 @@ func (f fakeCaller) Call(ctx context.Context, broker int32, method string, body 
 	return n.c.Serve(ctx, body)
 }
 
-// cluster is a founded group of n registered brokers, all with a controller replica.
+// cluster is a founded group of n registered brokers, all with a controller replica, the first five voting.
 func cluster(t *testing.T, n int) (*fakeGroup, []*fakeNode) {
 	g := newFakeGroup(t)
 	nodes := []*fakeNode{g.add(1)}
@@ -289,6 +289,16 @@ func cluster(t *testing.T, n int) (*fakeGroup, []*fakeNode) {
 		}
 		nodes = append(nodes, g.add(r.Broker))
 	}
+	// The membership loop proposes too; let it finish.
+	g.await(func() bool {
+		voters := 0
+		for _, r := range nodes[0].c.State().Controller {
+			if !r.Learner {
+				voters++
+			}
+		}
+		return voters == min(n, maxVoters)
+	})
 	return g, nodes
 }
 

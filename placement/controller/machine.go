@@ -71,6 +71,7 @@ func (c *Controller) Apply(m record.Meta, payload []byte) {
 	if err == nil {
 		c.fold, r, err = placement.Apply(c.fold, cmd)
 	} else {
+		c.unknown.Add(1)
 		c.log.Error("committed command is unknown to this version and had no effect here; upgrade the broker",
 			"index", m.Index, "term", m.Term, "err", err)
 	}
