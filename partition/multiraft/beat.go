@@ -99,7 +99,8 @@ func (h *Host) tickGroups(now time.Time) {
 		if age := g.appends.age(now); age > stallAfter {
 			g.stall(age)
 		}
-		if !h.live.quorumWithin(v.conf, g.members.get(), g.replica, now, quorumLostAfter) {
+		// Votes came from a majority when it began to lead, heartbeats may not have yet.
+		if now.Sub(v.since) >= quorumLostAfter && !h.live.quorumWithin(v.conf, g.members.get(), g.replica, now, quorumLostAfter) {
 			g.quorumLost(v.term)
 		}
 	}

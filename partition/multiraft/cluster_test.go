@@ -37,6 +37,9 @@ type cluster struct {
 	// found names the broker that founds; 0 for none.
 	found int32
 	log   raftlog.LogOptions
+	// tail is the store's TailBytes; limits changes a host's limits.
+	tail   int64
+	limits func(*limits)
 }
 
 // node is one broker of a cluster.
@@ -102,13 +105,16 @@ func (c *cluster) start(id int32) *node {
 	if testing.Verbose() && os.Getenv("RUNNEL_LOG") != "" {
 		n.proc.Env().Log = slog.New(slog.NewTextHandler(&stamped{c.w}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	store, err := raftlog.Open(raftlog.Options{Dir: filepath.Join(c.dir, fmt.Sprint(id)), Clock: n.proc.Env().Clock, Log: n.proc.Env().Log, Hooks: c.hooks})
+	store, err := raftlog.Open(raftlog.Options{Dir: filepath.Join(c.dir, fmt.Sprint(id)), Clock: n.proc.Env().Clock, Log: n.proc.Env().Log, Hooks: c.hooks, TailBytes: c.tail})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	n.store = store
 	c.net.Down(id, false)
 	n.host = New(Config{Env: n.proc.Env(), BrokerID: id, BootNonce: c.nonce, Store: store, Transport: &wire{c: c, from: id}})
+	if c.limits != nil {
+		c.limits(&n.host.limits)
+	}
 	c.nodes[id] = n
 	n.host.SetBrokers(c.ids)
 	n.host.Start()
@@ -225,7 +231,7 @@ func (c *cluster) until(what string, limit time.Duration, cond func() bool) {
 	if !c.w.RunUntil(cond, limit) {
 		for _, id := range c.ids {
 			if n := c.nodes[id]; n != nil {
-				for g := uint64(1); g < 100; g++ {
+				for g := uint64(1); g <= 3; g++ {
 					if n.groups[g] != nil {
 						s := n.groups[g].Status()
 						c.t.Logf("b%d g%d: %s term %d lead %d session %t commit %d applied %d last %d healthy %v peers %v", id, g, s.Role, s.Term, s.Lead,

@@ -115,7 +115,7 @@ func (e *elections) considerLocked(c *contest, now time.Time, may bool) (next ti
 	if !voter {
 		return next, false, false
 	}
-	found := g.foundUntil.After(now)
+	found := v.foundUntil.After(now)
 	if !found && !e.live.quorumWithin(v.conf, members, g.replica, now, e.live.silent) {
 		c.since, c.tried = time.Time{}, false
 		return next, false, false
@@ -128,6 +128,11 @@ func (e *elections) considerLocked(c *contest, now time.Time, may bool) (next ti
 		if !found {
 			c.next = c.since.Add(time.Duration(rank)*rankDelay + v.delay)
 		}
+	}
+	// A replica that just voted leaves its candidate time to be heard as leader: a PreVote now could depose it, as the old
+	// leader's would after each transfer.
+	if c.next.Before(v.notBefore) {
+		c.next = v.notBefore
 	}
 	if now.Before(c.next) || !may {
 		return c.next, false, false

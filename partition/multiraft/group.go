@@ -29,10 +29,9 @@ type Group struct {
 	reader  reader
 	members members
 	// view is what other tasks see of the replica; replaced by the worker when it changes.
-	view       atomic.Pointer[view]
-	status     statusBox
-	failed     atomic.Pointer[error] // why the replica no longer runs
-	foundUntil time.Time             // set before the group is shared
+	view   atomic.Pointer[view]
+	status statusBox
+	failed atomic.Pointer[error] // why the replica no longer runs
 
 	// worker
 
@@ -43,7 +42,10 @@ type Group struct {
 	term, lead     uint64
 	session        bool
 	candidateSince time.Time
+	leaderSince    time.Time
 	delay          time.Duration // extra wait before campaigning, until there was a leader
+	foundUntil     time.Time     // campaigns often until then, or until there was a leader
+	notBefore      time.Time     // it voted: leave the candidate time
 
 	conf          *raftpb.ConfState
 	confIndex     uint64 // of the last applied conf change
@@ -81,6 +83,9 @@ type view struct {
 	conf       *raftpb.ConfState
 	delay      time.Duration
 	stopped    bool
+	since      time.Time // of the leadership, if role is leader
+	foundUntil time.Time
+	notBefore  time.Time
 }
 
 // Wake has Machine.Turn called soon, if this replica leads in session.

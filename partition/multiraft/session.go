@@ -1,6 +1,8 @@
 package multiraft
 
 import (
+	"time"
+
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -19,10 +21,16 @@ func (g *Group) syncRole() {
 	if role == RoleCandidate && (g.role != RoleCandidate || term != g.term) {
 		g.candidateSince = g.env.Now()
 	}
+	if term != g.term && st.GetVote() != 0 && st.GetVote() != g.replica {
+		g.notBefore = g.env.Now().Add(againAfter)
+	}
+	if role == RoleLeader && (g.role != RoleLeader || term != g.term) {
+		g.leaderSince = g.env.Now()
+	}
 	g.role, g.term, g.lead = role, term, st.Lead
 	if changed {
 		if g.lead != 0 {
-			g.delay = 0
+			g.delay, g.foundUntil = 0, time.Time{}
 		}
 		g.showView()
 		if g.lead == 0 || !g.live.hears(g.members.broker(g.lead)) {

@@ -51,6 +51,7 @@ func (g *Group) publish() {
 func (g *Group) showView() {
 	g.view.Store(&view{
 		role: g.role, term: g.term, lead: g.lead, leadBroker: g.members.broker(g.lead),
-		session: g.session, conf: g.conf, delay: g.delay, stopped: g.stopping,
+		session: g.session, conf: g.conf, delay: g.delay, stopped: g.stopping, since: g.leaderSince,
+		foundUntil: g.foundUntil, notBefore: g.notBefore,
 	})
 }

@@ -13,6 +13,9 @@ type Process struct {
 	dead bool
 	skew time.Duration
 	env  *env.Env
+
+	// Delay, if set, draws the delays of this process's tasks instead of the world's: a hanging disk is a long one.
+	Delay func(env.Class) time.Duration
 }
 
 // Process makes a living process. The name is for traces.
@@ -83,7 +86,11 @@ func (t *task) Wake() {
 		return
 	}
 	t.queued = true
-	t.p.w.schedule(t.p, t.p.w.Delay(t.class), func() {
+	delay := t.p.w.Delay
+	if t.p.Delay != nil {
+		delay = t.p.Delay
+	}
+	t.p.w.schedule(t.p, delay(t.class), func() {
 		t.queued = false
 		if t.stopped {
 			return
