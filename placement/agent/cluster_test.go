@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,7 +27,10 @@ import (
 type testCluster struct {
 	t     testing.TB
 	env   *env.Env
+	dir   string
 	nonce atomic.Uint64
+	// joined counts the brokers that ever were.
+	joined atomic.Int32
 
 	mu    sync.Mutex
 	nodes map[int32]*testNode
@@ -49,8 +53,8 @@ func newCluster(t testing.TB, n int) *testCluster {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	e, stop := env.NewReal(env.RealOptions{Log: log, Serve: 9}) // as many as three brokers have on two cores
-	c := &testCluster{t: t, env: e, nodes: map[int32]*testNode{}}
+	e, stop := env.NewReal(env.RealOptions{Log: log, Serve: 9})                     // as many as three brokers have on two cores
+	c := &testCluster{t: t, env: e, dir: t.TempDir(), nodes: map[int32]*testNode{}} // the folder goes after the brokers stopped
 	t.Cleanup(func() {
 		for _, n := range c.all() {
 			n.stop()
@@ -82,7 +86,7 @@ func (c *testCluster) node(id int32) *testNode {
 // join adds a broker with an empty disk; the first one founds the cluster.
 func (c *testCluster) join() *testNode {
 	c.t.Helper()
-	n := &testNode{c: c, dir: c.t.TempDir()}
+	n := &testNode{c: c, dir: filepath.Join(c.dir, fmt.Sprint(c.joined.Add(1)))}
 	n.open()
 	reg := placement.Registration{Incarnation: n.store.Identity().Incarnation, ClientAddr: "client", PeerAddr: "peer"}
 	first := len(c.all()) == 0

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -65,7 +64,7 @@ func (c *Controller) Apply(m record.Meta, payload []byte) {
 	nonce, seq, b, err := openPayload(payload)
 	var cmd placement.Command
 	if err == nil {
-		cmd, err = placement.Decode(bytes.Clone(b))
+		cmd, err = placement.Decode(b)
 	}
 	var r placement.Result
 	if err == nil {
