@@ -76,33 +76,38 @@ func BenchmarkReadBatches(b *testing.B) {
 	}
 }
 
+// BenchmarkOpen opens a log of several segments as after a kill, with the most to fold that checkpoints allow.
 func BenchmarkOpen(b *testing.B) {
-	dir := b.TempDir()
-	s := openStore(b, dir, func(o *Options) { o.Hooks.NoSync = true })
-	l := openLog(b, s, LogOptions{SegmentBytes: 64 << 20})
-	index, data := uint64(2), batchData(b, 0, 1, startMS, 1, 64<<10)
-	for range 4096 / 64 { // 256 MiB in five segments, a checkpoint 16 MiB from the end
-		ents := make([]*raftpb.Entry, 64)
-		for i := range ents {
-			ents[i] = entry(index, 1, data)
-			index++
-		}
-		must(b, l.Append([]Write{{Commit: index - 1, Entries: ents}}))
-		l.SetApplied(index - 1)
-		if index == 4096-256+2 {
-			l.OfferCheckpoint(Checkpoint{Index: index - 1, Term: 1, Conf: founders(), Next: 1})
-		}
-	}
-	must(b, s.Close())
-	b.ReportAllocs()
-	for b.Loop() {
-		s := openStore(b, dir)
-		l := openLog(b, s, LogOptions{SegmentBytes: 64 << 20})
-		n := 0
-		must(b, l.FoldEntries(l.Checkpoint().Index+1, l.FoldTo(), func(record.Meta, []byte) error { n++; return nil }))
-		if len(l.Segments()) < 4 {
-			b.Fatal(n, len(l.Segments()))
-		}
-		crash(b, s)
+	for _, c := range []struct{ size, total, fold int }{{64 << 10, 4096, 256}, {1 << 10, 65536, 16384}} {
+		b.Run(fmt.Sprintf("size=%d/entries=%d", c.size, c.total), func(b *testing.B) {
+			dir := b.TempDir()
+			s := openStore(b, dir, func(o *Options) { o.Hooks.NoSync = true; o.TailBytes = 16 << 20 })
+			l := openLog(b, s, LogOptions{SegmentBytes: 64 << 20})
+			index, data := uint64(2), batchData(b, 0, 1, startMS, 1, c.size)
+			for int(index) < c.total {
+				ents := make([]*raftpb.Entry, 64)
+				for i := range ents {
+					ents[i] = entry(index, 1, data)
+					index++
+				}
+				must(b, l.Append([]Write{{Commit: index - 1, Entries: ents}}))
+				l.SetApplied(index - 1)
+				if int(index) == c.total-c.fold+2 {
+					l.OfferCheckpoint(Checkpoint{Index: index - 1, Term: 1, Conf: founders(), Next: 1})
+				}
+			}
+			must(b, s.Close())
+			b.ReportAllocs()
+			for b.Loop() {
+				s := openStore(b, dir)
+				l := openLog(b, s, LogOptions{SegmentBytes: 64 << 20})
+				n := 0
+				must(b, l.FoldEntries(l.Checkpoint().Index+1, l.FoldTo(), func(record.Meta, []byte) error { n++; return nil }))
+				if n != c.fold {
+					b.Fatalf("folded %d entries, want %d", n, c.fold)
+				}
+				crash(b, s)
+			}
+		})
 	}
 }

@@ -88,6 +88,10 @@ func crashRun(t *testing.T, rec *recorder, seed uint64, steps int) []crashOp {
 				op.ents = append(op.ents, entry(i, op.term, batchData(t, next(op.ents), op.term, startMS+int64(i), 1, size)))
 			}
 			w.Entries = op.ents[op.first-2:]
+			if rnd.IntN(3) == 0 { // as a single voter or a lagging follower is told
+				op.commit = uint64(len(op.ents)) + 1
+				w.Commit = op.commit
+			}
 		}
 		if w.Term != 0 || w.Commit != 0 || len(w.Entries) > 0 {
 			must(t, l.Append([]Write{w}))

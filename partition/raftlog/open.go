@@ -272,7 +272,7 @@ func (l *Log) recoverState(st *segState) error {
 	l.setReadAhead(true)
 	defer l.setReadAhead(false)
 	var foldPos uint64
-	err := l.scan(cp.Index+1, l.last, txBytes, func(h *entryHeader, _ func() []byte) (bool, error) {
+	err := l.scan(cp.Index+1, l.last, txBytes, func(h *entryHeader, _ entryData) (bool, error) {
 		m := &h.meta
 		l.pos += uint64(h.dataLen) + entryHeaderLen
 		if m.Base != next || m.Term != termAt(l.runs, m.Index) {
@@ -303,8 +303,8 @@ func (l *Log) recoverState(st *segState) error {
 // preload pins the entries above applied in memory (RULES 18).
 func (l *Log) preload(pos uint64) error {
 	l.tail.first = l.applied + 1
-	return l.scan(l.applied+1, l.last, 0, func(h *entryHeader, data func() []byte) (bool, error) {
-		d := data()
+	return l.scan(l.applied+1, l.last, 0, func(h *entryHeader, data entryData) (bool, error) {
+		d := data.get()
 		if err := h.checkData(d); err != nil {
 			return false, err
 		}

@@ -19,11 +19,12 @@ var errNext = errors.New("next transaction")
 
 // scan visits the entries [from, to] in order, on disk, headers verified. Each transaction covers at most chunk bytes of
 // data if chunk > 0, else at most as many entries as that takes. f returns false to stop. data points into the map.
-func (l *Log) scan(from, to uint64, chunk int64, f func(h *entryHeader, data func() []byte) (bool, error)) error {
+func (l *Log) scan(from, to uint64, chunk int64, f func(h *entryHeader, data entryData) (bool, error)) error {
 	if chunk <= 0 {
 		chunk = txBytes
 	}
 	var key [8]byte
+	var h entryHeader // f must not keep it
 	stopped := false
 	for i := from; i <= to && !stopped; {
 		l.mu.Lock()
@@ -51,8 +52,7 @@ func (l *Log) scan(from, to uint64, chunk int64, f func(h *entryHeader, data fun
 				if err != nil {
 					return err
 				}
-				h, err := parseEntryHeader(raw, i)
-				if err != nil {
+				if h, err = parseEntryHeader(raw, i); err != nil {
 					return err
 				}
 				goOn, err := f(&h, data)
@@ -84,12 +84,12 @@ func (l *Log) readEntries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
 	}
 	var out []*raftpb.Entry
 	size := uint64(0)
-	err := l.scan(lo, hi-1, txBytes, func(h *entryHeader, data func() []byte) (bool, error) {
+	err := l.scan(lo, hi-1, txBytes, func(h *entryHeader, data entryData) (bool, error) {
 		// Decide before copying: header and three varints are at most 40 bytes.
 		if len(out) > 0 && size+uint64(h.dataLen) > maxSize {
 			return false, nil
 		}
-		d := data()
+		d := data.get()
 		if err := h.checkData(d); err != nil {
 			return false, err
 		}
@@ -112,10 +112,10 @@ func (l *Log) FoldEntries(from, to uint64, f func(m record.Meta, data []byte) er
 	if err := l.failed(); err != nil {
 		return err
 	}
-	return l.readFailed(l.scan(from, to, txBytes, func(h *entryHeader, data func() []byte) (bool, error) {
+	return l.readFailed(l.scan(from, to, txBytes, func(h *entryHeader, data entryData) (bool, error) {
 		var payload []byte
 		if h.meta.Kind == record.KindCommand && !h.meta.Void {
-			d := data()
+			d := data.get()
 			if err := h.checkData(d); err != nil {
 				return false, err
 			}
@@ -289,7 +289,7 @@ func (r *batchReader) fromDisk(seg *segment, index uint64) error {
 					r.done = true
 					break
 				}
-				d := data()
+				d := data.get()
 				if err := h.checkData(d); err != nil {
 					return err
 				}
@@ -309,7 +309,7 @@ func searchSegment(b *bolt.Bucket, first, last uint64, reached func(*entryHeader
 	lo, hi := first, last+1
 	for lo < hi {
 		mid := lo + (hi-lo)/2
-		h, _, err := findEntry(b, mid)
+		h, err := findEntry(b, mid)
 		if err != nil {
 			return 0, err
 		}

@@ -97,6 +97,26 @@ func TestRule01TermIsDurableBeforeEntriesAndCommitNeverAhead(t *testing.T) {
 	newNode(t, l, 1) // panics when commit is ahead
 }
 
+// The same where one append spans a roll: its first transaction knows of a commit that only its second one reaches.
+func TestRule01CommitIsCappedAtTheLastEntryOfEachTransaction(t *testing.T) {
+	dir := t.TempDir()
+	hook := &commitHook{}
+	s := openStore(t, dir, func(o *Options) { o.Hooks = hook.hooks() })
+	l := openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	hook.set(eio(tmpSuffix), nil)
+	if err := l.Append([]Write{{Commit: 21, Entries: batches(t, 2, 1, 0, 20, 4096)}}); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("append: %v", err)
+	}
+	crash(t, s)
+	clearQuarantine(t, dir)
+	s = openStore(t, dir)
+	l = openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	hs, _, _ := l.InitialState()
+	if last, _ := l.LastIndex(); last < 3 || last > 20 || hs.GetCommit() != last {
+		t.Fatalf("commit %d, last %d", hs.GetCommit(), last)
+	}
+}
+
 func clearQuarantine(t *testing.T, dir string) {
 	t.Helper()
 	db, err := bolt.Open(filepath.Join(dir, "meta.db"), 0o600, nil)

@@ -86,7 +86,7 @@ func (l *Log) batchAtTime(tsMS, limit int64) (base int64, found bool, err error)
 	if err != nil {
 		return 0, false, err
 	}
-	err = l.scan(index, end, txBytes, func(h *entryHeader, _ func() []byte) (bool, error) {
+	err = l.scan(index, end, txBytes, func(h *entryHeader, _ entryData) (bool, error) {
 		if !h.batch() || h.meta.Next <= start {
 			return true, nil
 		}

@@ -138,35 +138,46 @@ func readCheckpoint(tx *bolt.Tx) (Checkpoint, error) {
 	return decodeCheckpoint(b.Get(keyOnly))
 }
 
-// rawEntry finds a stored entry. Both slices point into the map and die with the transaction. With a nested bucket data
-// is not touched before it is asked for.
-func rawEntry(b *bolt.Bucket, k, v []byte) (header []byte, data func() []byte, err error) {
+// entryData is where an entry's data is. It is not touched before it is asked for, and dies with the transaction.
+type entryData struct {
+	plain  []byte       // header and data in one value
+	nested *bolt.Bucket // or a bucket of its own
+}
+
+func (d entryData) get() []byte {
+	if d.nested != nil {
+		return d.nested.Get(keyEntryData)
+	}
+	return d.plain[entryHeaderLen:]
+}
+
+// rawEntry takes a stored entry apart. The header points into the map and dies with the transaction.
+func rawEntry(b *bolt.Bucket, k, v []byte) (header []byte, data entryData, err error) {
 	if v != nil {
 		if len(v) < entryHeaderLen {
-			return nil, nil, corruptf("entry value of %d bytes", len(v))
+			return nil, data, corruptf("entry value of %d bytes", len(v))
 		}
-		return v[:entryHeaderLen], func() []byte { return v[entryHeaderLen:] }, nil
+		return v[:entryHeaderLen], entryData{plain: v}, nil
 	}
 	nb := b.Bucket(k)
 	if nb == nil {
-		return nil, nil, corruptf("an entry is neither a value nor a bucket")
+		return nil, data, corruptf("an entry is neither a value nor a bucket")
 	}
-	return nb.Get(keyEntryHeader), func() []byte { return nb.Get(keyEntryData) }, nil
+	return nb.Get(keyEntryHeader), entryData{nested: nb}, nil
 }
 
 // findEntry looks one entry up by index and checks its header.
-func findEntry(b *bolt.Bucket, index uint64) (h entryHeader, data func() []byte, err error) {
+func findEntry(b *bolt.Bucket, index uint64) (h entryHeader, err error) {
 	var key [8]byte
 	k := indexKey(&key, index)
 	c := b.Cursor()
 	ck, v := c.Seek(k)
 	if string(ck) != string(k) {
-		return h, nil, corruptf("entry %d is missing", index)
+		return h, corruptf("entry %d is missing", index)
 	}
-	raw, data, err := rawEntry(b, ck, v)
+	raw, _, err := rawEntry(b, ck, v)
 	if err != nil {
-		return h, nil, err
+		return h, err
 	}
-	h, err = parseEntryHeader(raw, index)
-	return h, data, err
+	return parseEntryHeader(raw, index)
 }

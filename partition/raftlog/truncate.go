@@ -110,7 +110,7 @@ func deleteFrom(tx *bolt.Tx, b *bolt.Bucket, st *segState, first, cut uint64) er
 	st.last = cut - 1
 	st.runs = cutRuns(st.runs, cut)
 	if st.last >= first {
-		h, _, err := findEntry(b, st.last)
+		h, err := findEntry(b, st.last)
 		if err != nil {
 			return err
 		}
