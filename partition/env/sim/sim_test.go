@@ -1,0 +1,118 @@
+package sim
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/runnel-io/runnel/partition/env"
+)
+
+// history runs a few tasks, timers and messages and gives the trace they leave.
+func history(seed uint64) (uint64, []string) {
+	w := New(seed)
+	var lines []string
+	trace := func(format string, args ...any) {
+		w.Trace(format, args...)
+		lines = append(lines, fmt.Sprintf(format, args...))
+	}
+	n := w.NewNetwork()
+	e := w.Env()
+	for i := range 5 {
+		var task env.Task
+		runs := 0
+		task = e.NewTask(env.ClassRaft, fmt.Sprint(i), func() {
+			trace("task %d at %s", i, w.Now())
+			n.Send(int32(i), int32((i+1)%5), 0, func() { trace("message from %d", i) })
+			if runs++; runs < 4 {
+				task.Wake()
+			}
+		})
+		e.AfterFunc(time.Millisecond, task.Wake)
+	}
+	w.Run(time.Second)
+	return w.Hash(), lines
+}
+
+func TestOneSeedIsOneHistory(t *testing.T) {
+	h1, l1 := history(1)
+	h2, l2 := history(1)
+	h3, l3 := history(2)
+	if h1 != h2 || fmt.Sprint(l1) != fmt.Sprint(l2) {
+		t.Error("the same seed gave two histories")
+	}
+	if h1 == h3 || fmt.Sprint(l1) == fmt.Sprint(l3) {
+		t.Error("two seeds gave the same order")
+	}
+	if len(l1) != 40 {
+		t.Errorf("%d events, want 40", len(l1))
+	}
+}
+
+func TestKilledProcessDoesNothingMore(t *testing.T) {
+	w := New(1)
+	p := w.Process("p")
+	ran := 0
+	task := p.Env().NewTask(env.ClassAppend, "t", func() { ran++ })
+	p.Env().AfterFunc(time.Second, func() { ran++ })
+	task.Wake()
+	p.Kill()
+	task.Wake()
+	w.Run(time.Minute)
+	if ran != 0 {
+		t.Errorf("a dead process ran %d times", ran)
+	}
+}
+
+func TestTimersStopAndReset(t *testing.T) {
+	w := New(1)
+	var fired []time.Duration
+	tm := w.Env().AfterFunc(time.Second, func() { fired = append(fired, w.Now()) })
+	w.Run(500 * time.Millisecond)
+	if !tm.Reset(time.Second) {
+		t.Error("a pending timer says it was not")
+	}
+	w.Run(3 * time.Second)
+	if tm.Stop() {
+		t.Error("a fired timer says it was pending")
+	}
+	if tm.Reset(time.Second) {
+		t.Error("a fired timer says it was pending")
+	}
+	tm.Stop()
+	w.Run(10 * time.Second)
+	if fmt.Sprint(fired) != "[1.5s]" {
+		t.Errorf("fired at %v, want once at 1.5s", fired)
+	}
+}
+
+func TestLanesKeepTheirOrderAndCutLinksDropWhatIsOnItsWay(t *testing.T) {
+	w := New(3)
+	n := w.NewNetwork()
+	n.MaxDelay = 50 * time.Millisecond
+	var got []int
+	for i := range 100 {
+		n.Send(1, 2, 0, func() { got = append(got, i) })
+	}
+	w.Run(time.Second)
+	for i := range got {
+		if got[i] != i {
+			t.Fatalf("arrived as %v", got)
+		}
+	}
+	if len(got) != 100 {
+		t.Fatalf("%d of 100 arrived", len(got))
+	}
+	n.Send(1, 2, 0, func() { t.Error("arrived over a cut link") })
+	n.Block(1, 2, true)
+	back := false
+	n.Send(2, 1, 0, func() { back = true })
+	w.Run(2 * time.Second)
+	if !back || n.Lost() != 1 {
+		t.Errorf("the other direction works: %t; lost %d, want 1", back, n.Lost())
+	}
+	n.Down(2, true)
+	if n.Send(1, 2, 0, func() {}) {
+		t.Error("a send to a dead address was taken")
+	}
+}
