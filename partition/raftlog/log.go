@@ -65,10 +65,6 @@ type Log struct {
 func (l *Log) begin() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.beginLocked()
-}
-
-func (l *Log) beginLocked() error {
 	if l.closed {
 		return ErrClosed
 	}

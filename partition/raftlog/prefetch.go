@@ -59,7 +59,7 @@ func (l *Log) windowEntriesLocked(lo, hi, maxSize uint64) (out []*raftpb.Entry, 
 
 // startPrefetchLocked returns the function to run, or nil when one for the same place is under way.
 func (l *Log) startPrefetchLocked(lo uint64) func() {
-	if slices.Contains(l.fetching, lo) || l.poisoned.Load() != nil || l.beginLocked() != nil {
+	if slices.Contains(l.fetching, lo) || l.poisoned.Load() != nil || l.closed {
 		return nil
 	}
 	l.fetching = append(l.fetching, lo)
@@ -77,7 +77,11 @@ func (l *Log) spawn(run func()) {
 	}
 }
 
+// prefetch counts as a reader only from here on, so that Close need not wait for one that was never run.
 func (l *Log) prefetch(lo uint64) {
+	if l.begin() != nil {
+		return
+	}
 	defer l.end()
 	l.mu.Lock()
 	hi := l.last + 1

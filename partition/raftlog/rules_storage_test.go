@@ -135,15 +135,7 @@ func TestRule18MissForSendingPrefetches(t *testing.T) {
 	if got, err := l.Entries(l.first, l.first+1, 1); !errors.Is(err, raft.ErrCompacted) {
 		t.Fatalf("entries %v, %v", indexes(got), err)
 	}
-	must(t, closeWithRuns(l, &runs))
-}
-
-// closeWithRuns runs what is spawned before Close waits for it.
-func closeWithRuns(l *Log, runs *[]func()) error {
-	for _, run := range *runs {
-		run()
-	}
-	return l.Close()
+	must(t, l.Close())
 }
 
 func TestRule18TermNeverMisses(t *testing.T) {
