@@ -67,9 +67,10 @@ func TestLearnerJoinsByReplayAndIsPromoted(t *testing.T) {
 	}
 	change(raftpb.ConfChangeAddLearnerNode)
 	c.until("it has caught up", 2*time.Second, func() bool { return n.ledgers[1].next == 10 })
-	if p := lead.groups[1].Status().Peers[102]; !p.Learner {
-		t.Errorf("the leader's view of it: %+v", p)
-	}
+	c.until("the leader sees that", time.Second, func() bool {
+		p := lead.groups[1].Status().Peers[102]
+		return p.Learner && p.Match == lead.groups[1].Status().Last
+	})
 	change(raftpb.ConfChangeAddNode)
 	c.put(1, "both")
 	c.settled(1)
