@@ -37,7 +37,6 @@ type recorder struct {
 
 	mu     sync.Mutex
 	events []diskEvent
-	sizes  map[string]int64
 }
 
 func (r *recorder) add(e diskEvent) {

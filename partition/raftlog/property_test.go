@@ -225,13 +225,13 @@ func (m *logModel) compare(l *Log) error {
 	}
 	for i := first - 1; i <= last; i++ {
 		if term, err := l.Term(i); err != nil || term != m.termOf(i) {
-			return fmt.Errorf("term of %d is %d, %v, want %d", i, term, err, m.termOf(i))
+			return fmt.Errorf("term of %d is %d, %w, want %d", i, term, err, m.termOf(i))
 		}
 	}
 	for i := max(first, m.applied+1); i <= last; {
 		ents, err := l.Entries(i, last+1, 10_000)
 		if err != nil || len(ents) == 0 {
-			return fmt.Errorf("entries from %d above applied %d: %d, %v", i, m.applied, len(ents), err)
+			return fmt.Errorf("entries from %d above applied %d: %d, %w", i, m.applied, len(ents), err)
 		}
 		for _, e := range ents {
 			if err := sameEntry(e, m.ents[i-2]); err != nil {
@@ -242,7 +242,7 @@ func (m *logModel) compare(l *Log) error {
 	}
 	if first > 2 {
 		if _, err := l.Entries(first-1, last+1, 1); !errors.Is(err, raft.ErrCompacted) {
-			return fmt.Errorf("entries below the first index: %v", err)
+			return fmt.Errorf("entries below the first index: %w", err)
 		}
 	}
 	return m.compareReads(l)
@@ -273,7 +273,7 @@ func (m *logModel) compareReads(l *Log) error {
 	for off := start; off < limit; {
 		out, next, err := l.ReadBatches(off, limit, 9000, nil)
 		if err != nil || next <= off {
-			return fmt.Errorf("read at %d of %d: next %d, %v", off, limit, next, err)
+			return fmt.Errorf("read at %d of %d: next %d, %w", off, limit, next, err)
 		}
 		for b, err := range record.Batches(out) {
 			if err != nil {
@@ -297,12 +297,12 @@ func (m *logModel) compareReads(l *Log) error {
 	}
 	for ts, base := range timed {
 		if b, found, err := l.BatchAtTime(ts, limit); err != nil || !found || b != base {
-			return fmt.Errorf("batch at time %d: %d, %v, %v, want %d", ts, b, found, err, base)
+			return fmt.Errorf("batch at time %d: %d, %v, %w, want %d", ts, b, found, err, base)
 		}
 	}
 	if start > 0 {
 		if _, _, err := l.ReadBatches(start-1, limit, 10, nil); !errors.Is(err, ErrTrimmed) {
-			return fmt.Errorf("read below the log start: %v", err)
+			return fmt.Errorf("read below the log start: %w", err)
 		}
 	}
 	return nil

@@ -86,12 +86,6 @@ func (t *tail) findOffset(offset int64) uint64 {
 	return t.first + uint64(sort.Search(len(live), func(i int) bool { return live[i].next > offset }))
 }
 
-// findTime returns the index of the first entry whose running maximum timestamp reaches ts.
-func (t *tail) findTime(ts int64) uint64 {
-	live := t.live()
-	return t.first + uint64(sort.Search(len(live), func(i int) bool { return live[i].runMax >= ts }))
-}
-
 // tailBudget is the memory for recent entries of all logs of a broker. Age is measured in bytes that came in since, so
 // evicting all above an age is first in, first out over the whole broker, without one list that all logs share.
 type tailBudget struct {
