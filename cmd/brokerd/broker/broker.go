@@ -219,7 +219,7 @@ func (b *Broker) startPeers() error {
 	}
 	b.gossip, err = gossip.Start(b.ctx, gossip.Config{
 		Listen: b.cfg.GossipListen, Advertise: b.cfg.AdvertiseGossip, Seeds: b.cfg.Seeds, Meta: b.meta(),
-		Log: b.log, Registerer: b.reg, OnChange: b.changes.notify,
+		Log: b.log, Registerer: b.reg, OnChange: b.gossipChanged,
 	})
 	if err != nil {
 		b.peers.Stop()
@@ -273,6 +273,9 @@ func (b *Broker) Ready() error {
 	c := b.core.Load()
 	if c == nil {
 		return errors.New("starting")
+	}
+	if why := c.forming(len(b.cfg.Seeds)); why != "" {
+		return errors.New(why)
 	}
 	if ok, why := c.agent.CaughtUp(); !ok {
 		return errors.New(why)

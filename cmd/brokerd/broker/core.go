@@ -2,7 +2,10 @@ package broker
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/runnel-io/runnel/partition"
@@ -19,6 +22,10 @@ const (
 	controllerGroup = 1
 	firstController = 1
 	firstBroker     = 1
+
+	// stateWithin bounds the wait for the controller's newest state at a start. Without a quorum of the controller it never
+	// comes, and partitions must still be served then.
+	stateWithin = 3 * time.Second
 )
 
 // core is what a broker runs once it has an id.
@@ -26,6 +33,9 @@ type core struct {
 	host  *multiraft.Host
 	ctl   *controller.Controller
 	agent *agent.Agent
+
+	mu    sync.Mutex
+	heard []int32 // brokers that heartbeats are exchanged with
 }
 
 // newCore makes host, controller and agent and opens the controller's replica, which meta.db knows by now.
@@ -37,7 +47,7 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 		TickInterval: b.cfg.TickInterval, HeartbeatInterval: b.cfg.HeartbeatInterval, SilentAfter: b.cfg.SilentAfter,
 	})
 	c.ctl = controller.New(controller.Config{
-		Env: b.env, BrokerID: id.BrokerID, Alive: c.host.Alive, Caller: view{b}, Log: b.log,
+		Env: b.env, BrokerID: id.BrokerID, Alive: c.host.Alive, Caller: view{b}, Log: b.log, Registerer: b.reg,
 		ValidateConfig: func(config map[string]string) error {
 			_, err := partition.ParseSettings(config)
 			return err
@@ -45,16 +55,14 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	})
 	c.agent = agent.New(agent.Config{
 		Env: b.env, BrokerID: id.BrokerID, Host: c.host, Store: b.store, Budget: b.budget,
-		Metrics: partition.NewMetrics(b.reg), Log: b.log,
+		Metrics: partition.NewMetrics(b.reg), Log: b.log, Registerer: b.reg, DiskFull: b.disk.full,
+		StateCurrent: c.ctl.CaughtUp,
 		Forget: func(ctx context.Context, replicas []uint64) error {
 			_, err := c.ctl.Do(ctx, controller.ForgetReplicas{Broker: id.BrokerID, Replicas: replicas})
 			return err
 		},
 	})
-	if replica != firstController {
-		// Until the state is replayed the founder is all that a new member knows.
-		c.host.SetBrokers([]int32{firstBroker})
-	}
+	b.hear(c, &placement.State{}) // until the state is replayed, whom gossip knows
 	c.host.OnLeaders(b.changes.notify)
 	members := map[uint64]int32{firstController: firstBroker, replica: id.BrokerID}
 	group, err := c.host.StartGroup(multiraft.GroupConfig{
@@ -64,12 +72,8 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 		return err
 	}
 	c.ctl.Attach(group)
-	var asked []int32
 	c.ctl.OnChange(func(s *placement.State) {
-		if ids := others(s, id.BrokerID); !slices.Equal(ids, asked) {
-			asked = ids
-			c.host.SetBrokers(ids)
-		}
+		b.hear(c, s)
 		c.agent.Update(s)
 		b.changes.notify()
 	})
@@ -79,16 +83,55 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	return nil
 }
 
-// others are the ids of all brokers but this one, ascending.
-func others(s *placement.State, self int32) []int32 {
-	out := make([]int32, 0, len(s.Brokers))
-	for id := range s.Brokers {
-		if id != self {
-			out = append(out, id)
+// forming says what a young cluster still lacks to survive the loss of a broker: the controller group grows from the founder
+// by one voter at a time, and with two of them it needs both. Empty: nothing.
+func (c *core) forming(seeds int) string {
+	s := c.ctl.State()
+	want := min(3, max(seeds, len(s.Brokers)))
+	if len(s.Brokers) < want {
+		return fmt.Sprintf("the cluster is forming: %d of %d brokers have joined", len(s.Brokers), want)
+	}
+	voters := 0
+	for _, r := range s.Controller {
+		if !r.Learner {
+			voters++
 		}
 	}
-	slices.Sort(out)
-	return out
+	if voters < want {
+		return fmt.Sprintf("the cluster is forming: %d of %d brokers vote in the controller group", voters, want)
+	}
+	return ""
+}
+
+// hear exchanges heartbeats with every broker of the cluster that the state or gossip knows. The state alone is not enough: right
+// after a start it may be so old that it lacks the brokers which lead now, and whoever is not heard gets no answers.
+func (b *Broker) hear(c *core, s *placement.State) {
+	id := b.store.Identity()
+	known := map[int32]bool{}
+	for other := range s.Brokers {
+		known[other] = true
+	}
+	for _, m := range b.gossip.Members() {
+		if m.ClusterID == id.ClusterID && m.BrokerID != 0 {
+			known[m.BrokerID] = true
+		}
+	}
+	delete(known, id.BrokerID)
+	ids := slices.Sorted(maps.Keys(known))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Equal(ids, c.heard) {
+		c.heard = ids
+		c.host.SetBrokers(ids)
+	}
+}
+
+// gossipChanged is called when members came or went.
+func (b *Broker) gossipChanged() {
+	if c := b.core.Load(); c != nil {
+		b.hear(c, c.ctl.State())
+	}
+	b.changes.notify()
 }
 
 // tick does each second what depends on time: retention and other decisions of leaders, and the free space of the disk.

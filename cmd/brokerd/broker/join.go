@@ -183,7 +183,8 @@ func (b *Broker) register(ctx context.Context) error {
 			if err := b.try(ctx, controller.FoundCluster{ClusterID: id.ClusterID, Broker: want}); err != nil {
 				return err
 			}
-		case have == nil: // replaying
+		case have == nil:
+			b.setPhase("replaying the controller's log until it knows this broker")
 		case have.Incarnation != want.Incarnation:
 			return fmt.Errorf("broker %d of cluster %s is another incarnation of this disk: empty the data folder to join as a new broker", id.BrokerID, id.ClusterID)
 		case have.ClientAddr != want.ClientAddr || have.PeerAddr != want.PeerAddr || have.Rack != want.Rack || have.Version != want.Version:
@@ -191,10 +192,35 @@ func (b *Broker) register(ctx context.Context) error {
 				return err
 			}
 		default:
-			return nil
+			return b.refresh(ctx)
 		}
 		select {
 		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// refresh waits, for at most stateWithin, until the state here is as new as the controller's: a topic that was made while
+// this broker was away must not be denied. To register again what is registered changes nothing, and the answer tells the revision.
+func (b *Broker) refresh(ctx context.Context) error {
+	b.setPhase("asking the controller for its newest state")
+	c := b.core.Load()
+	asking, cancel := context.WithTimeout(ctx, stateWithin)
+	defer cancel()
+	r, err := c.ctl.Do(asking, controller.RegisterBroker{Broker: b.registration()})
+	if err != nil {
+		b.log.Warn("the controller does not answer: topics that are new may be unknown here for a while", "component", "broker", "error", err)
+		return ctx.Err()
+	}
+	for {
+		changed := b.changes.changed()
+		if c.ctl.State().Revision >= r.Revision {
+			return nil
+		}
+		select {
+		case <-asking.Done():
 			return ctx.Err()
 		case <-changed:
 		}
