@@ -81,11 +81,15 @@ func (g *Group) end(reason *runnelv1.Error) {
 func (g *Group) stop() error {
 	g.task.Stop()
 	if g.rn != nil {
-		if g.Healthy() == nil && g.applied > g.store.Checkpoint().Index {
-			g.store.OfferCheckpoint(g.checkpoint()) // Close writes it, and the next start folds nothing
+		if err := g.Healthy(); err != nil { // the worker had no time to notice
+			g.fail(err)
+		} else {
+			if g.applied > g.store.Checkpoint().Index {
+				g.store.OfferCheckpoint(g.checkpoint()) // Close writes it, and the next start folds nothing
+			}
+			g.end(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_LOST_LEADERSHIP,
+				"broker %d stopped its replica of %s while the write was in flight; send it again to the new leader", g.self, g.name))
 		}
-		g.end(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_LOST_LEADERSHIP,
-			"broker %d stopped its replica of %s while the write was in flight; send it again to the new leader", g.self, g.name))
 	}
 	var box letters
 	g.in.take(&box)
@@ -96,21 +100,10 @@ func (g *Group) stop() error {
 	g.appends.task.Stop()
 	g.reader.task.Stop()
 	g.metrics.groups.Dec()
-	if g.Healthy() != nil {
+	if err := g.Healthy(); err != nil {
 		g.metrics.quarantined.Dec()
-		return errors.Join(g.recordQuarantine(), g.store.Close())
+		// Once more, in case the append task had no time to: it is idempotent.
+		return errors.Join(g.shared.quarantine(g.id, g.replica, err.Error()), g.store.Close())
 	}
 	return g.store.Close()
-}
-
-// recordQuarantine writes the record that the append task had no time to write.
-func (g *Group) recordQuarantine() error {
-	a := &g.appends
-	a.mu.Lock()
-	reason := a.broken
-	a.mu.Unlock()
-	if reason == "" {
-		return nil
-	}
-	return g.shared.quarantine(g.id, g.replica, reason)
 }
