@@ -108,7 +108,7 @@ type batch struct {
 	values  []int64
 	invoke  time.Duration
 	tries   int
-	waiting bool // for an answer to the newest try
+	head    bool // nothing before it was unacknowledged when it was sent last
 	indices []int
 }
 
@@ -156,7 +156,7 @@ func (p *producer) make(n int) {
 func (p *producer) transmit(b *batch) {
 	c := p.c
 	b.tries++
-	b.waiting = true
+	b.head = p.unacked[0] == b
 	attempt := p.attempt
 	s := c.clients.slots[p.slot]
 	m := c.target(s)
@@ -200,7 +200,7 @@ func (b *boot) produce(slot int, recs []record.Record, o record.EncodeOptions, d
 		return
 	}
 	if c.cfg.Mutant == ForgetProducers {
-		o = c.topics.forgotten(slot, p.Status(), o)
+		o = c.forget.rename(slot, p.Status().Term, o, len(recs))
 	}
 	buf, err := record.Encode(nil, recs, o)
 	var h record.Header
@@ -210,6 +210,9 @@ func (b *boot) produce(slot int, recs []record.Record, o record.EncodeOptions, d
 	if err != nil {
 		c.violate("run", "a batch is refused: %v", err)
 		return
+	}
+	if n := c.faulter; n.trap != nil && p.Status().Leader {
+		n.trap(b.m)
 	}
 	p.Produce(buf, h, func(res partition.ProduceResult) {
 		if res.Err == nil && !res.Duplicate {
@@ -240,13 +243,14 @@ func (p *producer) answered(b *batch, attempt int, res partition.ProduceResult) 
 	if attempt != p.attempt {
 		return
 	}
-	b.waiting = false
 	switch res.Err.GetReason() {
 	case runnelv1.ErrorReason_ERROR_REASON_DUPLICATE_SEQUENCE:
 		p.settle(at, check.Info, 0)
 		return
 	case runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_PRODUCER, runnelv1.ErrorReason_ERROR_REASON_PRODUCER_FENCED:
-		c.violate("run", "slot %d: producer %d, which sends as it should, is refused: %s", p.slot, p.pid, res.Err.GetMessage())
+		if b.head { // else the batch before it is on its way still
+			c.violate("run", "slot %d: producer %d, which sends as it should, is refused: %s", p.slot, p.pid, res.Err.GetMessage())
+		}
 	}
 	noEffect := res.Err.GetKind() == runnelv1.ErrorKind_ERROR_KIND_RETRIABLE
 	if noEffect && b.tries == 1 && at == len(p.unacked)-1 && !c.clients.stopped && c.w.Rand().Int64N(4) == 0 {
@@ -287,23 +291,31 @@ func (p *producer) settle(at int, out check.Outcome, base int64) {
 	}
 }
 
-// forgetting is the mutant that has each new leader know no producer: it gives the producer another name in each term.
-type forgetting map[string]int32
+// forgetting is the mutant that has each new leader know no producer: in each term it gives a producer other names, a
+// new one wherever its sequence does not go on from what this term has seen.
+type forgetting struct {
+	names map[string]record.EncodeOptions // by slot, term, producer and sequence
+	next  map[string]record.EncodeOptions // what goes on, by slot, term, producer and sequence
+	fresh int64
+}
 
-func (t *topics) forgotten(slot int, st partition.Status, o record.EncodeOptions) record.EncodeOptions {
-	if t.forget == nil {
-		t.forget = forgetting{}
+func (f *forgetting) rename(slot int, term uint64, o record.EncodeOptions, count int) record.EncodeOptions {
+	if f.names == nil {
+		f.names, f.next, f.fresh = map[string]record.EncodeOptions{}, map[string]record.EncodeOptions{}, 1_000_000
 	}
-	key := fmt.Sprint(slot, o.ProducerID, st.Term)
-	first, ok := t.forget[key]
+	at := func(seq int32) string { return fmt.Sprint(slot, term, o.ProducerID, seq) }
+	name, ok := f.names[at(o.BaseSequence)]
 	if !ok {
-		first = o.BaseSequence
-		t.forget[key] = first
+		if name, ok = f.next[at(o.BaseSequence)]; !ok {
+			f.fresh++
+			name = record.EncodeOptions{ProducerID: f.fresh}
+		}
+		f.names[at(o.BaseSequence)] = name
 	}
-	if o.BaseSequence >= first {
-		o.ProducerID, o.BaseSequence = o.ProducerID+int64(st.Term)*100_000, o.BaseSequence-first
-	}
-	return o
+	on := name
+	on.BaseSequence += int32(count)
+	f.next[at(o.BaseSequence+int32(count))] = on
+	return name
 }
 
 // makeTopics creates the topics of the workload before faults begin.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/bench/check"
+	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/env/sim"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
@@ -72,7 +73,9 @@ type Cluster struct {
 	faulter   *nemesis
 	clients   clients
 	topics    topics
+	forget    forgetting
 	healed    bool
+	delay     time.Duration // of the network at most, while it is sound
 	report    Report
 
 	asking   bool // a request to the controller is under way
@@ -258,6 +261,9 @@ func Run(cfg Config) Report {
 	}
 	c.calls = newCalls(cfg.Settle)
 	c.net = c.w.NewNetwork()
+	c.delay = []time.Duration{time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond}[c.w.Rand().Int64N(3)]
+	c.net.MaxDelay = c.delay
+	c.slowDisks()
 	c.elections = newElections(c)
 	c.calls.gate.Lock()
 	defer c.calls.gate.Unlock()
@@ -292,6 +298,18 @@ func Run(cfg Config) Report {
 	c.heal()
 	c.verify()
 	return c.finished()
+}
+
+// slowDisks draws how slow commits are.
+func (c *Cluster) slowDisks() {
+	r, usual := c.w.Rand(), c.w.Delay
+	most := []int64{1, 4, 15}[r.Int64N(3)]
+	c.w.Delay = func(class env.Class) time.Duration {
+		if class == env.ClassAppend {
+			return time.Duration(r.Int64N(most * int64(time.Millisecond)))
+		}
+		return usual(class)
+	}
 }
 
 func (c *Cluster) finished() Report {

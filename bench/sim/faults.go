@@ -10,6 +10,7 @@ type nemesis struct {
 	c      *Cluster
 	victim *machine // the only one whose disk ever fails for good: a majority must stay sound
 	errors int      // disk failures still allowed
+	trap   func(m *machine)
 }
 
 // fault breaks something and answers how to mend it; "" if it found nothing to break.
@@ -22,6 +23,7 @@ type fault struct {
 var faults = []fault{
 	{"kill", 4, (*nemesis).kill},
 	{"restart", 3, (*nemesis).restart},
+	{"ambush", 3, (*nemesis).ambush},
 	{"stop", 2, (*nemesis).stop},
 	{"isolate", 3, (*nemesis).isolate},
 	{"one way", 3, (*nemesis).oneWay},
@@ -63,7 +65,7 @@ func (c *Cluster) startNemesis() {
 func (n *nemesis) loop() {
 	c := n.c
 	r := c.w.Rand()
-	c.w.After(time.Duration(200+r.Int64N(1200))*time.Millisecond, func() {
+	c.w.After(time.Duration(100+r.Int64N(900))*time.Millisecond, func() {
 		if c.healed {
 			return
 		}
@@ -136,6 +138,26 @@ func (n *nemesis) restart(m *machine) (string, func()) {
 	return "restart", func() {}
 }
 
+// ambush kills the next broker that takes a batch, while that is on its way.
+func (n *nemesis) ambush(*machine) (string, func()) {
+	var fallen *machine
+	n.trap = func(m *machine) {
+		n.trap = nil
+		n.c.w.After(time.Duration(n.c.w.Rand().Int64N(int64(n.c.delay)*4)), func() {
+			if !n.c.healed && n.mayFall(m) {
+				fallen = m
+				n.c.kill(m, "ambush", n.c.w.Rand().Int64N(2) == 0)
+			}
+		})
+	}
+	return "ambush", func() {
+		n.trap = nil
+		if fallen != nil {
+			n.c.revive(fallen)
+		}
+	}
+}
+
 func (n *nemesis) stop(m *machine) (string, func()) {
 	if !n.mayFall(m) {
 		return "", nil
@@ -194,7 +216,7 @@ func (n *nemesis) loss(*machine) (string, func()) {
 
 func (n *nemesis) slow(*machine) (string, func()) {
 	n.c.net.MaxDelay = time.Duration(1+n.c.w.Rand().Int64N(150)) * time.Millisecond
-	return "slow", func() { n.c.net.MaxDelay = time.Millisecond }
+	return "slow", func() { n.c.net.MaxDelay = n.c.delay }
 }
 
 func (n *nemesis) stall(m *machine) (string, func()) {
@@ -253,7 +275,7 @@ func (n *nemesis) clock(m *machine) (string, func()) {
 func (c *Cluster) heal() {
 	c.healed = true
 	c.w.Trace("HEAL")
-	c.net.Loss, c.net.MaxDelay = 0, time.Millisecond
+	c.net.Loss, c.net.MaxDelay = 0, c.delay
 	for _, m := range c.machines {
 		c.net.Isolate(m.n, c.faulter.addresses(), false)
 		m.disk.stall(false)

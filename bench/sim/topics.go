@@ -19,7 +19,6 @@ type topics struct {
 	deleted map[string]uint64 // acknowledged
 	unsure  map[string]bool
 	busy    bool
-	forget  forgetting
 }
 
 // createNow creates a topic and waits.
