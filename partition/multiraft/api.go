@@ -74,7 +74,7 @@ type Transport interface {
 
 // Machine is the state machine of one group. All its methods run on the group's worker, one at a time, and none may block:
 // a blocked worker stalls other groups. (StartGroup and StopGroup call it on their caller's goroutine, while no worker
-// runs.)
+// runs. The worker may call it before StartGroup has returned the Group.)
 type Machine interface {
 	// Restore is the first call: the newest checkpoint, from which Apply goes on.
 	Restore(cp raftlog.Checkpoint) error
