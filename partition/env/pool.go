@@ -44,13 +44,14 @@ func newPool(workers int) *pool {
 }
 
 func (p *pool) worker() {
+	// No deferred unlock: a panic in a run must show as itself.
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	for {
 		for p.queue.len() == 0 && !p.stopping {
 			p.work.Wait()
 		}
 		if p.stopping {
+			p.mu.Unlock()
 			return
 		}
 		t := p.queue.pop()

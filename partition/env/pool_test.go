@@ -1,6 +1,7 @@
 package env
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -70,6 +71,12 @@ func TestStopWaitsForTheRunAndPreventsTheNext(t *testing.T) {
 	begun, goOn, stopped := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var runs atomic.Int64
 	var ended atomic.Bool
+	stopping := func(tk Task) bool {
+		p := tk.(*task).pool
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return tk.(*task).stopped
+	}
 	task := e.NewTask(ClassAppend, "t", func() {
 		runs.Add(1)
 		close(begun)
@@ -86,6 +93,9 @@ func TestStopWaitsForTheRunAndPreventsTheNext(t *testing.T) {
 		}
 		close(stopped)
 	}()
+	for !stopping(task) { // the run ends only once Stop waits for it
+		runtime.Gosched()
+	}
 	close(goOn)
 	<-stopped
 	task.Wake()
