@@ -105,7 +105,7 @@ func simulate(t *testing.T, seed uint64, brokers int, spell time.Duration) uint6
 }
 
 func TestSimulationKeepsEveryAckedRecord(t *testing.T) {
-	seeds, spell := uint64(12), 20*time.Second
+	seeds, spell := uint64(6), 15*time.Second
 	if testing.Short() {
 		seeds, spell = 2, 8*time.Second
 	}
