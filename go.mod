@@ -3,27 +3,29 @@ module github.com/runnel-io/runnel
 go 1.26.0
 
 require (
-	github.com/HdrHistogram/hdrhistogram-go v1.4.0
-	github.com/cockroachdb/datadriven v1.0.3
-	github.com/hanwen/go-fuse/v2 v2.12.1
-	github.com/hashicorp/memberlist v0.7.0
-	github.com/jedib0t/go-pretty/v6 v6.8.3
-	github.com/klauspost/compress v1.20.4
-	github.com/pierrec/lz4/v4 v4.1.33
-	github.com/prometheus/client_golang v1.25.0
-	github.com/schollz/progressbar/v3 v3.19.1
-	github.com/spf13/cobra v1.10.2
-	github.com/spf13/viper v1.21.0
-	github.com/twmb/franz-go v1.22.3
-	github.com/twmb/franz-go/pkg/kmsg v1.15.1
-	go.etcd.io/bbolt v1.5.0
-	go.etcd.io/raft/v3 v3.7.0
-	go.uber.org/goleak v1.3.0
-	golang.org/x/sync v0.25.0
-	golang.org/x/sys v0.50.0
-	google.golang.org/grpc v1.85.0
-	google.golang.org/protobuf v1.36.12
-	pgregory.net/rapid v1.3.0
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // latencies of brokerctl bench: the format the field compares
+	github.com/cockroachdb/datadriven v1.0.3 // tests by script with golden answers
+	github.com/hashicorp/memberlist v0.7.0 // gossip: who is alive and where
+	github.com/jedib0t/go-pretty/v6 v6.8.3 // brokerctl's tables
+	github.com/klauspost/compress v1.20.4 // gzip, snappy and zstd of record batches
+	github.com/pierrec/lz4/v4 v4.1.33 // lz4 of record batches
+	github.com/prometheus/client_golang v1.25.0 // metrics
+	github.com/schollz/progressbar/v3 v3.19.1 // the demo's progress bar
+	github.com/spf13/cobra v1.10.2 // commands, completion and help
+	github.com/spf13/pflag v1.0.10 // cobra's flags, for the names of unknown ones
+	github.com/spf13/viper v1.21.0 // settings from file, environment and flags
+	github.com/twmb/franz-go v1.22.3 // Kafka's own producer, in tests of the record codec
+	github.com/twmb/franz-go/pkg/kmsg v1.15.1 // Kafka's record batches, the reference of the record codec
+	go.etcd.io/bbolt v1.5.0 // storage of the Raft logs
+	go.etcd.io/raft/v3 v3.7.0 // consensus
+	go.uber.org/goleak v1.3.0 // tests that no goroutine outlives its owner
+	go.yaml.in/yaml/v3 v3.0.5 // keys of the settings file as written, which viper's merge loses
+	golang.org/x/sync v0.25.0 // errgroup
+	golang.org/x/sys v0.50.0 // fadvise, statfs, fdatasync, timerfd, rlimits
+	golang.org/x/term v0.46.0 // is it a terminal
+	google.golang.org/grpc v1.85.0 // RPC
+	google.golang.org/protobuf v1.36.12 // messages
+	pgregory.net/rapid v1.3.0 // property tests
 )
 
 require (
@@ -56,11 +58,8 @@ require (
 	github.com/sourcegraph/conc v0.3.1-0.20240121214520-5f936abd7ae8 // indirect
 	github.com/spf13/afero v1.15.0 // indirect
 	github.com/spf13/cast v1.10.0 // indirect
-	github.com/spf13/pflag v1.0.10 // indirect
 	github.com/subosito/gotenv v1.6.0 // indirect
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/net v0.60.0 // indirect
-	golang.org/x/term v0.46.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 )

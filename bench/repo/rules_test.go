@@ -4,7 +4,7 @@ package repo
 var rules = map[string]string{
 	"01": "", "02": "", "03": "", "04": "", "05": "", "06": "", "07": "", "08": "",
 	"09": "", "10": "", "11": "", "12": "", "13": "", "14": "", "15": "", "16": "", "17": "", "18": "",
-	"19": "", "20": "moving replicas comes later; deletion by committed command is tested as rule 29's neighbour in placement",
+	"19": "", "20": "",
 	"21": "", "22": "", "23": "", "24": "the admission gate comes with thousands of partitions", "25": "", "26": "", "27": "", "28": "",
 	"29": "", "30": "recovery of a lost majority comes later", "31": "", "32": "", "33": "",
 }

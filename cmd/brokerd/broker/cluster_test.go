@@ -195,3 +195,26 @@ func TestABrokerThatWasAwayKnowsTopicsMadeMeanwhile(t *testing.T) {
 		t.Fatalf("%v %v", md, err)
 	}
 }
+
+func TestRule29LeaderChangesNeverReachTheControllersLog(t *testing.T) {
+	c := brokertest.Start(t, 3)
+	cl := dial(t, c)
+	create(t, cl, "orders", 12, 3)
+	controller := c.ByID(1)
+	state := func() *runnelv1.MetadataResponse {
+		md, err := rawDial(t, c.Config(controller).Listen).Metadata(patient(t), &runnelv1.MetadataRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return md
+	}
+	produce(t, cl, "orders", 0, 100) // the producer's id comes from the controller, before the count
+	before := state()
+	victim := 1 + controller%3
+	c.Crash(victim)
+	produce(t, cl, "orders", 100, 100)
+	if after := state(); after.GetRevision() != before.GetRevision() {
+		t.Errorf("revision %d became %d when leaders changed", before.GetRevision(), after.GetRevision())
+	}
+	wantEach(t, readAll(t, cl, "orders"), 200)
+}

@@ -1,0 +1,252 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/placement/controller"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+func TestCreateTopicAnswersWhenEveryPartitionHasALeader(t *testing.T) {
+	h := newHarness(t)
+	ch := h.create(t.Context())
+	h.cluster.set(func() { h.cluster.leaders = map[uint64]int32{10: 1} })
+	<-h.cluster.asked
+	h.cluster.set(func() { h.cluster.st = stateWith(8, topicT(2)) })
+	<-h.cluster.asked
+	select {
+	case c := <-ch:
+		t.Fatalf("answered %v without a leader of partition 1", c)
+	default:
+	}
+	h.cluster.set(func() { h.cluster.leaders = map[uint64]int32{10: 1, 11: 3} })
+	c := <-ch
+	if c.err != nil || c.r.GetId() != 5 || c.r.GetPartitions() != 2 || c.r.GetReplicationFactor() != 3 {
+		t.Fatalf("%v", c)
+	}
+	want := controller.CreateTopic{Name: "t", Config: map[string]string{"a": "b"}}
+	if got, ok := h.ctrl.last.(controller.CreateTopic); !ok || got.Name != want.Name || got.Partitions != 0 || got.RF != 0 || !maps.Equal(got.Config, want.Config) {
+		t.Errorf("asked the controller for %+v", h.ctrl.last)
+	}
+}
+
+func TestCreateTopicSaysWhichPartitionsHaveNoLeader(t *testing.T) {
+	t.Run("after ten seconds", func(t *testing.T) {
+		h := newHarness(t)
+		ch := h.create(t.Context())
+		h.cluster.set(func() { h.cluster.st, h.cluster.leaders = stateWith(8, topicT(2)), map[uint64]int32{10: 1} })
+		h.clock.fire()
+		e := wantReason(t, (<-ch).err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, retriable)
+		if !strings.Contains(e.GetMessage(), `topic "t" exists`) || !strings.Contains(e.GetMessage(), "no leader yet: 1;") {
+			t.Errorf("message %q", e.GetMessage())
+		}
+	})
+	t.Run("when the client's time is over", func(t *testing.T) {
+		h := newHarness(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		ch := h.create(ctx)
+		cancel()
+		wantReason(t, (<-ch).err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, retriable)
+	})
+	t.Run("deleted meanwhile", func(t *testing.T) {
+		h := newHarness(t)
+		ch := h.create(t.Context())
+		h.cluster.set(func() { h.cluster.st = stateWith(9) })
+		wantReason(t, (<-ch).err, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, definite)
+	})
+}
+
+func TestRefusalsOfTheControllerReachTheOperator(t *testing.T) {
+	h := newHarness(t)
+	exists := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TOPIC_EXISTS, "topic t exists")
+	h.ctrl.f = func(controller.Request) (controller.Response, error) {
+		return controller.Response{}, fmt.Errorf("do: %w", exists)
+	}
+	_, err := h.s.CreateTopic(t.Context(), &runnelv1.CreateTopicRequest{Name: "t"})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_TOPIC_EXISTS, definite)
+	_, err = h.s.DeleteTopic(t.Context(), &runnelv1.DeleteTopicRequest{Name: "t"})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_TOPIC_EXISTS, definite)
+	h.ctrl.last = nil
+	_, err = h.s.CreateTopic(t.Context(), &runnelv1.CreateTopicRequest{Name: "t", Partitions: -1})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, definite)
+	if h.ctrl.last != nil {
+		t.Error("the controller was asked nonsense")
+	}
+}
+
+func TestDeleteTopicWaitsForThisBrokersView(t *testing.T) {
+	h := newHarness(t)
+	h.ctrl.f = func(controller.Request) (controller.Response, error) { return controller.Response{Revision: 9}, nil }
+	done := make(chan error, 1)
+	go func() {
+		_, err := h.s.DeleteTopic(t.Context(), &runnelv1.DeleteTopicRequest{Name: "t"})
+		done <- err
+	}()
+	<-h.cluster.asked
+	h.cluster.set(func() { h.cluster.st = stateWith(9) })
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	// A view that lags does not make the deletion a failure.
+	h.ctrl.f = func(controller.Request) (controller.Response, error) { return controller.Response{Revision: 99}, nil }
+	for len(h.clock.timer) > 0 {
+		<-h.clock.timer
+	}
+	go func() {
+		_, err := h.s.DeleteTopic(t.Context(), &runnelv1.DeleteTopicRequest{Name: "t"})
+		done <- err
+	}()
+	<-h.clock.timer
+	h.clock.fire()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDescribeTopicAsksEachLeaderOnce(t *testing.T) {
+	h := newHarness(t)
+	r, err := h.s.DescribeTopic(t.Context(), &runnelv1.DescribeTopicRequest{Name: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p0, p1 := r.GetPartitions()[0], r.GetPartitions()[1]
+	if p0.GetLeader() != 1 || p0.GetHighWatermark() != 50 || p0.GetLogStartOffset() != 10 || p0.GetReason() != "" || fmt.Sprint(p0.GetInSync()) != "[1 2 3]" {
+		t.Errorf("partition 0: %v", p0)
+	}
+	if p1.GetLeader() != 2 || p1.GetTerm() != 4 || p1.GetHighWatermark() != 7 || fmt.Sprint(p1.GetInSync()) != "[1 2]" ||
+		p1.GetReason() != "the replica on broker 3 is behind the leader" {
+		t.Errorf("partition 1: %v", p1)
+	}
+	if len(h.caller.calls) != 1 || h.caller.calls[2] != 1 {
+		t.Errorf("calls %v", h.caller.calls)
+	}
+	_, err = h.s.DescribeTopic(t.Context(), &runnelv1.DescribeTopicRequest{Name: "no"})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, definite)
+}
+
+func TestALeaderThatDoesNotAnswerHidesNothingElse(t *testing.T) {
+	h := newHarness(t)
+	h.caller.f = func(ctx context.Context, _ int32, _ []byte) ([]byte, error) {
+		h.clock.fire() // two seconds pass
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	r, err := h.s.DescribeTopic(t.Context(), &runnelv1.DescribeTopicRequest{Name: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := <-h.clock.timer; d != askWait {
+		t.Errorf("waits %v", d)
+	}
+	p0, p1 := r.GetPartitions()[0], r.GetPartitions()[1]
+	if p0.GetHighWatermark() != 50 {
+		t.Errorf("partition 0: %v", p0)
+	}
+	if p1.GetHighWatermark() != -1 || p1.GetLogStartOffset() != -1 || !strings.HasPrefix(p1.GetReason(), "its leader, broker 2, does not tell") {
+		t.Errorf("partition 1: %v", p1)
+	}
+}
+
+func TestClusterStatusGivesReasons(t *testing.T) {
+	for _, tc := range []struct {
+		name       string
+		change     func(h *harness)
+		leaderless string // of partition 0
+		under      string
+	}{
+		{"healthy", func(*harness) {}, "", ""},
+		{"silent broker", func(h *harness) { h.cluster.dead[3] = true }, "", "broker 3 is silent"},
+		{"no quorum", func(h *harness) {
+			h.cluster.dead[2], h.cluster.dead[3] = true, true
+			delete(h.cluster.leaders, 10)
+		}, "no quorum: 2 of 3 replicas are on silent brokers (2, 3); start them", ""},
+		{"election", func(h *harness) { delete(h.cluster.leaders, 10) }, "no leader is known: an election should be under way", ""},
+		{"election without one", func(h *harness) {
+			delete(h.cluster.leaders, 10)
+			h.cluster.dead[2] = true
+		}, "no leader is known: an election should be under way among the other replicas; silent brokers: 2", ""},
+		{"stepped down", func(h *harness) { h.local["t/0"] = partition.Status{} }, "",
+			"its leader, broker 1, does not tell who is in sync: the leadership is changing"},
+		{"learner", func(h *harness) { h.cluster.st.Topics["t"].Partitions[0].Replicas[2].Learner = true }, "",
+			"the replica on broker 3 is a learner that is catching up"},
+		{"behind", func(h *harness) { h.local["t/0"] = partition.Status{Leader: true, InSync: []uint64{103}} }, "",
+			"the replica on broker 2 is behind the leader"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := newHarness(t)
+			tc.change(h)
+			r, err := h.s.ClusterStatus(t.Context(), &runnelv1.ClusterStatusRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.GetClusterId() != "c1" || r.GetControllerId() != 1 || r.GetTopics() != 1 || r.GetPartitions() != 2 || len(r.GetBrokers()) != 3 {
+				t.Errorf("%v", r)
+			}
+			if got := of0(r.GetLeaderless()); got != tc.leaderless {
+				t.Errorf("leaderless: %q, want %q", got, tc.leaderless)
+			}
+			if got := of0(r.GetUnderReplicated()); got != tc.under {
+				t.Errorf("under-replicated: %q, want %q", got, tc.under)
+			}
+		})
+	}
+}
+
+func of0(ps []*runnelv1.PartitionProblem) string {
+	for _, p := range ps {
+		if p.GetTopic() == "t" && p.GetPartition() == 0 {
+			return p.GetReason()
+		}
+	}
+	return ""
+}
+
+func TestListsComeFromTheLocalView(t *testing.T) {
+	h := newHarness(t)
+	h.cluster.dead[2] = true
+	bs, err := h.s.ListBrokers(t.Context(), &runnelv1.ListBrokersRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"1 true 1 2 b1:1 b1:2", "2 false 1 2 b2:1 b2:2", "3 true 0 2 b3:1 b3:2"} {
+		b := bs.GetBrokers()[i]
+		if got := fmt.Sprint(b.GetId(), b.GetAlive(), b.GetLeaders(), b.GetReplicas(), " ", b.GetAddress(), " ", b.GetPeerAddress()); got != want {
+			t.Errorf("broker %q, want %q", got, want)
+		}
+	}
+	ts, err := h.s.ListTopics(t.Context(), &runnelv1.ListTopicsRequest{})
+	if err != nil || len(ts.GetTopics()) != 1 || ts.GetTopics()[0].GetReplicationFactor() != 3 || ts.GetTopics()[0].GetPartitions() != 2 {
+		t.Errorf("%v %v", ts, err)
+	}
+}
+
+func TestPartitionStatusRefusesWhatItDoesNotKnow(t *testing.T) {
+	h := newHarness(t)
+	for name, body := range map[string]string{
+		"garbage":       "{",
+		"other version": `{"format":2,"topics":{}}`,
+		"far too many":  `{"format":1,"topics":{"t":[` + strings.Repeat("0,", maxAsked) + `0]}}`,
+	} {
+		_, err := h.s.ServePartitionStatus(t.Context(), []byte(body))
+		var e *runnelv1.Error
+		if !errors.As(err, &e) || e.GetReason() != runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if b, err := h.s.ServePartitionStatus(t.Context(), []byte(`{"format":1,"topics":{"t":[1,9],"no":[0]}}`)); err != nil ||
+		string(b) != `{"format":1,"partitions":null}` {
+		t.Errorf("%s %v: only what this broker leads is told", b, err)
+	}
+}
+
+func TestLongListsOfPartitionsAreCut(t *testing.T) {
+	if s := numbers(make([]int, 30)); !strings.HasSuffix(s, ", 0 and 10 more") {
+		t.Error(s)
+	}
+}
