@@ -182,7 +182,7 @@ func TestBatchesOfAStreamKeepTheirOrder(t *testing.T) {
 	}
 }
 
-func TestProduceStopsReadingOverBudget(t *testing.T) {
+func TestRule23ProduceStopsReadingOverBudget(t *testing.T) {
 	h := newHarness(t, harnessOptions{budget: 1500})
 	h.rep.hold = true
 	c := h.produce()

@@ -114,3 +114,33 @@ func ExampleClient_Admin() {
 		log.Fatal(err)
 	}
 }
+
+// Example is the README's: write one record, read everything back.
+func Example() {
+	ctx := context.Background()
+	roundTrip := func() error {
+		cl, err := client.New([]string{"127.0.0.1:7070"})
+		if err != nil {
+			return err
+		}
+		defer cl.Close()
+		if err := cl.ProduceSync(ctx, &client.Record{Topic: "orders", Partition: -1, Key: []byte("customer-7"), Value: []byte("hello")}); err != nil {
+			return err // *runnelv1.Error: definite, indeterminate or retriable
+		}
+		r, err := cl.NewReader("orders", client.FromStart(), client.ToEnd())
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		for rec, err := range r.Records(ctx) {
+			if err != nil {
+				return err
+			}
+			fmt.Printf("%s = %s\n", rec.Key, rec.Value)
+		}
+		return nil
+	}
+	if err := roundTrip(); err != nil {
+		log.Fatal(err)
+	}
+}
