@@ -49,6 +49,10 @@ type boot struct {
 	ready bool // the state knows it
 
 	forgetting bool
+
+	tasks   int
+	ticking bool
+	ticked  []ticked
 }
 
 const (
@@ -70,8 +74,9 @@ func (m *machine) start() error {
 	pe := p.Env()
 	b := &boot{
 		m: m, proc: p, ctx: ctx, cancel: cancel, asking: map[int32]bool{}, nonce: c.w.Rand().Uint64() | 1,
-		env: &env.Env{Clock: pe.Clock, Executor: executor{pe.Executor, m.disk}, Rand: pe.Rand, Log: c.log.With("machine", m.n)},
+		env: &env.Env{Clock: pe.Clock, Executor: pe.Executor, Rand: pe.Rand, Log: c.log.With("machine", m.n)},
 	}
+	b.env.Executor = executor{pe.Executor, b}
 	var err error
 	b.store, err = raftlog.Open(raftlog.Options{
 		Dir: m.disk.dir, Clock: b.env.Clock, Log: b.env.Log, Hooks: m.disk.hooks(), SegmentBytes: 1 << 20,
@@ -252,9 +257,19 @@ func (b *boot) register() {
 }
 
 // tick does each second what the broker's ticker does, and reports deleted replicas as the agent's own goroutine would.
+// The agent ticks its partitions in the order of a sync.Map, which is drawn anew in each process: the wakes of tasks and
+// readers that come of it are therefore collected and done in an order of their own.
 func (b *boot) tick() {
 	b.env.AfterFunc(time.Second, func() {
+		b.ticking = true
 		b.agent.Tick(b.env.Now())
+		b.ticking = false
+		done := b.ticked
+		b.ticked = nil
+		slices.SortStableFunc(done, func(x, y ticked) int { return x.order - y.order })
+		for _, t := range done {
+			t.run()
+		}
 		b.forget()
 		b.tick()
 	})

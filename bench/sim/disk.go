@@ -134,20 +134,20 @@ func (d *disk) stall(on bool) {
 	}
 }
 
-// executor makes the tasks of a boot wait for a stalled disk.
+// executor makes a boot's tasks: those that append wait for a stalled disk, and the wakes of an agent's Tick are put in
+// order (see boot.tick).
 type executor struct {
 	env.Executor
-	d *disk
+	b *boot
 }
 
 func (x executor) NewTask(class env.Class, name string, run func()) env.Task {
-	if class != env.ClassAppend {
-		return x.Executor.NewTask(class, name, run)
-	}
-	t := &diskTask{d: x.d}
+	x.b.tasks++
+	t := &diskTask{b: x.b, number: x.b.tasks}
+	d := x.b.m.disk
 	t.Task = x.Executor.NewTask(class, name, func() {
-		if x.d.stalled {
-			x.d.waiting = append(x.d.waiting, t)
+		if class == env.ClassAppend && d.stalled {
+			d.waiting = append(d.waiting, t)
 			return
 		}
 		run()
@@ -157,5 +157,20 @@ func (x executor) NewTask(class env.Class, name string, run func()) env.Task {
 
 type diskTask struct {
 	env.Task
-	d *disk
+	b      *boot
+	number int // in the order of their making
+}
+
+func (t *diskTask) Wake() {
+	if t.b.ticking {
+		t.b.ticked = append(t.b.ticked, ticked{order: t.number, run: t.Task.Wake})
+		return
+	}
+	t.Task.Wake()
+}
+
+// ticked is one effect of an agent's Tick.
+type ticked struct {
+	order int
+	run   func()
 }

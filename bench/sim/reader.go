@@ -39,7 +39,7 @@ func (x *reader) poll() {
 	}
 	req := partition.FetchRequest{Offset: x.at, MaxBytes: 8 << 10, AnyReplica: x.anyReplica}
 	ok := c.send(x.id, m, func(b *boot, reply func(func())) {
-		b.fetch(s, req, func(res partition.FetchResult, err error) {
+		b.fetch(int(x.id), s, req, func(res partition.FetchResult, err error) {
 			reply(func() {
 				if x.round == round {
 					x.got(req, res, err)
@@ -58,8 +58,11 @@ func (x *reader) poll() {
 	c.w.After(requestLimit, func() { again(0) })
 }
 
+// readersLast puts readers behind the tasks among the effects of a tick.
+const readersLast = 1 << 30
+
 // fetch is what rpc/broker does: what is there, or what comes within a while.
-func (b *boot) fetch(s *slot, req partition.FetchRequest, done func(partition.FetchResult, error)) {
+func (b *boot) fetch(reader int, s *slot, req partition.FetchRequest, done func(partition.FetchResult, error)) {
 	p, e := b.agent.Partition(s.topic, s.number)
 	if e != nil {
 		done(partition.FetchResult{}, e)
@@ -80,7 +83,14 @@ func (b *boot) fetch(s *slot, req partition.FetchRequest, done func(partition.Fe
 		}
 	}
 	// The waiter must not read from the disk on the partition's worker.
-	cancel = p.WaitBeyond(req.Offset, func() { b.env.AfterFunc(0, finish) })
+	wake := func() { b.env.AfterFunc(0, finish) }
+	cancel = p.WaitBeyond(req.Offset, func() {
+		if b.ticking {
+			b.ticked = append(b.ticked, ticked{order: readersLast + reader, run: wake})
+			return
+		}
+		wake()
+	})
 	b.env.AfterFunc(500*time.Millisecond, func() {
 		cancel()
 		finish()
