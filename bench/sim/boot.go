@@ -26,8 +26,9 @@ type machine struct {
 	n       int32 // its address
 	disk    *disk
 	up      *boot
-	failed  string // why its broker can never start again
-	refuses bool   // while the broker is down, the machine says so
+	failed  string        // why its broker can never start again
+	skew    time.Duration // of the wall clock of its next boot
+	refuses bool          // while the broker is down, the machine says so
 }
 
 // boot is one run of a broker: what cmd/brokerd/broker assembles, below rpc.
@@ -71,12 +72,21 @@ func (m *machine) start() error {
 	c := m.c
 	p := c.w.Process(fmt.Sprintf("m%d", m.n))
 	ctx, cancel := context.WithCancel(context.Background())
+	p.Skew(m.skew)
 	pe := p.Env()
 	b := &boot{
 		m: m, proc: p, ctx: ctx, cancel: cancel, asking: map[int32]bool{}, nonce: c.w.Rand().Uint64() | 1,
 		env: &env.Env{Clock: pe.Clock, Executor: pe.Executor, Rand: pe.Rand, Log: c.log.With("machine", m.n)},
 	}
 	b.env.Executor = executor{pe.Executor, b}
+	m.disk.known = func(path string) bool {
+		return b.store != nil && slices.ContainsFunc(b.store.Replicas(), func(r raftlog.ReplicaInfo) bool {
+			return filepath.Base(path) == fmt.Sprintf("%016x-%016x", r.Group, r.Replica)
+		})
+	}
+	m.disk.again = func(path string) {
+		c.violate("I19", "m%d: a replica is made again under the id of one that was deleted: %s", m.n, filepath.Base(path))
+	}
 	var err error
 	b.store, err = raftlog.Open(raftlog.Options{
 		Dir: m.disk.dir, Clock: b.env.Clock, Log: b.env.Log, Hooks: m.disk.hooks(), SegmentBytes: 1 << 20,

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/check"
@@ -211,8 +212,8 @@ func (c *Cluster) revive(m *machine) {
 
 // lose gives a machine up for good. That is right only if its disk had failed.
 func (c *Cluster) lose(m *machine, err error) {
-	m.failed = err.Error()
-	c.w.Trace("m%d: lost: %v", m.n, err)
+	m.failed = strings.ReplaceAll(err.Error(), c.cfg.Dir, "")
+	c.w.Trace("m%d: lost: %s", m.n, m.failed)
 	if m.disk.failed == 0 {
 		c.violate("run", "m%d: cannot start, and its disk is sound: %v", m.n, err)
 	}

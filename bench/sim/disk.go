@@ -31,10 +31,14 @@ type disk struct {
 
 	stalled bool
 	waiting []env.Task // woken while stalled
+
+	known   func(path string) bool // whether the store knows the replica of a folder
+	deleted map[string]bool        // folders of replicas that were deleted
+	again   func(path string)      // called when one of these is made again
 }
 
 func newDisk(dir string, noSync bool) *disk {
-	return &disk{dir: dir, noSync: noSync, open: map[string]*bolt.DB{}, unsynced: map[string][]byte{}}
+	return &disk{dir: dir, noSync: noSync, open: map[string]*bolt.DB{}, unsynced: map[string][]byte{}, deleted: map[string]bool{}}
 }
 
 var errDisk = &os.PathError{Op: "fdatasync", Path: "simulated disk", Err: syscall.EIO}
@@ -50,6 +54,12 @@ func (d *disk) hooks() raftlog.Hooks {
 		},
 		Commit: d.commit,
 		FS: func(op raftlog.FSOp) error {
+			switch {
+			case op.Kind == "removeall" && d.known(op.Path):
+				d.deleted[op.Path] = true
+			case op.Kind == "mkdir" && d.deleted[op.Path]:
+				d.again(op.Path)
+			}
 			if op.Kind == "rename" {
 				if b, ok := d.unsynced[op.Path]; ok {
 					delete(d.unsynced, op.Path)

@@ -262,13 +262,16 @@ func (n *nemesis) diskError(*machine) (string, func()) {
 	return "disk error", func() { d.fail = "" }
 }
 
+// clock restarts a broker with a clock that is wrong by up to two minutes. While it runs the clock does not jump: durations
+// are taken from the monotonic clock, which a wrong wall clock does not move, and the world has only one.
 func (n *nemesis) clock(m *machine) (string, func()) {
-	if m.up == nil {
+	if !n.mayFall(m) {
 		return "", nil
 	}
-	p := m.up.proc
-	p.Skew(time.Duration(n.c.w.Rand().Int64N(int64(4*time.Minute))) - 2*time.Minute)
-	return "clock", func() { p.Skew(0) }
+	m.skew = time.Duration(n.c.w.Rand().Int64N(int64(4*time.Minute))) - 2*time.Minute
+	n.c.kill(m, "restart with a wrong clock", true)
+	n.c.revive(m)
+	return "clock", func() { m.skew = 0 }
 }
 
 // heal mends everything and ends the faults.
@@ -280,9 +283,6 @@ func (c *Cluster) heal() {
 		c.net.Isolate(m.n, c.faulter.addresses(), false)
 		m.disk.stall(false)
 		m.disk.fail = ""
-		if m.up != nil {
-			m.up.proc.Skew(0)
-		}
 	}
 	for _, m := range c.machines {
 		c.revive(m)

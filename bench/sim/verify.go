@@ -55,8 +55,8 @@ func (c *Cluster) verify() {
 			c.violate("I21", "replicas do not come to rest within %s: slot %d: %s", restBound, i, c.describe(i))
 		}
 	}
-	if !c.until(func() bool { return c.tidy() && !c.requesting() }, restBound) {
-		c.violate("I18", "deleted replicas are not reported within %s after healing", restBound)
+	if !c.until(func() bool { return c.tidy() && !c.requesting() && c.atRest() }, restBound) {
+		c.violate("I18", "deleted replicas are not reported within %s after healing: %s", restBound, c.untidy())
 	}
 	c.collect()
 	c.verifyTopics()
@@ -143,17 +143,38 @@ func (c *Cluster) tidy() bool {
 	return true
 }
 
+// untidy tells what tidy waits for.
+func (c *Cluster) untidy() string {
+	text := fmt.Sprintf("requests: %d waiting, %d running;", len(c.requests), c.calls.requests)
+	s := c.newest()
+	for _, id := range slices.Sorted(maps.Keys(s.Tombstones)) {
+		text += fmt.Sprintf(" tombstone %d of broker %d;", id, s.Tombstones[id].Broker)
+	}
+	for _, m := range c.machines {
+		if m.up != nil && m.up.ctl != nil {
+			text += fmt.Sprintf(" m%d at revision %d of %d, feeding %v;", m.n, m.up.ctl.State().Revision, s.Revision, m.up.feed.busy())
+		}
+	}
+	return text
+}
+
 // collect reads the final logs and the counts.
 func (c *Cluster) collect() {
 	h := &c.clients.history
 	h.Final, h.Replicas = map[int32]check.Log{}, map[int32]map[int32]string{}
 	for i := range c.clients.slots {
 		replicas := c.replicas(i)
+		var first []string
 		h.Replicas[int32(i)] = map[int32]string{}
 		for _, id := range slices.Sorted(maps.Keys(replicas)) {
 			p := replicas[id]
 			log, epochs, hash := c.readAll(i, id, p)
 			h.Replicas[int32(i)][id] = hash
+			if first == nil {
+				first = lines(log, epochs)
+			} else if d := difference(first, lines(log, epochs)); d != "" {
+				c.w.Trace("slot %d: broker %d differs: %s", i, id, d)
+			}
 			if p.Status().Leader {
 				h.Final[int32(i)] = log
 				c.fencing(i, log, epochs)
@@ -216,4 +237,27 @@ func (c *Cluster) fencing(slot int, log check.Log, epochs []int32) {
 			c.violate("I16", "slot %d: broker %d acknowledged offset %d in term %d at %s, where a batch of term %d is", slot, a.broker, a.base, a.term, a.at, epochs[at])
 		}
 	}
+}
+
+// lines names each record of a log with its offset and epoch.
+func lines(log check.Log, epochs []int32) []string {
+	out := make([]string, len(log.Values))
+	for i, v := range log.Values {
+		out[i] = fmt.Sprintf("%d: %s of term %d", log.Start+int64(i), v, epochs[i])
+	}
+	return out
+}
+
+func difference(a, b []string) string {
+	for i := range max(len(a), len(b)) {
+		switch {
+		case i >= len(a):
+			return "has more: " + b[i]
+		case i >= len(b):
+			return "has less: no " + a[i]
+		case a[i] != b[i]:
+			return "has " + b[i] + ", not " + a[i]
+		}
+	}
+	return ""
 }
