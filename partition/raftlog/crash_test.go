@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/runnel-io/runnel/partition/raftlog/powercut"
 )
 
 // crashOp is one acknowledged step of a crash run, with what must hold after it.
@@ -22,15 +24,15 @@ type crashOp struct {
 }
 
 // crashRun drives one log through appends, elections, truncations, rolls, checkpoints and trims.
-func crashRun(t *testing.T, rec *recorder, seed uint64, steps int) []crashOp {
+func crashRun(t *testing.T, rec *powercut.Recorder, seed uint64, steps int) []crashOp {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	s := openStore(t, rec.root, func(o *Options) { o.Hooks = rec.hooks() })
+	s := openStore(t, rec.Root, func(o *Options) { o.Hooks = hooksOf(rec) })
 	must(t, s.SetIdentity(Identity{ClusterID: "c", BrokerID: 1}))
 	l := openLog(t, s, LogOptions{SegmentBytes: 24 << 10})
 	cur := crashOp{name: "created", term: 1, commit: 1}
 	ops := []crashOp{cur}
-	rec.mark(1)
+	rec.Mark(1)
 	next := func(ents []*raftpb.Entry) int64 {
 		n := int64(0)
 		for _, e := range ents {
@@ -97,7 +99,7 @@ func crashRun(t *testing.T, rec *recorder, seed uint64, steps int) []crashOp {
 			must(t, l.Append([]Write{w}))
 		}
 		ops = append(ops, op)
-		rec.mark(len(ops))
+		rec.Mark(len(ops))
 		cur = op
 	}
 	crash(t, s)
@@ -163,6 +165,14 @@ func verifyCut(t *testing.T, dir string, ops []crashOp, acked int) error {
 
 const noLimit = 1 << 62
 
+// hooksOf has a store's disk recorded.
+func hooksOf(r *powercut.Recorder) Hooks {
+	return Hooks{
+		NoSync: r.NoSync, Opened: r.Opened, Commit: r.Commit,
+		FS: func(op FSOp) error { return r.FS(op.Kind, op.Path, op.To) },
+	}
+}
+
 // cutDir is a folder for the remains of cuts, in memory where there is such a place: they need no disk.
 func cutDir(t *testing.T) string {
 	t.Helper()
@@ -174,24 +184,24 @@ func cutDir(t *testing.T) string {
 }
 
 // cutEverywhere cuts the power after every stride-th event in every mode and collects what got lost.
-func cutEverywhere(t *testing.T, rec *recorder, ops []crashOp, stride int) (cuts int, broken []error) {
+func cutEverywhere(t *testing.T, rec *powercut.Recorder, ops []crashOp, stride int) (cuts int, broken []error) {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(9, 9))
 	work := cutDir(t)
-	disk := newPlatter()
-	for n, e := range rec.events {
-		disk.step(e)
+	disk := powercut.NewDisk()
+	for n, e := range rec.Events() {
+		disk.Step(e)
 		if n%stride != 0 {
 			continue
 		}
-		for mode := range numCutModes {
+		for mode := range powercut.NumModes {
 			dir := filepath.Join(work, "cut")
 			must(t, os.RemoveAll(dir))
-			disk.cut(t, mode, rnd, dir)
+			must(t, disk.Cut(mode, rnd, dir))
 			cuts++
-			if err := verifyCut(t, dir, ops, disk.acked); err != nil {
+			if err := verifyCut(t, dir, ops, disk.Acked); err != nil {
 				broken = append(broken, fmt.Errorf("cut after event %d (%s %s) of %d, mode %d, %d operations acknowledged, next is %q: %w",
-					n, e.kind, e.path, len(rec.events), mode, disk.acked, ops[min(disk.acked, len(ops)-1)].name, err))
+					n, e.Kind, e.Path, len(rec.Events()), mode, disk.Acked, ops[min(disk.Acked, len(ops)-1)].name, err))
 			}
 		}
 	}
@@ -204,7 +214,7 @@ func TestPowerCutAtAnyPointLosesNothingAcknowledged(t *testing.T) {
 		seeds, steps, stride = 2, 60, 3
 	}
 	for seed := range seeds {
-		rec := &recorder{root: t.TempDir()}
+		rec := &powercut.Recorder{Root: t.TempDir()}
 		ops := crashRun(t, rec, uint64(seed)+1, steps)
 		cuts, broken := cutEverywhere(t, rec, ops, stride)
 		for _, err := range broken[:min(len(broken), 5)] {
@@ -218,7 +228,7 @@ func TestPowerCutAtAnyPointLosesNothingAcknowledged(t *testing.T) {
 
 // The test above is worth something only if it sees a store that does not sync.
 func TestPowerCutTestNoticesMissingSync(t *testing.T) {
-	rec := &recorder{root: t.TempDir(), noSync: true}
+	rec := &powercut.Recorder{Root: t.TempDir(), NoSync: true}
 	ops := crashRun(t, rec, 1, 30)
 	cuts, broken := cutEverywhere(t, rec, ops, 7)
 	if len(broken) < cuts/4 {
@@ -228,25 +238,25 @@ func TestPowerCutTestNoticesMissingSync(t *testing.T) {
 
 // The same for a store that acknowledges votes without writing them.
 func TestPowerCutTestNoticesLostVotes(t *testing.T) {
-	rec := &recorder{root: t.TempDir()}
+	rec := &powercut.Recorder{Root: t.TempDir()}
 	armed := false
-	rec.skip = func(path string) bool { return armed && strings.HasSuffix(path, "meta.db") }
-	s := openStore(t, rec.root, func(o *Options) { o.Hooks = rec.hooks() })
+	rec.Skip = func(path string) bool { return armed && strings.HasSuffix(path, "meta.db") }
+	s := openStore(t, rec.Root, func(o *Options) { o.Hooks = hooksOf(rec) })
 	l := openLog(t, s, LogOptions{})
 	must(t, s.SetIdentity(Identity{ClusterID: "c", BrokerID: 1}))
-	rec.mark(1)
+	rec.Mark(1)
 	armed = true
 	must(t, l.Append([]Write{{Term: 2, Vote: 3}}))
-	rec.mark(2)
+	rec.Mark(2)
 	crash(t, s)
 	ops := []crashOp{{term: 1, commit: 1}, {term: 2, vote: 3, commit: 1}}
-	disk := newPlatter()
-	for _, e := range rec.events {
-		disk.step(e)
+	disk := powercut.NewDisk()
+	for _, e := range rec.Events() {
+		disk.Step(e)
 	}
 	dir := t.TempDir()
-	disk.cut(t, cutAll, nil, dir)
-	if err := verifyCut(t, dir, ops, disk.acked); err == nil || !strings.Contains(err.Error(), "term and vote") {
+	must(t, disk.Cut(powercut.All, nil, dir))
+	if err := verifyCut(t, dir, ops, disk.Acked); err == nil || !strings.Contains(err.Error(), "term and vote") {
 		t.Fatalf("a lost vote went unnoticed: %v", err)
 	}
 }

@@ -57,6 +57,7 @@ func (c *Controller) do(ctx context.Context, r Request) (Response, *runnelv1.Err
 		route  route
 		unsure bool // an earlier try may have taken effect
 		pause  = firstPause
+		began  = c.cfg.Env.Now()
 	)
 	for {
 		if c.hasStopped() {
@@ -68,6 +69,9 @@ func (c *Controller) do(ctx context.Context, r Request) (Response, *runnelv1.Err
 		}
 		switch err.GetKind() {
 		case runnelv1.ErrorKind_ERROR_KIND_DEFINITE:
+			if c.mayComeBack(r, err) && c.cfg.Env.Now().Sub(began) < silencePatience {
+				break // a broker that is silent for a moment is not gone: try again
+			}
 			if _, del := r.(DeleteTopic); del && unsure && err.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC {
 				return Response{}, nil // the earlier try deleted it
 			}
@@ -87,6 +91,16 @@ func (c *Controller) do(ctx context.Context, r Request) (Response, *runnelv1.Err
 		}
 		pause = min(2*pause, maxPause)
 	}
+}
+
+// silencePatience is how long a topic waits for brokers that are members but silent. On a busy machine a broker is silent for a
+// second now and then.
+const silencePatience = 3 * time.Second
+
+// mayComeBack tells whether there would be enough brokers if all members were alive.
+func (c *Controller) mayComeBack(r Request, err *runnelv1.Error) bool {
+	q, ok := r.(CreateTopic)
+	return ok && err.GetReason() == runnelv1.ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS && q.RF <= len(c.State().Brokers)
 }
 
 func (c *Controller) hasStopped() bool {

@@ -228,7 +228,7 @@ func (c *Controller) planTopic(s *placement.State, r CreateTopic) (placement.Com
 		partitions = defaultPartitions
 	}
 	if rf == 0 {
-		rf = plan.DefaultRF(s, alive)
+		rf = plan.DefaultRF(s)
 	}
 	a, err := plan.Topic(s, alive, r.Name, partitions, rf)
 	if err != nil {

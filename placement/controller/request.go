@@ -31,7 +31,7 @@ type CreateTopic struct {
 	Name string
 	// Partitions 0 means 1.
 	Partitions int
-	// RF is the replication factor; 0 means the smaller of 3 and the number of brokers alive.
+	// RF is the replication factor; 0 means the smaller of 3 and the number of brokers.
 	RF     int
 	Config map[string]string
 	// RequestID makes a repeated request find its own work. Do draws one if it is empty.

@@ -18,16 +18,9 @@ type Assignment struct {
 	Reasons []string
 }
 
-// DefaultRF is the replication factor of a topic that names none: the smaller of 3 and the brokers alive, at least 1.
-func DefaultRF(s *placement.State, alive map[int32]bool) int {
-	n := 0
-	for id := range s.Brokers {
-		if alive[id] {
-			n++
-		}
-	}
-	return max(1, min(3, n))
-}
+// DefaultRF is the replication factor of a topic that names none: the smaller of 3 and the brokers of the cluster, alive or
+// not. A broker that happens to be down must not leave a topic with fewer replicas for good: it is refused instead.
+func DefaultRF(s *placement.State) int { return max(1, min(3, len(s.Brokers))) }
 
 // Topic places a new topic's replicas on brokers of s that are alive. It refuses, with a *placement.Error, a bad name or
 // shape, a topic that would outgrow the cluster's limits, and a replication factor above the number of brokers alive.

@@ -196,6 +196,38 @@ func (c *Cluster) Restart(n int) {
 	c.start(n)
 }
 
+// Edit changes what a broker that does not run will be started with.
+func (c *Cluster) Edit(n int, f func(*broker.Config)) {
+	cfg := c.configs[n]
+	f(&cfg)
+	c.configs[n] = cfg
+}
+
+// TryRestart is Restart for a broker that may be too broken to start; it tells whether it did.
+func (c *Cluster) TryRestart(n int) bool {
+	c.t.Helper()
+	b, err := broker.Start(c.configs[n])
+	if err != nil {
+		c.t.Logf("broker %d does not start: %v", n, err)
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.brokers[n] = b
+	return true
+}
+
+// Formed tells whether the running brokers had belonged to a cluster when they started.
+func (c *Cluster) Formed() bool {
+	ids := map[int32]bool{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range c.brokers {
+		ids[b.ID()] = true
+	}
+	return !ids[0] && len(ids) == len(c.brokers)
+}
+
 // Add starts one more broker, which joins the others.
 func (c *Cluster) Add() int {
 	c.t.Helper()
