@@ -312,9 +312,12 @@ type feeder struct {
 	b      *boot
 	queue  []*placement.State
 	given  *placement.State
-	steps  uint64
 	active bool
+	// revision is that of the state that is approached, steps how many steps towards it were made.
+	revision, steps uint64
 }
+
+const stepsPerRevision = 10_000
 
 const feedEvery = time.Millisecond // above what the agent's compare task waits
 
@@ -338,13 +341,18 @@ func (f *feeder) next() {
 	if from == nil {
 		from = placement.New()
 	}
+	if target.Revision != f.revision {
+		f.revision, f.steps = target.Revision, 0
+	}
 	step := *target
 	step.Topics, step.Tombstones = maps.Clone(from.Topics), maps.Clone(from.Tombstones)
+	f.steps++
+	// Steps towards a state count as that state, not as one before: what it deletes was not there any more.
+	step.Revision = target.Revision*stepsPerRevision + f.steps
 	if !f.change(&step, from, target) {
 		f.queue = f.queue[:0]
+		step.Revision = target.Revision*stepsPerRevision + stepsPerRevision - 1
 	}
-	f.steps++
-	step.Revision = f.steps
 	f.given = &step
 	f.b.agent.Update(&step)
 	f.b.env.AfterFunc(feedEvery, f.next)

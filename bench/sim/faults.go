@@ -36,6 +36,14 @@ var faults = []fault{
 	{"clock", 1, (*nemesis).clock},
 }
 
+// FaultNames are the kinds of faults that a run may draw.
+func FaultNames() (names []string) {
+	for _, f := range faults {
+		names = append(names, f.name)
+	}
+	return names
+}
+
 func (c *Cluster) startNemesis() {
 	r := c.w.Rand()
 	n := &nemesis{c: c, victim: c.machines[r.Int64N(int64(len(c.machines)))]}
@@ -55,6 +63,12 @@ func (c *Cluster) startNemesis() {
 			c.w.After(700*time.Millisecond, back)
 		}
 		back()
+		for i := range time.Duration(3) {
+			c.w.After((i+1)*c.cfg.Spell/4, func() {
+				_, mend := n.blackout(nil)
+				c.w.After(500*time.Millisecond, mend)
+			})
+		}
 	}
 	n.loop()
 	if r.Int64N(2) == 0 {

@@ -59,7 +59,7 @@ type elections struct {
 	leaders map[groupTerm]uint64    // who sent as leader
 	votes   map[voterTerm]uint64    // whom a replica voted for
 	durable map[groupReplica]uint64 // highest term that a replica promised by a message which follows a write
-	terms   map[groupTerm]struct{}  // for the count
+	told    map[groupTerm]bool      // two leaders were reported
 	booted  map[groupReplica]uint64 // durable as of the replica's newest start
 }
 
@@ -70,7 +70,7 @@ type (
 )
 
 func newElections(c *Cluster) *elections {
-	return &elections{c: c, leaders: map[groupTerm]uint64{}, votes: map[voterTerm]uint64{}, durable: map[groupReplica]uint64{}, booted: map[groupReplica]uint64{}}
+	return &elections{c: c, told: map[groupTerm]bool{}, leaders: map[groupTerm]uint64{}, votes: map[voterTerm]uint64{}, durable: map[groupReplica]uint64{}, booted: map[groupReplica]uint64{}}
 }
 
 func (e *elections) sent(group uint64, m *raftpb.Message) {
@@ -78,7 +78,8 @@ func (e *elections) sent(group uint64, m *raftpb.Message) {
 	switch m.GetType() {
 	case raftpb.MsgApp, raftpb.MsgHeartbeat, raftpb.MsgTimeoutNow:
 		k := groupTerm{group, term}
-		if was, ok := e.leaders[k]; ok && was != from {
+		if was, ok := e.leaders[k]; ok && was != from && !e.told[k] {
+			e.told[k] = true
 			e.c.violate("I15", "group %d: replicas %d and %d both lead in term %d", group, was, from, term)
 		} else if !ok {
 			e.leaders[k] = from

@@ -68,6 +68,7 @@ func judge(t *testing.T, seed uint64, r Report) {
 
 func TestSimulatedClustersKeepTheirPromises(t *testing.T) {
 	cfg := Config{Spell: 12 * time.Second, Out: history(t)}
+	fired := map[string]int{}
 	var seeds []uint64
 	switch {
 	case *oneSeed >= 0:
@@ -84,8 +85,17 @@ func TestSimulatedClustersKeepTheirPromises(t *testing.T) {
 	for _, seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			cfg.Seed = seed
-			judge(t, seed, run(t, cfg))
+			r := run(t, cfg)
+			judge(t, seed, r)
+			for name, n := range r.Faults {
+				fired[name] += n
+			}
 		})
+	}
+	for _, name := range FaultNames() {
+		if len(seeds) >= 30 && fired[name] == 0 {
+			t.Errorf("the fault %q never fired", name)
+		}
 	}
 }
 
