@@ -1,7 +1,7 @@
 # The commands of README.md and of daily work. Tools are pinned in .ci/tools.mod, so they never enter the product's go.mod.
 TOOL := go tool -modfile=.ci/tools.mod
 
-.PHONY: help build test race lint proto verify demo failover restart killall bench profile fuzz
+.PHONY: help build test race lint proto verify demo failover restart killall bench bench-peers test-peers profile fuzz
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -41,6 +41,12 @@ killall: ## kill all three brokers at once, 10 times under load, and check what 
 
 bench: ## the rows of the README's table, each three times, with the share of the raw disk
 	go run ./bench/rows -limit $(if $(ROW),-row $(ROW))
+
+bench-peers: ## the same rows beside NATS JetStream and Apache Kafka, newest releases, in one run (QUICK=1: a check)
+	cd bench/peers && go run . $(if $(QUICK),-quick) $(if $(ROW),-row $(ROW))
+
+test-peers: ## vet and test the comparison, a module of its own
+	cd bench/peers && go vet ./... && go test ./...
 
 profile: ## profiles of all three brokers while a row runs: make profile ROW=200b-1
 	go run ./bench/rows -profile -runs 1 -row $(or $(ROW),200b-1)

@@ -1,0 +1,56 @@
+package natspeer
+
+import (
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/runnel-io/runnel/bench/peers/system"
+	"github.com/runnel-io/runnel/cmd/brokerctl/load"
+)
+
+// option is a way to publish.
+type option struct {
+	name, settings string
+	latency        bool
+	oneStream      bool
+	window         int // async: unacknowledged messages; fast: the acknowledgement's interval
+	make           func(*nats.Conn, layout, int, option) (load.Producer, error)
+}
+
+// all options. Each throughput option has both layouts, as which is better differs between them and with the machine.
+func all() []option {
+	return []option{
+		{name: "async-500", settings: "PublishAsync, window 500 messages or 16 MiB", window: 500, make: newAsync},
+		{name: "async-5000", settings: "PublishAsync, window 5000 messages or 16 MiB", window: 5000, make: newAsync},
+		{name: "atomic", settings: "atomic batches of 1000 messages or 1 MiB, 4 in flight a producer", make: newAtomic},
+		{name: "fast", settings: "fast ingest, an acknowledgement each 500 messages, 4 outstanding, 16 MiB in flight", window: 500, make: newFast},
+		{name: "async-500-one", settings: "PublishAsync, window 500 messages or 16 MiB", window: 500, oneStream: true, make: newAsync},
+		{name: "async-5000-one", settings: "PublishAsync, window 5000 messages or 16 MiB", window: 5000, oneStream: true, make: newAsync},
+		{name: "atomic-one", settings: "atomic batches of 1000 messages or 1 MiB, 4 in flight a producer", oneStream: true, make: newAtomic},
+		{name: "fast-one", settings: "fast ingest, an acknowledgement each 2000 messages, 4 outstanding, 16 MiB in flight", window: 2000, oneStream: true, make: newFast},
+		{name: "single", settings: "PublishAsync, window 500 messages or 16 MiB", window: 500, latency: true, make: newAsync},
+		{name: "single-one", settings: "PublishAsync, window 500 messages or 16 MiB", window: 500, latency: true, oneStream: true, make: newAsync},
+	}
+}
+
+func options() []system.Option {
+	var out []system.Option
+	for _, o := range all() {
+		streams := "a stream for each partition"
+		if o.oneStream {
+			streams = "one stream, a subject for each partition"
+		}
+		out = append(out, system.Option{Name: o.name, Latency: o.latency, Settings: o.settings + "; " + streams})
+	}
+	return out
+}
+
+func find(name string) (option, error) {
+	for _, o := range all() {
+		if o.name == name {
+			return o, nil
+		}
+	}
+	return option{}, fmt.Errorf("NATS has no option %q", name)
+}

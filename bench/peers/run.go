@@ -1,0 +1,327 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/runnel-io/runnel/bench/peers/kafkapeer"
+	"github.com/runnel-io/runnel/bench/peers/natspeer"
+	"github.com/runnel-io/runnel/bench/peers/runnelpeer"
+	"github.com/runnel-io/runnel/bench/peers/system"
+	"github.com/runnel-io/runnel/cmd/brokerctl/load"
+)
+
+// baseline is the system that the others are compared with. It comes first in each run.
+const baseline = "runnel"
+
+// column is a system under measure and what has come of it.
+type column struct {
+	kind    system.Kind
+	version string
+	options []system.Option
+	skipped string          // why it is not measured
+	probes  map[string]cell // by row: each client option tried once, shortly, in the first run
+	cells   map[string]cell // by row: the measurements
+}
+
+// cell holds measurements by client option, one for each run that the option took part in.
+type cell map[string][]measurement
+
+func note(to map[string]cell, row string, m measurement) {
+	if to[row] == nil {
+		to[row] = cell{}
+	}
+	to[row][m.Option] = append(to[row][m.Option], m)
+}
+
+func kinds(root string) []system.Kind {
+	return []system.Kind{runnelpeer.New(root), natspeer.New(true), natspeer.New(false), kafkapeer.New(true), kafkapeer.New(false)}
+}
+
+// run is the whole comparison.
+func run(ctx context.Context, o options, dir string) error {
+	picked, err := pick(o.rows, o.quick)
+	if err != nil {
+		return err
+	}
+	columns, err := fetch(ctx, o)
+	if err != nil {
+		return err
+	}
+	for _, c := range columns {
+		fmt.Println(describe(c))
+	}
+	began := time.Now()
+	done := 0
+	for done < o.runs {
+		if took := time.Since(began); done > 0 && took+took/time.Duration(done) > o.limit {
+			fmt.Printf("stopped after %d of %d runs: another would not end within %v\n", done, o.runs, o.limit)
+			break
+		}
+		half := 0.0 // of the baseline's greatest rate in this run
+		for _, c := range columns {
+			if c.skipped != "" {
+				continue
+			}
+			if err := runColumn(ctx, o, filepath.Join(dir, fmt.Sprintf("%s-%d", c.kind.Name(), done+1)), c, picked, done, half); err != nil {
+				return fmt.Errorf("%s: %w", c.kind.Name(), err)
+			}
+			if c.kind.Name() == baseline {
+				half = best(c, "200b-1", done) / 2
+			}
+		}
+		done++
+	}
+	fmt.Println(render(picked, columns))
+	fmt.Println(renderOptions(picked, columns))
+	if err := save(ctx, o, picked, columns, done); err != nil {
+		return err
+	}
+	return failures(picked, columns)
+}
+
+// fetch gets the systems that were asked for; one that cannot be had is skipped with one line.
+func fetch(ctx context.Context, o options) ([]*column, error) {
+	var columns []*column
+	var names []string
+	for _, k := range kinds(o.root) {
+		names = append(names, k.Name())
+		if o.systems != "" && !slices.Contains(strings.Split(o.systems, ","), k.Name()) {
+			continue
+		}
+		c := &column{kind: k, probes: map[string]cell{}, cells: map[string]cell{}}
+		for _, opt := range k.Options() {
+			if o.clientOptions == "" || opt.Latency || len(throughput(k)) == 1 || slices.Contains(strings.Split(o.clientOptions, ","), opt.Name) {
+				c.options = append(c.options, opt)
+			}
+		}
+		var err error
+		if c.version, err = k.Fetch(ctx, o.cache); err != nil {
+			if k.Name() == baseline {
+				return nil, err
+			}
+			c.skipped = strings.ReplaceAll(err.Error(), "\n", " ")
+		}
+		columns = append(columns, c)
+	}
+	if len(columns) == 0 {
+		return nil, fmt.Errorf("no system %q; the systems are %s", o.systems, strings.Join(names, ", "))
+	}
+	return columns, nil
+}
+
+// throughput answers the options that throughput rows try.
+func throughput(k system.Kind) []system.Option {
+	return slices.DeleteFunc(k.Options(), func(o system.Option) bool { return o.Latency })
+}
+
+// runColumn is one run of one system: started, measured row by row, stopped, its data removed.
+func runColumn(ctx context.Context, o options, dir string, c *column, picked []row, n int, half float64) (err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	startCtx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	servers, err := c.kind.Start(startCtx, dir)
+	if err != nil {
+		return err
+	}
+	stopped := false
+	stop := func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		return servers.Stop()
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	if err := prime(ctx, o, c, servers); err != nil {
+		return err
+	}
+	for _, r := range picked {
+		if r.id == openLoop && c.kind.Name() == baseline {
+			half = best(c, "200b-1", n) / 2
+		}
+		if r.anySync && !c.kind.Strict() {
+			continue
+		}
+		if n == 0 && o.probe > 0 {
+			probe(ctx, o, c, r, servers)
+		}
+		for _, opt := range chosen(c, r, n) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			m := measureRow(ctx, o, c, r, servers, opt, n, half)
+			note(c.cells, r.id, m)
+			progress(n, c, r, m)
+		}
+	}
+	if err := stop(); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+func progress(n int, c *column, r row, m measurement) {
+	fmt.Fprintf(os.Stderr, "run %d  %-14s %-16s %-14s %s\n", n+1, c.kind.Name(), r.id, m.Option, oneLine(r, m))
+}
+
+func oneLine(r row, m measurement) string {
+	switch {
+	case m.Failed != "":
+		return "FAILED: " + strings.ReplaceAll(m.Failed, "\n", " ")
+	case m.Skipped != "":
+		return m.Skipped
+	case m.Acked > 0:
+		return fmt.Sprintf("%s, %d acknowledged and read back", r.figure.text(m), m.ReadBack)
+	}
+	return r.figure.text(m)
+}
+
+// prime loads a system that has just started.
+func prime(ctx context.Context, o options, c *column, servers system.Servers) error {
+	if o.prime == 0 {
+		return nil
+	}
+	r, err := pick("200b-4", false)
+	if err != nil {
+		return err
+	}
+	config := r[0].config
+	config.Duration = o.prime
+	m := measure(ctx, task{System: c.kind.Name(), Addresses: servers.Addresses(), Option: defaultOption(c, false), Config: config})
+	if m.Failed != "" {
+		return fmt.Errorf("the load before the first measurement: %s", m.Failed)
+	}
+	return nil
+}
+
+// probe tries each client option of a row that has a choice.
+func probe(ctx context.Context, o options, c *column, r row, servers system.Servers) {
+	names := candidates(c, r)
+	if len(names) < 2 {
+		return
+	}
+	o.duration, o.warmUp = o.probe, o.probe/4
+	for _, name := range names {
+		m := measureRow(ctx, o, c, r, servers, name, 0, 0)
+		note(c.probes, r.id, m)
+		fmt.Fprintf(os.Stderr, "probe  %-14s %-16s %-14s %s\n", c.kind.Name(), r.id, name, oneLine(r, m))
+	}
+}
+
+// measureRow is one measurement.
+func measureRow(ctx context.Context, o options, c *column, r row, servers system.Servers, option string, n int, half float64) measurement {
+	config := r.config
+	config.Duration, config.WarmUp = o.duration, o.warmUp
+	switch {
+	case r.id == failover:
+		return measureFailover(ctx, c.kind.Name(), servers, option)
+	case r.id == openLoop:
+		config.Rate = half
+		most := best(c, "200b-1", n)
+		if half == 0 {
+			return measurement{Option: option, Skipped: "needs row 200b-1 of Runnel and of this system"}
+		}
+		if most < half*1.1 {
+			return measurement{Option: option, Skipped: fmt.Sprintf("not reached: %s/s is above its %s/s", thousands(half), thousands(most))}
+		}
+	case config.Mode == load.Consume:
+		config.Records = fill(config.Records, best(c, producing(r.config.RecordSize), n))
+	}
+	return measure(ctx, task{System: c.kind.Name(), Addresses: servers.Addresses(), Option: option, Config: config})
+}
+
+// near is the part of the best figure of the probes that an option must reach to be measured.
+const near = 0.9
+
+// candidates are the client options that a row chooses from.
+func candidates(c *column, r row) []string {
+	switch r.config.Mode {
+	case load.Produce, load.Latency, load.EndToEnd:
+	default: // consume has no producer that matters, failover one way
+		return nil
+	}
+	if r.id == openLoop {
+		return nil // what was best in the closed loop
+	}
+	var names []string
+	for _, o := range c.options {
+		if o.Latency == (r.config.Mode != load.Produce) {
+			names = append(names, o.Name)
+		}
+	}
+	return names
+}
+
+// chosen answers the client options that a row is measured with: of its candidates those that came near the best of the
+// probes. All go on if no probe succeeded, or none was made.
+func chosen(c *column, r row, n int) []string {
+	if names := candidates(c, r); len(names) > 0 {
+		probes := c.probes[r.id]
+		top, ok := bestSummary(r.figure, probes, c.options)
+		if !ok {
+			return names
+		}
+		return slices.DeleteFunc(names, func(name string) bool {
+			s, ok := summarise(r.figure, name, probes[name])
+			return !ok || ratio(r.figure, s.Mid, top.Mid) < near
+		})
+	}
+	if r.id == failover {
+		return []string{defaultOption(c, true)}
+	}
+	return []string{cmp.Or(bestOption(c, r.config.RecordSize, n), defaultOption(c, false))}
+}
+
+func defaultOption(c *column, latency bool) string {
+	for _, o := range c.options {
+		if o.Latency == latency {
+			return o.Name
+		}
+	}
+	return ""
+}
+
+func (m measurement) ok() bool { return m.Failed == "" && m.Skipped == "" }
+
+// best is the greatest rate of a row in run n, over all options.
+func best(c *column, id string, n int) float64 {
+	top := 0.0
+	for _, ms := range c.cells[id] {
+		if n < len(ms) && ms[n].ok() {
+			top = max(top, ms[n].RecordsPerSecond)
+		}
+	}
+	return top
+}
+
+// producing answers the one-producer row of this record size, whose rates tell what a system takes.
+func producing(recordSize int) string {
+	for _, r := range rows() {
+		if r.config.Mode == load.Produce && r.config.RecordSize == recordSize && r.id != openLoop {
+			return r.id
+		}
+	}
+	return ""
+}
+
+// bestOption is the option with the greatest rate in the one-producer row of this record size in run n, "" if none is known.
+func bestOption(c *column, recordSize, n int) string {
+	name, top := "", 0.0
+	for _, o := range c.options { // in order, not that of the map
+		ms := c.cells[producing(recordSize)][o.Name]
+		if n < len(ms) && ms[n].ok() && ms[n].RecordsPerSecond > top {
+			name, top = o.Name, ms[n].RecordsPerSecond
+		}
+	}
+	return name
+}

@@ -1,0 +1,95 @@
+package system
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/runnel-io/runnel/cmd/brokerctl/load"
+)
+
+// Kind is a system in one configuration: a column of the table.
+type Kind interface {
+	// Name is the column's, for instance "nats-always".
+	Name() string
+	// Fetch makes the servers' programs present below cache and answers their version. An error means that the system is
+	// skipped.
+	Fetch(ctx context.Context, cache string) (version string, err error)
+	// Strict tells that the servers sync before they acknowledge.
+	Strict() bool
+	// Settings of the servers, for the report.
+	Settings() map[string]string
+	// Options are the ways of a client to produce; the first of a sort also serves where there is no choice.
+	Options() []Option
+	// Start runs three servers with data below dir and returns when they serve.
+	Start(ctx context.Context, dir string) (Servers, error)
+}
+
+// Option is a way of a client to produce.
+type Option struct {
+	Name string
+	// Settings for the report.
+	Settings string
+	// Latency tells that the option is for records one at a time or few a second, and is not tried for throughput;
+	// otherwise it is the reverse.
+	Latency bool
+}
+
+// Servers are three running processes.
+type Servers interface {
+	// Addresses for clients.
+	Addresses() []string
+	// Kill sends SIGKILL to the server of this address and waits for its end.
+	Kill(address string) error
+	// Stop ends what still runs.
+	Stop() error
+}
+
+// Client is how a measurement talks to a system.
+type Client interface {
+	load.Cluster
+	// Leaders tells for each partition of a topic the address of its leader, one of Servers.Addresses.
+	Leaders(ctx context.Context, topic string) ([]string, error)
+	// One produces a record to a partition and returns when it is acknowledged; it tries again as this system's client does
+	// at its quickest, for the failover row.
+	One(ctx context.Context, topic string, partition int32, value []byte) error
+	Close() error
+}
+
+// Host gives each server of a run a loopback address of its own. base keeps systems apart.
+func Host(base, server int) string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 64+pid>>8&63, pid&255, base+server)
+}
+
+// Describe writes settings as one line, in order.
+func Describe(settings map[string]string) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(settings)) {
+		parts = append(parts, k+"="+settings[k])
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Poll calls probe until it succeeds, stop is closed, or ctx ends; then it answers the last error.
+func Poll(ctx context.Context, stop <-chan struct{}, every time.Duration, probe func() error) error {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		err := probe()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		case <-stop:
+			return fmt.Errorf("the process has ended: %w", err)
+		case <-ticker.C:
+		}
+	}
+}
