@@ -83,11 +83,20 @@ type Cluster struct {
 	requests []func(done func())
 }
 
+// mostAlike bounds how many violations of one invariant are kept: the first tell what is wrong.
+const mostAlike = 8
+
 // violate notes a broken promise.
 func (c *Cluster) violate(invariant, format string, args ...any) {
 	v := check.Violation{Invariant: invariant, What: fmt.Sprintf(format, args...)}
 	c.w.Trace("VIOLATION %s", v)
-	if len(c.report.Violations) < 50 {
+	alike := 0
+	for _, x := range c.report.Violations {
+		if x.Invariant == invariant {
+			alike++
+		}
+	}
+	if alike < mostAlike {
 		c.report.Violations = append(c.report.Violations, v)
 	}
 }

@@ -37,7 +37,6 @@ func (c *Cluster) verify() {
 				c.violate("I21", "slot %d took no write of client %d within %s after healing: %s", p.slot, p.id, writeBound, c.describe(p.slot))
 			}
 		}
-		return
 	}
 	c.report.Slowest = c.w.Now() - healed
 	c.clients.stopped = true
