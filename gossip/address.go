@@ -19,7 +19,7 @@ func splitHostPort(addr string, optional bool) (host string, port int, err error
 	h, p, err := net.SplitHostPort(addr)
 	if err != nil {
 		if optional {
-			if h, p, err = net.SplitHostPort(net.JoinHostPort(addr, "0")); err == nil {
+			if h, _, err = net.SplitHostPort(net.JoinHostPort(addr, "0")); err == nil {
 				return h, 0, nil
 			}
 		}

@@ -98,7 +98,7 @@ func parseDelimiter(s string) (string, error) {
 		b.WriteByte(c)
 	}
 	if b.Len() == 0 {
-		return "", fmt.Errorf("-K is empty: give the text between key and value, such as :")
+		return "", fmt.Errorf("-K is empty: give the text between key and value, such as a colon")
 	}
 	return b.String(), nil
 }

@@ -19,8 +19,7 @@ func TestTaskNeverRunsConcurrentlyAndLosesNoWake(t *testing.T) {
 		var running atomic.Bool
 		var pending, seen atomic.Int64
 		done := make(chan struct{})
-		var task Task
-		task = e.NewTask(ClassRaft, "t", func() {
+		task := e.NewTask(ClassRaft, "t", func() {
 			if running.Swap(true) {
 				t.Error("a task ran concurrently with itself")
 			}

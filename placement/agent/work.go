@@ -56,11 +56,11 @@ func (a *Agent) failLocked(r *replica, do want, err error) {
 		return
 	}
 	r.fault = err.Error()
-	what := "replica could not be started and will be tried again"
+	wanted := "start"
 	if do == wantGone {
-		what = "replica could not be deleted and will be tried again"
+		wanted = "delete"
 	}
-	a.log.Error(what, "topic", r.topic, "partition", r.number, "group", r.group, "replica", r.id, "err", err)
+	a.log.Error("a replica resists and will be tried again", "wanted", wanted, "topic", r.topic, "partition", r.number, "group", r.group, "replica", r.id, "err", err)
 }
 
 // run makes a replica, if the disk has none, and starts it.

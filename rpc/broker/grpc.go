@@ -50,7 +50,7 @@ func NewGRPCServer(o GRPCOptions) (*grpc.Server, *health.Server) {
 	g := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.ForceServerCodecV2(Codec(l)),
 		grpc.StaticStreamWindowSize(windowBytes), grpc.StaticConnWindowSize(windowBytes),
-		grpc.ReadBufferSize(bufferBytes), grpc.WriteBufferSize(bufferBytes), grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(bufferBytes), grpc.WriteBufferSize(bufferBytes),
 		grpc.MaxRecvMsgSize(l.MessageBytes), grpc.MaxConcurrentStreams(o.MaxStreams), grpc.MaxHeaderListSize(16 << 10),
 		grpc.ConnectionTimeout(10 * time.Second),
 		// Clients may ping often enough to outlive a NAT's forgetting, and not more.

@@ -14,8 +14,8 @@ import (
 type batchState uint8
 
 const (
-	// stateFilling: takes records or waits to be taken by a sink. It has no sequence.
-	stateFilling batchState = iota
+	// Filling: takes records or waits to be taken by a sink. It has no sequence.
+	_ batchState = iota // the zero value
 	// stateWaiting: has a sequence and is to be sent, again or for the first time.
 	stateWaiting
 	// stateInFlight: belongs to an attempt.

@@ -20,7 +20,7 @@ func base(m Mode) Config {
 }
 
 // runFake carries out c in the bubble, and checks what holds for every run: the topic is gone and no client is open.
-func runFake(t *testing.T, ctx context.Context, f *fakeCluster, c Config) (Result, error) {
+func runFake(ctx context.Context, t *testing.T, f *fakeCluster, c Config) (Result, error) {
 	t.Helper()
 	res, err := carryOut(ctx, f, c, nil, timers)
 	if c.Topic == "" && len(f.deleted) != 1 {
@@ -62,7 +62,7 @@ func TestOpenLoopChargesAStallToEveryRecordThatFellDue(t *testing.T) {
 				}
 				c := base(Produce)
 				c.Rate = 1000
-				res, err := runFake(t, t.Context(), f, c)
+				res, err := runFake(t.Context(), t, f, c)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -85,7 +85,7 @@ func TestOpenLoopCountsAcksAfterTheWindow(t *testing.T) {
 		f.room = 10_000
 		c := base(Produce)
 		c.Rate, c.WarmUp, c.Duration, c.Producers = 1000, time.Second, time.Second, 3
-		res, err := runFake(t, t.Context(), f, c)
+		res, err := runFake(t.Context(), t, f, c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestClosedLoopCountsAcksWithinTheWindow(t *testing.T) {
 		f := newFakeCluster(10 * time.Millisecond) // 100 records under way: 10,000/s
 		c := base(Produce)
 		c.WarmUp, c.Duration = time.Second, 2*time.Second
-		res, err := runFake(t, t.Context(), f, c)
+		res, err := runFake(t.Context(), t, f, c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +119,7 @@ func TestLatencyModeHasOneRecordUnderWayForEachProducer(t *testing.T) {
 		f := newFakeCluster(5 * time.Millisecond)
 		c := base(Latency)
 		c.Producers, c.Partitions, c.Duration = 3, 3, time.Second
-		res, err := runFake(t, t.Context(), f, c)
+		res, err := runFake(t.Context(), t, f, c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +136,7 @@ func TestRecordsEndARun(t *testing.T) {
 		f := newFakeCluster(time.Millisecond)
 		c := base(Produce)
 		c.Producers, c.Records, c.Duration = 3, 1000, 0
-		res, err := runFake(t, t.Context(), f, c)
+		res, err := runFake(t.Context(), t, f, c)
 		if err != nil || res.Records != 1000 || f.handed != 1000 {
 			t.Errorf("%d records counted, %d sent, %v; want 1000", res.Records, f.handed, err)
 		}
@@ -148,7 +148,7 @@ func TestConsumeReadsTheTopicAgainUntilTheWindowIsOver(t *testing.T) {
 		f := newFakeCluster(time.Millisecond)
 		c := base(Consume)
 		c.Records, c.Consumers, c.Duration = 1000, 2, 10*time.Millisecond
-		res, err := runFake(t, t.Context(), f, c)
+		res, err := runFake(t.Context(), t, f, c)
 		if err != nil || res.Errors != 0 {
 			t.Fatalf("%v, %d errors (%s)", err, res.Errors, res.FirstError)
 		}
@@ -165,7 +165,7 @@ func TestConsumeNamesRecordsThatAreNotRead(t *testing.T) {
 		f.short = 3
 		c := base(Consume)
 		c.Records = 1000
-		res, err := runFake(t, t.Context(), f, c)
+		res, err := runFake(t.Context(), t, f, c)
 		if err != nil || res.Errors != 12 || !strings.Contains(res.FirstError, "ended after 988 of 1000 records") {
 			t.Errorf("%d errors (%s), %v; want the 3 of each of 4 partitions", res.Errors, res.FirstError, err)
 		}
@@ -180,12 +180,12 @@ func TestConsumeOfAGivenTopicReadsItOnce(t *testing.T) {
 		if _, err := f.CreateTopic(t.Context(), "given", 4, 3, nil); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := runFake(t, t.Context(), f, fill); err != nil {
+		if _, err := runFake(t.Context(), t, f, fill); err != nil {
 			t.Fatal(err)
 		}
 		c := base(Consume)
 		c.Topic, c.Records, c.Duration = "given", 1, 0
-		res, err := runFake(t, t.Context(), f, c)
+		res, err := runFake(t.Context(), t, f, c)
 		if err != nil || res.Records != 500 {
 			t.Errorf("%d records, %v; want the topic's 500", res.Records, err)
 		}
@@ -197,7 +197,7 @@ func TestEndToEndMeasuresFromTheTimeARecordWasDue(t *testing.T) {
 		f := newFakeCluster(3 * time.Millisecond)
 		c := base(EndToEnd)
 		c.Rate, c.WarmUp, c.Consumers, c.Producers = 500, time.Second, 2, 2
-		res, err := runFake(t, t.Context(), f, c)
+		res, err := runFake(t.Context(), t, f, c)
 		if err != nil || res.Errors != 0 || res.Records != 1500 {
 			t.Fatalf("%d records, %d errors (%s), %v; want 1500", res.Records, res.Errors, res.FirstError, err)
 		}
@@ -211,7 +211,7 @@ func TestEndToEndNamesRecordsThatNeverArrive(t *testing.T) {
 		f.drop = func(n int) bool { return n%100 == 99 }
 		c := base(EndToEnd)
 		c.Rate, c.Duration = 1000, time.Second
-		res, err := runFake(t, t.Context(), f, c)
+		res, err := runFake(t.Context(), t, f, c)
 		if err != nil || res.Records != 990 || res.Errors != 10 || !strings.Contains(res.FirstError, "10 acknowledged records did not reach") {
 			t.Errorf("%d records, %d errors (%s), %v; want 990 and 10 missing", res.Records, res.Errors, res.FirstError, err)
 		}
@@ -229,7 +229,7 @@ func TestFailuresAreCountedAndARefusedLoadStops(t *testing.T) {
 		}
 		c := base(Produce)
 		c.Records, c.Duration = 1000, 0
-		res, err := runFake(t, t.Context(), f, c)
+		res, err := runFake(t.Context(), t, f, c)
 		if err != nil || res.Records != 900 || res.Errors != 100 || res.FirstError != "too slow" {
 			t.Errorf("%d records, %d errors (%s), %v", res.Records, res.Errors, res.FirstError, err)
 		}
@@ -238,7 +238,7 @@ func TestFailuresAreCountedAndARefusedLoadStops(t *testing.T) {
 		f.fail = func(int) error {
 			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE, "too large")
 		}
-		res, err = runFake(t, t.Context(), f, c)
+		res, err = runFake(t.Context(), t, f, c)
 		if err != nil || res.Records != 0 || f.handed > f.room+1 {
 			t.Errorf("%d records, %d sent, %v; want the run to stop at the first refusal", res.Records, f.handed, err)
 		}
@@ -255,7 +255,7 @@ func TestAnInterruptedRunRemovesItsTopicAndKeepsItsFigures(t *testing.T) {
 				f := newFakeCluster(time.Millisecond)
 				c := base(m)
 				c.Rate, c.Duration = 100, time.Hour
-				res, err := runFake(t, ctx, f, c)
+				res, err := runFake(ctx, t, f, c)
 				if !errors.Is(err, ErrInterrupted) {
 					t.Errorf("err = %v, want ErrInterrupted", err)
 				}

@@ -51,6 +51,7 @@ func (n *inode) flush() {
 // Mode says how much of what was not synced reaches the disk.
 type Mode int
 
+// The modes, and how many there are.
 const (
 	Nothing Mode = iota // unsynced data is lost
 	All                 // all of it made it
