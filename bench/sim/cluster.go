@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -76,6 +77,7 @@ type Cluster struct {
 	topics    topics
 	forget    forgetting
 	healed    bool
+	panicked  bool
 	delay     time.Duration // of the network at most, while it is sound
 	report    Report
 
@@ -159,6 +161,9 @@ func (c *Cluster) kill(m *machine, why string, refuses bool) {
 	}
 	c.w.Trace("m%d: killed (%s)", m.n, why)
 	c.end(b, refuses)
+	if c.panicked {
+		return // perhaps within a transaction, for whose end closing would wait
+	}
 	if err := m.disk.abandon(); err != nil {
 		c.violate("run", "m%d: closing the files of a dead broker: %v", m.n, err)
 	}
@@ -261,7 +266,7 @@ func (c *Cluster) newest() *placement.State {
 
 // Run runs one history. It must be called inside a synctest bubble whose Wait is Config.Settle, with the process's
 // random source set by the seed.
-func Run(cfg Config) Report {
+func Run(cfg Config) (report Report) {
 	c := &Cluster{cfg: cfg, w: sim.New(cfg.Seed), byBroker: map[int32]*machine{}}
 	c.report.Faults = map[string]int{}
 	c.log = slog.New(slog.DiscardHandler)
@@ -277,7 +282,15 @@ func Run(cfg Config) Report {
 	c.elections = newElections(c)
 	c.calls.gate.Lock()
 	defer c.calls.gate.Unlock()
-	defer c.close()
+	defer func() {
+		if p := recover(); p != nil {
+			// Of the product, on a goroutine where nothing recovers: a real broker is gone.
+			c.panicked = true
+			c.violate("run", "a panic ends the broker: %v\n%s", p, debug.Stack())
+			report = c.finished()
+		}
+		c.close()
+	}()
 
 	n := cfg.Machines
 	if n == 0 {

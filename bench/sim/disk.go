@@ -179,6 +179,12 @@ func (t *diskTask) Wake() {
 	t.Task.Wake()
 }
 
+func (t *diskTask) Stop() {
+	if !t.b.m.c.panicked { // else it may be the one that runs
+		t.Task.Stop()
+	}
+}
+
 // ticked is one effect of an agent's Tick.
 type ticked struct {
 	order int

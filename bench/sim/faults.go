@@ -235,7 +235,10 @@ func (n *nemesis) slow(*machine) (string, func()) {
 
 func (n *nemesis) stall(m *machine) (string, func()) {
 	m.disk.stall(true)
-	return "stall", func() { m.disk.stall(false) }
+	return "stall", func() {
+		// Some stalls outlast the time after which a leader gives up.
+		n.c.w.After(time.Duration(max(0, n.c.w.Rand().Int64N(int64(5*time.Second))-int64(2*time.Second))), func() { m.disk.stall(false) })
+	}
 }
 
 // blackout takes the power from all machines at once.
