@@ -35,6 +35,7 @@ type recordSystem struct {
 	Name     string            `json:"name"`
 	Version  string            `json:"version,omitempty"`
 	Skipped  string            `json:"skipped,omitempty"`
+	Broken   []string          `json:"broken,omitempty"`
 	Settings map[string]string `json:"settings"`
 	Options  map[string]string `json:"client_options"`
 	Rows     []recordRow       `json:"rows"`
@@ -54,7 +55,7 @@ func makeRecord(o options, picked []row, columns []*column, runs int) record {
 	rec := record{Duration: o.duration.String(), WarmUp: o.warmUp.String(), Prime: o.prime.String(), Probe: o.probe.String(), Runs: runs, Cores: runtime.NumCPU(), Go: runtime.Version()}
 	base := map[string]summary{}
 	for _, c := range columns {
-		s := recordSystem{Name: c.kind.Name(), Version: c.version, Skipped: c.skipped, Settings: c.kind.Settings(), Options: map[string]string{}}
+		s := recordSystem{Name: c.kind.Name(), Version: c.version, Skipped: c.skipped, Broken: c.broken, Settings: c.kind.Settings(), Options: map[string]string{}}
 		for _, opt := range c.options {
 			s.Options[opt.Name] = opt.Settings
 		}

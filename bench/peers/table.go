@@ -180,6 +180,9 @@ func describe(c *column) string {
 func failures(picked []row, columns []*column) error {
 	var failed []string
 	for _, c := range columns {
+		for _, b := range c.broken {
+			failed = append(failed, c.kind.Name()+", "+b)
+		}
 		for _, r := range picked {
 			for _, o := range c.options {
 				for i, m := range c.cells[r.id][o.Name] {

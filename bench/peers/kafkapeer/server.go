@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/peers/system"
@@ -128,15 +129,22 @@ func (k *kind) Start(ctx context.Context, dir string) (servers system.Servers, e
 	_, _ = rand.Read(id[:]) // never fails
 	id[0] &= 0x7f           // the id must not begin with a dash
 	cluster := base64.RawURLEncoding.EncodeToString(id[:])
+	var wg sync.WaitGroup
+	var formatted [3]error
 	for i := 1; i <= 3; i++ {
 		config := filepath.Join(dir, fmt.Sprintf("broker-%d.properties", i))
 		if err := os.WriteFile(config, []byte(k.config(dir, i)), 0o644); err != nil {
-			return nil, err
+			return nil, errors.Join(err, wait(&wg, formatted[:]))
 		}
-		out, err := exec.CommandContext(ctx, "java", k.java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", config)...).CombinedOutput()
-		if err != nil {
-			return nil, fmt.Errorf("formatting the storage of broker %d: %w\n%s", i, err, out)
-		}
+		wg.Go(func() {
+			out, err := exec.CommandContext(ctx, "java", k.java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", config)...).CombinedOutput()
+			if err != nil {
+				formatted[i-1] = fmt.Errorf("formatting the storage of broker %d: %w\n%s", i, err, out)
+			}
+		})
+	}
+	if err := wait(&wg, formatted[:]); err != nil {
+		return nil, err
 	}
 	for i := 1; i <= 3; i++ {
 		config := filepath.Join(dir, fmt.Sprintf("broker-%d.properties", i))
@@ -160,6 +168,11 @@ func (k *kind) Start(ctx context.Context, dir string) (servers system.Servers, e
 		}
 	}
 	return ps, nil
+}
+
+func wait(wg *sync.WaitGroup, errs []error) error {
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 func address(broker int) string { return system.Host(hosts, broker) + ":9092" }
