@@ -48,6 +48,9 @@ bench-peers: ## the same rows beside NATS JetStream and Apache Kafka, newest rel
 test-peers: ## vet and test the comparison, a module of its own
 	cd bench/peers && go vet ./... && go test ./...
 
+many: ## what a thousand partitions cost, idle and written to: make many N=1000
+	go run ./bench/many -partitions $(or $(N),1000)
+
 profile: ## profiles of all three brokers while a row runs: make profile ROW=200b-1
 	go run ./bench/rows -profile -runs 1 -row $(or $(ROW),200b-1)
 

@@ -17,8 +17,9 @@ import (
 type appender struct {
 	g    *Group
 	task env.Task
-	// oldest is when the oldest write that is not durable was queued, in nanoseconds of the Unix epoch; 0 if all are.
-	oldest atomic.Int64
+	// oldest is when the oldest write that is not durable was queued, running when the append under way began, both in
+	// nanoseconds of the Unix epoch; 0 if there is none.
+	oldest, running atomic.Int64
 
 	mu    sync.Mutex
 	queue []write
@@ -91,10 +92,15 @@ func (a *appender) push(w write) {
 	a.task.Wake()
 }
 
-// age is how long the oldest write has been waiting to be durable.
+// age is how long the disk has kept this replica waiting: the time of the append under way, or that of the oldest write in the
+// queue once it is queueFactor times as long as a hang. A queue alone is no hang: with a thousand replicas on one disk it is
+// the load, and to move the leaders then only adds to it. But when the disk hangs, most replicas only queue.
 func (a *appender) age(now time.Time) time.Duration {
-	if at := a.oldest.Load(); at != 0 {
+	if at := a.running.Load(); at != 0 {
 		return time.Duration(now.UnixNano() - at)
+	}
+	if at := a.oldest.Load(); at != 0 {
+		return time.Duration(now.UnixNano()-at) / queueFactor
 	}
 	return 0
 }
@@ -161,7 +167,10 @@ func (a *appender) append() bool {
 	}
 	if len(a.ws) > 0 {
 		begin := g.env.Now()
-		if err := g.store.Append(a.ws); err != nil {
+		a.running.Store(begin.UnixNano())
+		err := g.store.Append(a.ws)
+		a.running.Store(0)
+		if err != nil {
 			g.poisoned(err)
 			return false
 		}

@@ -33,6 +33,8 @@ const (
 	maxReady = 16
 	// stallAfter is the age of an append in flight at which a leader gives up leading (RULES 22).
 	stallAfter = 2 * time.Second
+	// queueFactor is how many times longer a write may wait in the queue than an append may take.
+	queueFactor = 4
 	// stallTransfer is how long a stalled leader waits for its successor before it simply stops leading.
 	stallTransfer = 500 * time.Millisecond
 	// handOverAfter is how long a transfer of HandOver may take (RULES 25).

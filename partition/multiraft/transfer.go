@@ -88,7 +88,7 @@ func (g *Group) successor() (best uint64) {
 // stepDown has raft stop leading at once: its check of the quorum clears the marks of activity the first time and finds
 // none the second. The only voter of a group keeps leading.
 func (g *Group) stepDown(reason string) {
-	if g.role != RoleLeader {
+	if g.rn == nil || g.role != RoleLeader { // end has a pending transfer's done called when there is no RawNode any more
 		return
 	}
 	g.log.Warn("steps down", "term", g.term, "reason", reason)

@@ -34,6 +34,9 @@ func (g *Group) run() {
 		g.onTick()
 	}
 	for _, m := range box.messages {
+		if g.saysNothing(m) {
+			continue
+		}
 		g.keepPreVote(m)
 		g.step(m)
 	}
@@ -69,6 +72,14 @@ func (g *Group) step(m *raftpb.Message) {
 	if err := g.rn.Step(m); err != nil {
 		g.log.Debug("raft ignored a message", "type", m.GetType().String(), "error", err)
 	}
+}
+
+// saysNothing picks out the answer that raft gives to a heartbeat or an append of an old term: a MsgAppResp without an index,
+// meant to tell the sender of the newer term. If the sender leads that term by now, raft would take it for "I match at index
+// 0", go on from index 1, find that below the log's start and want to send a snapshot, for ever (rule 19). A real answer has an
+// index: every log has the founding checkpoint at 1.
+func (g *Group) saysNothing(m *raftpb.Message) bool {
+	return m.GetType() == raftpb.MsgAppResp && !m.GetReject() && m.GetIndex() == 0 && m.GetTerm() == g.rn.BasicStatus().GetTerm()
 }
 
 // ready handles one Ready: messages leave before the own write (a leader's followers write while it does), then the write is

@@ -34,6 +34,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	identity Identity
+	floor    uint64 // see RaiseFloor
 	replicas map[replicaID]metaRecord
 	reasons  map[replicaID]string // of quarantine
 	open     map[replicaID]*Log   // nil value: being opened
@@ -147,6 +148,9 @@ func (s *Store) loadMeta() error {
 				s.identity.BrokerID = int32(binary.LittleEndian.Uint32(v))
 			}
 			s.unclean = b.Get(keyClean) == nil
+			if v := b.Get(keyFloor); len(v) == 8 {
+				s.floor = binary.LittleEndian.Uint64(v)
+			}
 			return tx.Bucket(bucketReplicas).ForEach(func(k, v []byte) error {
 				id := replicaID{binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(k[8:])}
 				r, err := decodeMetaRecord(v)
@@ -257,3 +261,33 @@ func (s *Store) Close() error {
 	errs = append(errs, s.lockFile.Close())
 	return errors.Join(errs...)
 }
+
+// RaiseFloor makes durable that replicas were deleted here because of a state of this revision.
+func (s *Store) RaiseFloor(revision uint64) error {
+	s.mu.Lock()
+	done := revision <= s.floor
+	s.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := s.updateMeta(func(tx *bolt.Tx) error {
+		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], revision)
+		return tx.Bucket(bucketBroker).Put(keyFloor, b[:])
+	}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.floor = max(s.floor, revision)
+	s.mu.Unlock()
+	return nil
+}
+
+// Floor is the newest revision given to RaiseFloor.
+func (s *Store) Floor() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.floor
+}
+
+var keyFloor = []byte("floor")

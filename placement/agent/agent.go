@@ -53,6 +53,8 @@ type store interface {
 	Replicas() []raftlog.ReplicaInfo
 	Create(group, replica uint64, cs *raftpb.ConfState) error
 	Delete(group, replica uint64) error
+	RaiseFloor(revision uint64) error
+	Floor() uint64
 }
 
 // openers is how many replicas are opened, made or deleted at a time. The disk serves about that many committers, and

@@ -73,6 +73,9 @@ func (a *Agent) run(r *replica) error {
 		return &raftlog.QuarantinedError{Group: r.group, Replica: r.id, Reason: d.quarantine}
 	}
 	if !exists {
+		if at, floor := a.latest.Load().Revision, a.store.Floor(); at < floor {
+			return fmt.Errorf("the state here is at revision %d and replicas were deleted at %d: waiting for the newer one", at, floor)
+		}
 		voters := slices.Sorted(maps.Keys(r.members))
 		if err := a.store.Create(r.group, r.id, &raftpb.ConfState{Voters: voters}); err != nil {
 			return fmt.Errorf("make the replica on disk: %w", err)
@@ -125,6 +128,9 @@ func (a *Agent) remove(r *replica) error {
 		a.mu.Lock()
 		r.open = false
 		a.mu.Unlock()
+	}
+	if err := a.store.RaiseFloor(a.latest.Load().Revision); err != nil {
+		return fmt.Errorf("record the revision: %w", err)
 	}
 	if err := a.store.Delete(r.group, r.id); err != nil {
 		return fmt.Errorf("delete the replica's data: %w", err)
