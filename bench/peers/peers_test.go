@@ -82,7 +82,7 @@ func (f fakeKind) Fetch(context.Context, string) (string, error) { return "1", n
 func (f fakeKind) Strict() bool                                  { return f.strict }
 func (f fakeKind) Settings() map[string]string                   { return map[string]string{"b": "2", "a": "1"} }
 func (f fakeKind) Options() []system.Option {
-	return []system.Option{{Name: "x", Settings: "way x"}, {Name: "y"}, {Name: "z", Latency: true}}
+	return []system.Option{{Name: "x", Settings: "way x", Use: system.Many}, {Name: "y", Use: system.Many}, {Name: "z", Use: system.Single}, {Name: "r", Use: system.Read}}
 }
 func (f fakeKind) Start(context.Context, string) (system.Servers, error) { return nil, io.EOF }
 
@@ -122,7 +122,7 @@ func TestChosenKeepsOptionsNearTheBestProbe(t *testing.T) {
 func TestChosenOfOtherRows(t *testing.T) {
 	c := newColumn("peer", true)
 	c.cells["200b-1"] = cell{"x": rates(1, 9), "y": rates(5, 5)}
-	for id, want := range map[string]string{"one-at-a-time": "z", "end-to-end": "z", failover: "z", openLoop: "y", "consume-200b": "y", "consume-1k": "x"} {
+	for id, want := range map[string]string{"one-at-a-time": "z", "end-to-end": "z", failover: "z", openLoop: "y", "consume-200b": "r"} {
 		if got := chosen(c, mustPick(t, id)[0], 0); len(got) != 1 || got[0] != want {
 			t.Errorf("%s: got %v, want %s", id, got, want)
 		}

@@ -139,7 +139,7 @@ func pick(names string, quick bool) ([]row, error) {
 }
 
 // fillTime bounds how long a topic is filled before it is consumed, at the rate that the system has shown.
-const fillTime = 4 * time.Second
+const fillTime = 6 * time.Second
 
 // fill answers how many records a consume row's topic gets: those of bench/rows, but no more than the system takes in
 // fillTime.

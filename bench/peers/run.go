@@ -104,7 +104,7 @@ func fetch(ctx context.Context, o options) ([]*column, error) {
 		}
 		c := &column{kind: k, probes: map[string]cell{}, cells: map[string]cell{}}
 		for _, opt := range k.Options() {
-			if o.clientOptions == "" || opt.Latency || len(throughput(k)) == 1 || slices.Contains(strings.Split(o.clientOptions, ","), opt.Name) {
+			if o.clientOptions == "" || opt.Use != system.Many || len(throughput(k)) == 1 || slices.Contains(strings.Split(o.clientOptions, ","), opt.Name) {
 				c.options = append(c.options, opt)
 			}
 		}
@@ -125,7 +125,7 @@ func fetch(ctx context.Context, o options) ([]*column, error) {
 
 // throughput answers the options that throughput rows try.
 func throughput(k system.Kind) []system.Option {
-	return slices.DeleteFunc(k.Options(), func(o system.Option) bool { return o.Latency })
+	return slices.DeleteFunc(k.Options(), func(o system.Option) bool { return o.Use != system.Many })
 }
 
 // startLimit bounds the start of three servers. Three JVMs on a busy machine take their time.
@@ -195,7 +195,7 @@ func prime(ctx context.Context, o options, c *column, servers system.Servers) er
 	}
 	config := r[0].config
 	config.Duration = o.prime
-	m := measure(ctx, task{System: c.kind.Name(), Addresses: servers.Addresses(), Option: defaultOption(c, false), Config: config})
+	m := measure(ctx, task{System: c.kind.Name(), Addresses: servers.Addresses(), Option: defaultOption(c, system.Many), Config: config})
 	if m.Failed != "" {
 		return fmt.Errorf("the load before the first measurement: %s", m.Failed)
 	}
@@ -243,17 +243,21 @@ const near = 0.85
 
 // candidates are the client options that a row chooses from.
 func candidates(c *column, r row) []string {
-	switch r.config.Mode {
-	case load.Produce, load.Latency, load.EndToEnd:
-	default: // consume has no producer that matters, failover one way
-		return nil
+	if r.id == openLoop || r.id == failover {
+		return nil // what was best in the closed loop; one way
 	}
-	if r.id == openLoop {
-		return nil // what was best in the closed loop
+	var use system.Use
+	switch r.config.Mode {
+	case load.Produce:
+		use = system.Many
+	case load.Latency, load.EndToEnd:
+		use = system.Single
+	case load.Consume:
+		use = system.Read
 	}
 	var names []string
 	for _, o := range c.options {
-		if o.Latency == (r.config.Mode != load.Produce) {
+		if o.Use == use {
 			names = append(names, o.Name)
 		}
 	}
@@ -275,14 +279,14 @@ func chosen(c *column, r row, n int) []string {
 		})
 	}
 	if r.id == failover {
-		return []string{defaultOption(c, true)}
+		return []string{defaultOption(c, system.Single)}
 	}
-	return []string{cmp.Or(bestOption(c, r.config.RecordSize, n), defaultOption(c, false))}
+	return []string{cmp.Or(bestOption(c, r.config.RecordSize, n), defaultOption(c, system.Many))}
 }
 
-func defaultOption(c *column, latency bool) string {
+func defaultOption(c *column, use system.Use) string {
 	for _, o := range c.options {
-		if o.Latency == latency {
+		if o.Use == use {
 			return o.Name
 		}
 	}

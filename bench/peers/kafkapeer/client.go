@@ -16,23 +16,27 @@ import (
 
 // option is a way to produce.
 type option struct {
-	name    string
-	batch   int32
-	linger  time.Duration
-	latency bool
+	name   string
+	batch  int32
+	linger time.Duration
+	use    system.Use
 }
 
 var all = []option{
-	{name: "batch-256k", batch: 256 << 10, linger: 5 * time.Millisecond},
-	{name: "batch-1m", batch: 1_000_000, linger: 5 * time.Millisecond}, // as much as max.message.bytes allows by default
-	{name: "single", batch: 256 << 10, latency: true},
+	{name: "batch-256k", batch: 256 << 10, linger: 5 * time.Millisecond, use: system.Many},
+	{name: "batch-1m", batch: 1_000_000, linger: 5 * time.Millisecond, use: system.Many}, // as much as max.message.bytes allows by default
+	{name: "single", batch: 256 << 10, use: system.Single},
+	{name: "read", batch: 256 << 10, linger: 5 * time.Millisecond, use: system.Read},
 }
 
 func options() []system.Option {
 	var out []system.Option
 	for _, o := range all {
-		out = append(out, system.Option{Name: o.name, Latency: o.latency, Settings: fmt.Sprintf(
-			"kgo: acks all, idempotent (5 requests in flight), linger %v, batch up to %d bytes, buffer 16 MiB, no compression", o.linger, o.batch)})
+		settings := fmt.Sprintf("kgo: acks all, idempotent (5 requests in flight), linger %v, batch up to %d bytes, buffer 16 MiB, no compression", o.linger, o.batch)
+		if o.use == system.Read {
+			settings = "kgo: no group, fetches of up to 64 MiB, 8 MiB a partition"
+		}
+		out = append(out, system.Option{Name: o.name, Use: o.use, Settings: settings})
 	}
 	return out
 }
@@ -41,7 +45,7 @@ func options() []system.Option {
 func Connect(addresses []string, name string) (system.Client, error) {
 	i := slices.IndexFunc(all, func(o option) bool { return o.name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("Kafka has no option %q", name)
+		return nil, fmt.Errorf("no client option %q of Kafka", name)
 	}
 	c := &cluster{addresses: addresses, option: all[i]}
 	var err error

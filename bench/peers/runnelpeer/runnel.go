@@ -30,8 +30,9 @@ func (k *kind) Settings() map[string]string {
 
 func (k *kind) Options() []system.Option {
 	return []system.Option{
-		{Name: "sdk", Settings: "batch 256 KiB, linger 2 ms, buffer 16 MiB, idempotent"},
-		{Name: "sdk-now", Settings: "linger 0", Latency: true},
+		{Name: "sdk", Settings: "batch 256 KiB, linger 2 ms, buffer 16 MiB, idempotent", Use: system.Many},
+		{Name: "sdk-now", Settings: "linger 0", Use: system.Single},
+		{Name: "sdk-read", Settings: "one reader of all partitions", Use: system.Read},
 	}
 }
 
@@ -96,18 +97,19 @@ func (s *sdk) Leaders(ctx context.Context, topic string) ([]string, error) {
 	for _, b := range md.GetBrokers() {
 		byID[b.GetId()] = b.GetAddress()
 	}
-	for _, t := range md.GetTopics() {
-		leaders := make([]string, len(t.GetPartitions()))
-		for _, p := range t.GetPartitions() {
-			address, ok := byID[p.GetLeaderId()]
-			if !ok {
-				return nil, fmt.Errorf("partition %d has no leader", p.GetPartition())
-			}
-			leaders[p.GetPartition()] = address
-		}
-		return leaders, nil
+	if len(md.GetTopics()) != 1 {
+		return nil, errors.New("the topic is not in the metadata")
 	}
-	return nil, errors.New("the topic is not in the metadata")
+	partitions := md.GetTopics()[0].GetPartitions()
+	leaders := make([]string, len(partitions))
+	for _, p := range partitions {
+		address, ok := byID[p.GetLeaderId()]
+		if !ok {
+			return nil, fmt.Errorf("partition %d has no leader", p.GetPartition())
+		}
+		leaders[p.GetPartition()] = address
+	}
+	return leaders, nil
 }
 
 func (s *sdk) One(ctx context.Context, topic string, partition int32, value []byte) error {

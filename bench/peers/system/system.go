@@ -23,21 +23,29 @@ type Kind interface {
 	Strict() bool
 	// Settings of the servers, for the report.
 	Settings() map[string]string
-	// Options are the ways of a client to produce; the first of a sort also serves where there is no choice.
+	// Options are the ways of a client; there is at least one for each use, and the first serves where there is no choice.
 	Options() []Option
 	// Start runs three servers with data below dir and returns when they serve.
 	Start(ctx context.Context, dir string) (Servers, error)
 }
 
-// Option is a way of a client to produce.
+// Option is a way of a client to produce or to read.
 type Option struct {
 	Name string
 	// Settings for the report.
 	Settings string
-	// Latency tells that the option is for records one at a time or few a second, and is not tried for throughput;
-	// otherwise it is the reverse.
-	Latency bool
+	Use      Use
 }
+
+// Use is what an option is tried for.
+type Use string
+
+// The uses.
+const (
+	Many   Use = "many"   // produce as many records as go through
+	Single Use = "single" // records one at a time, or few a second
+	Read   Use = "read"   // consume; what is read is produced somehow
+)
 
 // Servers are three running processes.
 type Servers interface {
