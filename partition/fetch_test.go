@@ -339,9 +339,9 @@ func TestStatus(t *testing.T) {
 	b := newBench(t)
 	b.lead(5)
 	b.write(1, 0, 3)
-	b.status.Commit = 9
+	b.status.Commit, b.status.PeersFloor = 20, 9 // 9 was committed when the peers were looked at the time before
 	b.status.Peers = map[uint64]multiraft.PeerStatus{
-		12: {Match: 9, RecentActive: true}, 13: {Match: 8, RecentActive: true}, 14: {Match: 9},
+		12: {Match: 9, RecentActive: true}, 13: {Match: 8, RecentActive: true}, 14: {Match: 20},
 	}
 	s := b.p.Status()
 	if !s.Leader || s.HW != 3 || s.Term != 5 || s.Producers != 1 || !s.CaughtUp(12) || s.CaughtUp(13) || s.CaughtUp(14) || !s.CaughtUp(11) {

@@ -41,7 +41,7 @@ func (p *Partition) Status() Status {
 	if st.Session {
 		s.InSync = []uint64{p.cfg.Replica}
 		for id, peer := range st.Peers {
-			if id != p.cfg.Replica && peer.RecentActive && peer.Match >= st.Commit {
+			if id != p.cfg.Replica && peer.RecentActive && peer.Match >= st.PeersFloor {
 				s.InSync = append(s.InSync, id)
 			}
 		}

@@ -151,6 +151,9 @@ type Status struct {
 	Conf *raftpb.ConfState
 	// Peers is the leader's view of the other replicas, at most a tick old; nil elsewhere. It must not be changed.
 	Peers map[uint64]PeerStatus
+	// PeersFloor is what was committed when Peers was renewed the time before. One follower of two is always a little
+	// behind the newest commit; one whose Match is at or above the floor keeps up.
+	PeersFloor uint64
 }
 
 // PeerStatus is what a leader knows of one peer.

@@ -71,6 +71,7 @@ type Group struct {
 	preVotes      []keptPreVote
 	snapshots     map[uint64]time.Time // peer -> when raft last gave up on shipping it the log
 	peersAt       time.Time
+	peersCommit   uint64 // commit at peersAt
 	stopping      bool
 }
 

@@ -30,6 +30,7 @@ func (g *Group) publish() {
 		if now := g.env.Now(); now.Sub(g.peersAt) >= peersEvery {
 			g.peersAt = now
 			fresh = true
+			s.PeersFloor, g.peersCommit = g.peersCommit, g.commit
 			s.Peers = make(map[uint64]PeerStatus)
 			g.rn.WithProgress(func(id uint64, typ raft.ProgressType, p tracker.Progress) {
 				if id != g.replica {
@@ -42,7 +43,7 @@ func (g *Group) publish() {
 	g.status.mu.Lock()
 	defer g.status.mu.Unlock()
 	if !fresh && g.role == RoleLeader && g.status.s.Term == g.term {
-		s.Peers = g.status.s.Peers
+		s.Peers, s.PeersFloor = g.status.s.Peers, g.status.s.PeersFloor
 	}
 	g.status.s = s
 }

@@ -261,33 +261,3 @@ func (s *Store) Close() error {
 	errs = append(errs, s.lockFile.Close())
 	return errors.Join(errs...)
 }
-
-// RaiseFloor makes durable that replicas were deleted here because of a state of this revision.
-func (s *Store) RaiseFloor(revision uint64) error {
-	s.mu.Lock()
-	done := revision <= s.floor
-	s.mu.Unlock()
-	if done {
-		return nil
-	}
-	if err := s.updateMeta(func(tx *bolt.Tx) error {
-		var b [8]byte
-		binary.LittleEndian.PutUint64(b[:], revision)
-		return tx.Bucket(bucketBroker).Put(keyFloor, b[:])
-	}); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.floor = max(s.floor, revision)
-	s.mu.Unlock()
-	return nil
-}
-
-// Floor is the newest revision given to RaiseFloor.
-func (s *Store) Floor() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.floor
-}
-
-var keyFloor = []byte("floor")

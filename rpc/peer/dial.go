@@ -48,7 +48,10 @@ func (c *conn) dead() bool {
 func (c *conn) close() { _ = c.cc.Close() } // fails only when closed already
 
 // refusal is an error of the handshake: the other side said no, or is not who it should be.
-type refusal struct{ err *runnelv1.Error }
+type refusal struct {
+	err     *runnelv1.Error
+	joining bool // the broker that answered belongs to no cluster yet
+}
 
 func (r *refusal) Error() string { return "peer: handshake refused: " + r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
@@ -107,13 +110,13 @@ func greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Iden
 		return Identity{}, fmt.Errorf("peer: handshake with %s: %w", raw.RemoteAddr(), err)
 	}
 	if e := resp.GetError(); e != nil {
-		return Identity{}, &refusal{e}
+		return Identity{}, &refusal{err: e}
 	}
 	if e := acceptable(self, resp); e != nil {
-		return Identity{}, &refusal{e}
+		return Identity{}, &refusal{err: e}
 	}
 	if broker != 0 && (resp.GetBrokerId() != broker || resp.GetClusterId() != self.ClusterID) {
-		return Identity{}, &refusal{runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
+		return Identity{}, &refusal{joining: resp.GetClusterId() == "", err: runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
 			"broker %d of cluster %q was expected at %s, but broker %d of cluster %q answered: its address is out of date, or it is still starting",
 			broker, self.ClusterID, raw.RemoteAddr(), resp.GetBrokerId(), resp.GetClusterId())}
 	}

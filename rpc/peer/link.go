@@ -138,7 +138,11 @@ func (l *link) failure(addr string, err error) {
 	}
 	l.told = time.Now()
 	var no *refusal
-	if errors.As(err, &no) {
+	switch {
+	case errors.As(err, &no) && no.joining:
+		l.log.Info("the broker has not finished joining, trying on", "address", addr)
+		return
+	case no != nil:
 		l.log.Error("the broker refuses the connection, or is not the expected one", "address", addr, "error", err)
 		return
 	}
