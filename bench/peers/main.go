@@ -36,7 +36,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 3, "runs of each system")
 	flag.DurationVar(&o.duration, "duration", 2*time.Second, "measured time of a row")
 	flag.DurationVar(&o.warmUp, "warm-up", 500*time.Millisecond, "time under load before the measured time")
-	flag.DurationVar(&o.prime, "prime", 6*time.Second, "load on a system that has just started, not measured: a JVM compiles meanwhile")
+	flag.DurationVar(&o.prime, "prime", 10*time.Second, "load on a system that has just started, not measured: a JVM compiles meanwhile")
 	flag.DurationVar(&o.probe, "probe", time.Second, "time that each client option is tried for in the first run")
 	flag.DurationVar(&o.limit, "limit", 30*time.Minute, "start no run of all systems that would end after this time")
 	flag.BoolVar(&o.quick, "quick", false, "a check, not a measurement: one run, few rows; results are not saved unless -results is given")
@@ -62,7 +62,7 @@ func start(ctx context.Context, o options) error {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
 	if o.quick {
-		o.runs, o.duration, o.prime = 1, 2*time.Second, 3*time.Second
+		o.runs, o.duration, o.prime = 1, 2*time.Second, 5*time.Second
 		if o.results == "" {
 			o.results = "-"
 		}

@@ -215,7 +215,7 @@ func TestFillIsBoundedByWhatTheSystemTakes(t *testing.T) {
 		most int64
 		rate float64
 		want int64
-	}{{3_000_000, 600_000, 2_400_000}, {3_000_000, 900_000, 3_000_000}, {3_000_000, 0, 300_000}, {10_000, 0.01, 1}} {
+	}{{3_000_000, 100_000, 600_000}, {3_000_000, 900_000, 3_000_000}, {3_000_000, 0, 300_000}, {10_000, 0.01, 1}} {
 		if got := fill(c.most, c.rate); got != c.want {
 			t.Errorf("fill(%d, %v) = %d, want %d", c.most, c.rate, got, c.want)
 		}

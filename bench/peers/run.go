@@ -60,9 +60,10 @@ func run(ctx context.Context, o options, dir string) error {
 		fmt.Println(describe(c))
 	}
 	began := time.Now()
-	done := 0
+	done, last := 0, time.Duration(0) // how long the run before took
 	for done < o.runs {
-		if took := time.Since(began); done > 0 && took+took/time.Duration(done) > o.limit {
+		runBegan := time.Now()
+		if done > 0 && time.Since(began)+last > o.limit {
 			fmt.Printf("stopped after %d of %d runs: another would not end within %v\n", done, o.runs, o.limit)
 			break
 		}
@@ -84,6 +85,7 @@ func run(ctx context.Context, o options, dir string) error {
 			}
 		}
 		done++
+		last = time.Since(runBegan)
 	}
 	fmt.Println(render(picked, columns))
 	fmt.Println(renderOptions(picked, columns))
