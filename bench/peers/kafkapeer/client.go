@@ -26,6 +26,7 @@ var all = []option{
 	{name: "batch-256k", batch: 256 << 10, linger: 5 * time.Millisecond, use: system.Many},
 	{name: "batch-1m", batch: 1_000_000, linger: 5 * time.Millisecond, use: system.Many}, // as much as max.message.bytes allows by default
 	{name: "single", batch: 256 << 10, use: system.Single},
+	{name: "single-5ms", batch: 256 << 10, linger: 5 * time.Millisecond, use: system.Single}, // fewer requests, where they are the bound
 	{name: "read", batch: 256 << 10, linger: 5 * time.Millisecond, use: system.Read},
 }
 

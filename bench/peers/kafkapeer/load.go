@@ -15,11 +15,8 @@ import (
 const buffer = 16 << 20
 
 func (c *cluster) Producer(o load.ProducerOptions) (load.Producer, error) {
-	linger := c.option.linger
-	if o.Linger >= 0 {
-		linger = o.Linger
-	}
-	cl, err := kgo.NewClient(append(c.common(), kgo.ProducerLinger(linger), kgo.ProducerBatchMaxBytes(c.option.batch),
+	// The linger is the option's, also where the load asks for none: a thousand requests a second may cost Kafka more.
+	cl, err := kgo.NewClient(append(c.common(), kgo.ProducerLinger(c.option.linger), kgo.ProducerBatchMaxBytes(c.option.batch),
 		kgo.MaxBufferedBytes(buffer), kgo.MaxBufferedRecords(1_000_000), kgo.RecordDeliveryTimeout(o.DeliveryTimeout),
 		kgo.RecordPartitioner(partitioner{kgo.UniformBytesPartitioner(int(c.option.batch), true, false, nil)}))...)
 	if err != nil {
