@@ -35,7 +35,7 @@ const (
 	lonelyTicks = 2
 )
 
-// Tick is to be called each second, by one goroutine at a time, with the clock's time. On a leader it decides on
+// Tick is to be called each few seconds, by one goroutine at a time, with the clock's time. On a leader it decides on
 // retention and producer expiry; the decisions are replicated as commands.
 func (p *Partition) Tick(now time.Time) {
 	p.checkQuorum()

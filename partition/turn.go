@@ -56,7 +56,12 @@ func (p *Partition) Turn(s multiraft.Session) [][]byte {
 		p.failAll(t.taken, runnelv1.Errorf(reasonUnavailable, "the term of %s is above 2^31-1", p.name))
 		return nil
 	}
-	now := max(p.cfg.Env.Now().UnixMilli(), p.sess.lastMS)
+	// Append times never go back, so one leader with a clock that is ahead would move all later ones: its own time counts
+	// only while it agrees with its peers' (RULES 15).
+	now := p.sess.lastMS
+	if s.ClockOK || now == 0 {
+		now = max(now, p.cfg.Env.Now().UnixMilli())
+	}
 	p.sess.lastMS = now
 	t.next = p.sess.next
 	for _, it := range t.taken {

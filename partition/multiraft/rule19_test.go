@@ -39,3 +39,24 @@ func TestRule19AnswerToAnOldTermIsNoLogThatEndsAtZero(t *testing.T) {
 		t.Error("a peer that lacks nothing below the log's start was taken for one that does")
 	}
 }
+
+// Nor is an acknowledgement of entries that the leader does not have: it was meant for an earlier life of it.
+func TestRule19AcknowledgementAboveTheOwnLogIsIgnored(t *testing.T) {
+	c := newCluster(t, 32, 3)
+	c.addGroup(1, 3)
+	c.startAll()
+	lead := c.awaitLeader(1)
+	c.put(1, "first")
+	c.settled(1)
+	g := lead.groups[1]
+	peer := c.otherThan(lead.id)
+	g.receive(peer.id, &raftpb.Message{
+		Type: raftpb.MsgAppResp.Enum(), From: new(peer.groups[1].replica), To: new(g.replica), Term: new(g.Status().Term), Index: new(g.Status().Last + 50),
+	})
+	c.w.Run(c.w.Now() + time.Second)
+	if got := g.Status().Peers[peer.groups[1].replica].Match; got > g.Status().Last {
+		t.Errorf("the peer is taken to match at %d, the log ends at %d", got, g.Status().Last)
+	}
+	c.put(1, "second")
+	c.settled(1)
+}

@@ -74,12 +74,30 @@ func (g *Group) step(m *raftpb.Message) {
 	}
 }
 
+// withVotes has a candidate ask for votes only once its new term and its vote for itself are durable. Raft lets MsgVote go
+// at once, since a vote that was asked for promises nothing. But the votes of the others alone make a leader of three: with its term
+// lost in a crash it would campaign in the same term again, with a shorter log, and what is still under way from its first
+// life would count for the second: votes for the longer log, acknowledgements of entries it no longer has.
+func withVotes(write *raftpb.Message, votes []*raftpb.Message) *raftpb.Message {
+	if write == nil {
+		write = &raftpb.Message{} // nothing new: keeps its place behind what is queued
+	}
+	write.Responses = slices.Concat(write.GetResponses(), votes)
+	return write
+}
+
 // saysNothing picks out the answer that raft gives to a heartbeat or an append of an old term: a MsgAppResp without an index,
 // meant to tell the sender of the newer term. If the sender leads that term by now, raft would take it for "I match at index
 // 0", go on from index 1, find that below the log's start and want to send a snapshot, for ever (rule 19). A real answer has an
 // index: every log has the founding checkpoint at 1.
+//
+// An index above the leader's own last one is as little an answer: what a leader sends leaves through Ready, which g.last follows.
 func (g *Group) saysNothing(m *raftpb.Message) bool {
-	return m.GetType() == raftpb.MsgAppResp && !m.GetReject() && m.GetIndex() == 0 && m.GetTerm() == g.rn.BasicStatus().GetTerm()
+	if m.GetType() != raftpb.MsgAppResp || m.GetReject() || m.GetIndex() != 0 && m.GetIndex() <= g.last {
+		return false
+	}
+	st := g.rn.BasicStatus()
+	return m.GetTerm() == st.GetTerm() && (m.GetIndex() == 0 || st.RaftState == raft.StateLeader)
 }
 
 // ready handles one Ready: messages leave before the own write (a leader's followers write while it does), then the write is
@@ -93,15 +111,21 @@ func (g *Group) ready(rd raft.Ready) {
 	}
 	g.placedConf(rd.Entries)
 	var write, apply *raftpb.Message
+	var votes []*raftpb.Message
 	for _, m := range rd.Messages {
-		switch m.GetTo() {
-		case raft.LocalAppendThread:
+		switch {
+		case m.GetTo() == raft.LocalAppendThread:
 			write = m
-		case raft.LocalApplyThread:
+		case m.GetTo() == raft.LocalApplyThread:
 			apply = m
+		case m.GetType() == raftpb.MsgVote:
+			votes = append(votes, m)
 		default:
 			g.route(m, &g.sends)
 		}
+	}
+	if len(votes) > 0 {
+		write = withVotes(write, votes)
 	}
 	g.flush()
 	for _, rs := range rd.ReadStates {

@@ -157,6 +157,9 @@ func (c *Config) setDefaults() {
 	if c.TailBytes == 0 {
 		c.TailBytes = defaultTailBytes
 	}
+	if c.TickInterval == 0 {
+		c.TickInterval = defaultTick
+	}
 	if c.ProduceBytes == 0 {
 		c.ProduceBytes = defaultProduceBytes
 	}

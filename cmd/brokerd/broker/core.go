@@ -62,7 +62,7 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 			return err
 		},
 	})
-	b.hear(c, &placement.State{}) // until the state is replayed, whom gossip knows
+	b.hear(c) // until the state is replayed, whom gossip knows
 	c.host.OnLeaders(b.changes.notify)
 	members := map[uint64]int32{firstController: firstBroker, replica: id.BrokerID}
 	group, err := c.host.StartGroup(multiraft.GroupConfig{
@@ -73,7 +73,7 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	}
 	c.ctl.Attach(group)
 	c.ctl.OnChange(func(s *placement.State) {
-		b.hear(c, s)
+		b.hear(c)
 		c.agent.Update(s)
 		b.changes.notify()
 	})
@@ -105,8 +105,11 @@ func (c *core) forming(seeds int) string {
 
 // hear exchanges heartbeats with every broker of the cluster that the state or gossip knows. The state alone is not enough: right
 // after a start it may be so old that it lacks the brokers which lead now, and whoever is not heard gets no answers.
-func (b *Broker) hear(c *core, s *placement.State) {
+func (b *Broker) hear(c *core) {
 	id := b.store.Identity()
+	c.mu.Lock() // before the state is read: a list made from an older one must not be the last word
+	defer c.mu.Unlock()
+	s := c.ctl.State()
 	known := map[int32]bool{}
 	for other := range s.Brokers {
 		known[other] = true
@@ -118,8 +121,6 @@ func (b *Broker) hear(c *core, s *placement.State) {
 	}
 	delete(known, id.BrokerID)
 	ids := slices.Sorted(maps.Keys(known))
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if !slices.Equal(ids, c.heard) {
 		c.heard = ids
 		c.host.SetBrokers(ids)
@@ -129,7 +130,7 @@ func (b *Broker) hear(c *core, s *placement.State) {
 // gossipChanged is called when members came or went.
 func (b *Broker) gossipChanged() {
 	if c := b.core.Load(); c != nil {
-		b.hear(c, c.ctl.State())
+		b.hear(c)
 	}
 	b.changes.notify()
 }
