@@ -39,7 +39,7 @@ const (
 // retention and producer expiry; the decisions are replicated as commands.
 func (p *Partition) Tick(now time.Time) {
 	p.checkQuorum()
-	p.wakeLate()
+	p.WakeLate()
 	t := &p.ticks
 	now = now.Round(0) // without its monotonic part, in which a clock that was set does not show
 	step := now.Sub(t.last)
@@ -104,8 +104,8 @@ func (p *Partition) checkQuorum() {
 // refireTicks is for how many ticks after a session's end waiters are woken again.
 const refireTicks = 2
 
-// wakeLate wakes readers that saw the session just before it ended and began to wait just after it woke its waiters.
-func (p *Partition) wakeLate() {
+// WakeLate is called each second: it wakes readers that saw the session just before it ended and began to wait just after it woke its waiters.
+func (p *Partition) WakeLate() {
 	p.mu.Lock()
 	again := p.refire > 0
 	if again {

@@ -173,6 +173,8 @@ func (a *Agent) Tick(now time.Time) {
 	a.running.Range(func(_, v any) bool {
 		if r := v.(*replica); (second+r.group)%partitionEvery == 0 {
 			r.partition.Tick(now)
+		} else {
+			r.partition.WakeLate()
 		}
 		return true
 	})
