@@ -110,13 +110,12 @@ func (l *Log) poison(err error) error {
 	return p
 }
 
-// stableRead runs a read and repeats it when a truncation or a trim got in its way. f must start from scratch each time.
+// stableRead runs a read and repeats it when a truncation or a trim got in its way: what such a read finds missing is no
+// damage. f must start from scratch each time and look up what it reads anew: where it begins may be gone by then, which f
+// itself must find out under mu (raft.ErrCompacted, ErrTrimmed).
 func (l *Log) stableRead(f func() error) error {
 	for {
 		l.mu.Lock()
-		for l.truncating {
-			l.change.Wait()
-		}
 		seq, first := l.truncSeq, l.first
 		l.mu.Unlock()
 		err := f()
@@ -125,6 +124,9 @@ func (l *Log) stableRead(f func() error) error {
 		}
 		l.mu.Lock()
 		moved := l.truncating || l.truncSeq != seq || l.first != first
+		for l.truncating {
+			l.change.Wait()
+		}
 		l.mu.Unlock()
 		if !moved {
 			return err

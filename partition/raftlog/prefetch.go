@@ -1,8 +1,10 @@
 package raftlog
 
 import (
+	"errors"
 	"slices"
 
+	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
@@ -83,17 +85,7 @@ func (l *Log) prefetch(lo uint64) {
 		return
 	}
 	defer l.end()
-	l.mu.Lock()
-	hi := l.last + 1
-	if l.tail.len() > 0 {
-		hi = min(hi, l.tail.first)
-	}
-	l.mu.Unlock()
-	var ents []*raftpb.Entry
-	var err error
-	if lo < hi {
-		ents, err = l.readEntries(lo, hi, prefetchBytes)
-	}
+	ents, err := l.readEntries(lo, 0, prefetchBytes)
 	l.mu.Lock()
 	l.fetching = slices.DeleteFunc(l.fetching, func(i uint64) bool { return i == lo })
 	if err == nil && len(ents) > 0 && lo+uint64(len(ents)) <= l.last+1 {
@@ -108,7 +100,7 @@ func (l *Log) prefetch(lo uint64) {
 		l.windows = append(l.windows, w)
 	}
 	l.mu.Unlock()
-	if err != nil {
+	if err != nil && !errors.Is(err, raft.ErrCompacted) { // trimmed meanwhile: the follower's next message will see it
 		l.log.Warn("prefetch failed", "index", lo, "error", err)
 	}
 	l.s.tails.reclaim()

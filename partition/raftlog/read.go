@@ -3,9 +3,11 @@ package raftlog
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 
 	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition/record"
@@ -77,14 +79,43 @@ func (l *Log) scan(from, to uint64, chunk int64, f func(h *entryHeader, data ent
 	return nil
 }
 
-// readEntries reads [lo, hi) back, at least one entry, up to maxSize bytes as raft counts them.
-func (l *Log) readEntries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
+// readEntries reads [lo, hi) back, at least one entry, up to maxSize bytes as raft counts them. hi of 0 means all that the
+// memory tail does not hold. raft.ErrCompacted says that a trim was quicker.
+func (l *Log) readEntries(lo, hi, maxSize uint64) (out []*raftpb.Entry, err error) {
 	if err := l.failed(); err != nil {
 		return nil, err
 	}
-	var out []*raftpb.Entry
+	err = l.stableRead(func() error {
+		l.mu.Lock()
+		// Here and not before: a read of what was trimmed meanwhile would look like a gap in the log.
+		gone, end := lo < l.first, hi
+		if end == 0 {
+			end = l.last + 1
+			if l.tail.len() > 0 {
+				end = min(end, l.tail.first)
+			}
+		}
+		l.mu.Unlock()
+		switch {
+		case gone:
+			return raft.ErrCompacted
+		case lo >= end:
+			out = nil
+			return nil
+		}
+		var err error
+		out, err = l.scanEntries(lo, end, maxSize)
+		return err
+	})
+	if err != nil {
+		return nil, l.readFailed(err)
+	}
+	return out, nil
+}
+
+func (l *Log) scanEntries(lo, hi, maxSize uint64) (out []*raftpb.Entry, err error) {
 	size := uint64(0)
-	err := l.scan(lo, hi-1, txBytes, func(h *entryHeader, data entryData) (bool, error) {
+	err = l.scan(lo, hi-1, txBytes, func(h *entryHeader, data entryData) (bool, error) {
 		// Decide before copying: header and three varints are at most 40 bytes.
 		if len(out) > 0 && size+uint64(h.dataLen) > maxSize {
 			return false, nil
@@ -100,19 +131,23 @@ func (l *Log) readEntries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
 		out = append(out, e)
 		return size < maxSize, nil
 	})
-	if err != nil {
-		return nil, l.readFailed(err)
-	}
-	return out, nil
+	return out, err
 }
 
 // FoldEntries visits [from, to] for folding: from the headers alone for batches (data is nil), with the payload for
-// commands, which is valid only during the call. Checksums are verified on what is read.
+// commands, which is valid only during the call. Checksums are verified on what is read. It is meant for the start, before
+// anything moves: a trim or a truncation that gets in its way ends it with raft.ErrCompacted, since f cannot start again.
 func (l *Log) FoldEntries(from, to uint64, f func(m record.Meta, data []byte) error) error {
 	if err := l.failed(); err != nil {
 		return err
 	}
-	return l.readFailed(l.scan(from, to, txBytes, func(h *entryHeader, data entryData) (bool, error) {
+	l.mu.Lock()
+	seq, gone := l.truncSeq, from < l.first
+	l.mu.Unlock()
+	if gone {
+		return fmt.Errorf("fold from entry %d on: %w", from, raft.ErrCompacted)
+	}
+	err := l.scan(from, to, txBytes, func(h *entryHeader, data entryData) (bool, error) {
 		var payload []byte
 		if h.meta.Kind == record.KindCommand && !h.meta.Void {
 			d := data.get()
@@ -122,7 +157,14 @@ func (l *Log) FoldEntries(from, to uint64, f func(m record.Meta, data []byte) er
 			payload = d[record.EnvelopeLen:]
 		}
 		return true, f(h.meta, payload)
-	}))
+	})
+	l.mu.Lock()
+	moved := l.truncSeq != seq || from < l.first
+	l.mu.Unlock()
+	if moved && (isCorrupt(err) || errors.Is(err, os.ErrNotExist)) {
+		return fmt.Errorf("fold from entry %d on: %w", from, raft.ErrCompacted)
+	}
+	return l.readFailed(err)
 }
 
 // ReadBatches appends to dst the stamped record batches from the one that contains offset on, below limit (the high
@@ -157,17 +199,8 @@ func (l *Log) ReadBatches(offset, limit int64, maxBytes int, dst []byte) (out []
 			r.fromTailLocked() // unlocks
 			continue
 		}
-		seg, index := l.seekLocked(&r)
 		l.mu.Unlock()
-		had, at := len(r.out), r.next
-		err := l.stableRead(func() error {
-			r.out, r.next, r.done = r.out[:had], at, false
-			return r.fromDisk(seg, index)
-		})
-		if err != nil {
-			if errors.Is(err, os.ErrNotExist) && offset < l.StartOffset() {
-				return dst, offset, ErrTrimmed
-			}
+		if err := l.stableRead(r.onDisk(len(r.out), r.next, r.index)); err != nil {
 			return dst, offset, l.readFailed(err)
 		}
 	}
@@ -245,6 +278,26 @@ func (r *batchReader) fromTailLocked() {
 	}
 	for _, p := range refs[:n] {
 		r.out = append(r.out, p...)
+	}
+}
+
+// onDisk reads on in one segment from where the reader stands: with so much output, at this offset and entry. It can be
+// called again and looks the segment up each time, since a trim or a truncation may take it away in between.
+func (r *batchReader) onDisk(had int, next int64, index uint64) func() error {
+	return func() error {
+		l := r.l
+		l.mu.Lock()
+		if r.offset < l.startLocked() {
+			l.mu.Unlock()
+			return ErrTrimmed
+		}
+		r.out, r.next, r.index, r.done = r.out[:had], next, index, false
+		if r.truncSeq != l.truncSeq {
+			r.truncSeq, r.index = l.truncSeq, 0
+		}
+		seg, index := l.seekLocked(r)
+		l.mu.Unlock()
+		return r.fromDisk(seg, index)
 	}
 }
 

@@ -25,15 +25,18 @@ func (l *Log) addHintLocked(offset int64, index uint64) {
 	l.hintAt = (l.hintAt + 1) % len(l.hints)
 }
 
-// seekLocked finds the segment to read r.next from, and the index if it is known (else 0: search the segment).
+// seekLocked finds the segment to read r.next from, and the index if it is known (else 0: search the segment). It never
+// goes below FirstIndex, where files are on their way out: a known entry there holds no records from r.next on.
 func (l *Log) seekLocked(r *batchReader) (*segment, uint64) {
 	if r.index > 0 {
-		return l.segAtLocked(r.index), r.index
+		index := max(r.index, l.first)
+		return l.segAtLocked(index), index
 	}
 	for _, h := range l.hints {
 		if h.index > 0 && h.offset == r.next {
-			if seg := l.segAtLocked(h.index); seg != nil {
-				return seg, h.index
+			index := max(h.index, l.first)
+			if seg := l.segAtLocked(index); seg != nil {
+				return seg, index
 			}
 		}
 	}

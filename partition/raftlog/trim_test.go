@@ -1,0 +1,146 @@
+package raftlog
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/raft/v3"
+
+	"github.com/runnel-io/runnel/partition/record"
+)
+
+// coldLog is a log of several segments, all applied and out of memory, with a checkpoint at its end. Trims can take all but
+// the newest segment.
+func coldLog(t *testing.T, s *Store, o LogOptions) *Log {
+	t.Helper()
+	o.SegmentBytes = smallSegment
+	l := openLog(t, s, o)
+	fillSegments(t, l, 40)
+	appendAll(t, l, Write{Commit: 41})
+	l.SetApplied(41)
+	l.OfferCheckpoint(Checkpoint{Index: 41, Term: 1, Conf: founders(), Next: l.LastNext()})
+	must(t, l.Maintain())
+	forget(l)
+	return l
+}
+
+// dropTrimmed takes the segments below FirstIndex out of the log as Maintain does, but lets a file be opened meanwhile.
+func dropTrimmed(l *Log) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.segs[0].last < l.first {
+		l.segs = l.segs[1:]
+	}
+}
+
+// Retention overtakes a prefetch that waits for its turn: no damage, and the replica goes on.
+func TestPrefetchOfWhatWasTrimmedIsNoDamage(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	var later []func()
+	ready := 0
+	l := coldLog(t, s, LogOptions{Spawn: func(run func()) { later = append(later, run) }, Ready: func() { ready++ }})
+	if _, err := l.Entries(2, 10, 1<<20); !errors.Is(err, raft.ErrCompacted) {
+		t.Fatalf("a miss answers %v", err)
+	}
+	if !l.Trim(l.LastNext()) {
+		t.Fatal("nothing to unlink")
+	}
+	must(t, l.Maintain())
+	for _, run := range later {
+		run()
+	}
+	must(t, l.failed())
+	if len(later) != 1 || ready != 1 || len(l.fetching) != 0 || len(l.windows) != 0 {
+		t.Fatalf("%d prefetches, %d times ready, in flight %v, %d windows", len(later), ready, l.fetching, len(l.windows))
+	}
+	appendAll(t, l, Write{Entries: batches(t, 42, 1, l.LastNext(), 1, 10)})
+	if info := s.Replicas(); info[0].Quarantine != "" {
+		t.Fatalf("quarantined: %s", info[0].Quarantine)
+	}
+}
+
+// The same when it is overtaken while it reads: the trim happens while the second of three segments is opened.
+func TestReadsThatATrimOvertakesAreNoDamage(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		read func(l *Log) error
+		want error
+	}{
+		{"prefetch", func(l *Log) error { l.prefetch(2); return nil }, nil},
+		{"entries", func(l *Log) error { _, err := l.readEntries(2, 40, 1<<30); return err }, raft.ErrCompacted},
+		{"fold", func(l *Log) error {
+			return l.FoldEntries(2, 40, func(record.Meta, []byte) error { return nil })
+		}, raft.ErrCompacted},
+		{"batches", func(l *Log) error { _, _, err := l.ReadBatches(0, 40, 1<<30, nil); return err }, ErrTrimmed},
+		{"time", func(l *Log) error { _, _, err := l.BatchAtTime(startMS+8, 40); return err }, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var l *Log
+			victim := ""
+			s := openStore(t, t.TempDir(), func(o *Options) {
+				o.MaxOpenSealed = 1
+				o.Hooks.Opened = func(path string, _ *bolt.DB) {
+					if victim != "" && filepath.Base(path) == victim {
+						victim = ""
+						l.Trim(l.LastNext())
+						dropTrimmed(l)
+					}
+				}
+			})
+			l = coldLog(t, s, LogOptions{})
+			victim = segName(l.Segments()[1].FirstIndex)
+			if err := tc.read(l); !errors.Is(err, tc.want) {
+				t.Fatalf("answers %v, want %v", err, tc.want)
+			}
+			if victim != "" {
+				t.Fatal("the segment was never opened")
+			}
+			must(t, l.failed())
+		})
+	}
+}
+
+// Entries without records stand at the end of a segment, and a reader that knows it stands behind the last batch goes on
+// there. Retention takes the segment: the reader moves on, since nothing it wants was in it.
+func TestReaderBehindTheLastBatchOfATrimmedSegmentMovesOn(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	l := openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	appendAll(t, l, Write{Commit: 3, Entries: batches(t, 2, 1, 0, 2, 4096)})
+	for i := uint64(4); len(l.Segments()) < 2; i++ {
+		appendAll(t, l, Write{Commit: i, Entries: append(batches(t, i, 1, 0, 0, 0), entry(i, 1, commandData(string(filler(6000)), startMS)))})
+	}
+	last, _ := l.LastIndex()
+	appendAll(t, l, Write{Commit: last + 1, Entries: batches(t, last+1, 1, 2, 1, 4096)})
+	l.SetApplied(last + 1)
+	l.OfferCheckpoint(Checkpoint{Index: last + 1, Term: 1, Conf: founders(), Next: 3})
+	must(t, l.Maintain())
+	forget(l)
+	if got := readAll(t, l, 0, 2, 1<<20); len(got) != 2 {
+		t.Fatalf("read %v", got)
+	}
+	l.mu.Lock()
+	l.addHintLocked(2, 4) // where such a reader stopped
+	l.mu.Unlock()
+	l.Trim(2)
+	l.segs[0].file.drop() // Maintain's first step; the segment is still listed
+	if got := readAll(t, l, 2, 3, 1<<20); len(got) != 1 || got[0] != 2 {
+		t.Fatalf("read %v", got)
+	}
+}
+
+// A consumer's read that retention overtakes between two segments answers that the offset is gone, not an empty end.
+func TestReadOfASegmentThatWentMeanwhileIsTrimmed(t *testing.T) {
+	l := coldLog(t, openStore(t, t.TempDir()), LogOptions{})
+	r := batchReader{l: l, limit: 40, max: 1 << 20}
+	read := r.onDisk(0, 0, 0)
+	if err := l.stableRead(read); err != nil || len(r.out) == 0 {
+		t.Fatalf("%d bytes, %v", len(r.out), err)
+	}
+	l.Trim(l.LastNext())
+	must(t, l.Maintain())
+	if err := l.stableRead(read); !errors.Is(err, ErrTrimmed) {
+		t.Fatalf("answers %v", err)
+	}
+}
