@@ -214,8 +214,12 @@ func (l *Log) Trim(logStart int64) (maintain bool) {
 }
 
 // advanceFirstLocked moves FirstIndex over whole segments that lie below the log start, below applied, and below a
-// checkpoint that no truncation can take away.
+// checkpoint that no truncation can take away. A log that no command ever trimmed keeps all: where entries have no offsets,
+// as the controller's, every segment's base is 0 and would count as trimmed.
 func (l *Log) advanceFirstLocked() {
+	if l.logStart == 0 {
+		return
+	}
 	for i := len(l.segs) - 1; i > 0; i-- {
 		f := l.segs[i]
 		if f.first <= l.first {

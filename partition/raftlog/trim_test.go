@@ -7,6 +7,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition/record"
 )
@@ -143,4 +144,44 @@ func TestReadOfASegmentThatWentMeanwhileIsTrimmed(t *testing.T) {
 	if err := l.stableRead(read); !errors.Is(err, ErrTrimmed) {
 		t.Fatalf("answers %v", err)
 	}
+}
+
+// The controller's log takes no offsets and is never trimmed: however many segments lie below a checkpoint, a member that
+// joins, or comes back late, finds it whole.
+func TestLogThatNobodyTrimmedKeepsItsStart(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	l := openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	put := func() {
+		t.Helper()
+		last, _ := l.LastIndex()
+		appendAll(t, l, Write{Commit: last + 1, Entries: []*raftpb.Entry{entry(last+1, 1, commandData(string(filler(4000)), startMS))}})
+		l.SetApplied(last + 1)
+	}
+	check := func() {
+		t.Helper()
+		must(t, l.Maintain())
+		if fi, _ := l.FirstIndex(); fi != 2 || l.segs[0].first != 2 {
+			t.Fatalf("first index %d, the first file starts at %d: the log lost its start", fi, l.segs[0].first)
+		}
+	}
+	for range 40 {
+		put()
+	}
+	last, _ := l.LastIndex()
+	l.OfferCheckpoint(Checkpoint{Index: last, Term: 1, Conf: founders()})
+	check()
+	put()
+	if n := len(l.Segments()); n < 4 {
+		t.Fatalf("%d segments", n)
+	}
+	if l.Trim(0) {
+		t.Fatal("a trim to the start has files to remove")
+	}
+	check()
+	must(t, s.Close())
+	s = openStore(t, dir)
+	l = openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	put()
+	check()
 }
