@@ -5,7 +5,8 @@ import "sync"
 // An offset above the high watermark is out of range only if a leader in session says so after a ReadIndex (RULES 16): this
 // replica may be a deposed leader whose watermark lags. TryFetch cannot wait for that. So it answers "nothing yet"; the
 // WaitBeyond that follows starts a ReadIndex; and if that proves the offset to be beyond the end, the waiter is called
-// and the TryFetch that follows at that offset answers OFFSET_OUT_OF_RANGE, once.
+// and the TryFetch that follows at that offset answers OFFSET_OUT_OF_RANGE, once. If no quorum answers the ReadIndex, the
+// waiter is called as well, so that it asks again.
 
 // beyondTTL is how long, in ms, such a proof waits to be told.
 const beyondTTL = 1000
@@ -69,11 +70,14 @@ func (p *Partition) checkBeyond(x *waiter) {
 		return
 	}
 	a.group.ReadIndex(func(_ uint64, err error) {
-		// On the worker, after apply: if this failed, the waiter goes on waiting for whatever comes.
-		if err != nil || x.offset <= p.hw.Load() || !p.waiters.remove(x) {
+		// On the worker, after apply. If it failed, the waiter is called to ask again: while the session lasts nothing else
+		// need ever call it. That is no spin: in a session a read fails by its timeout, and after one nobody comes here.
+		if x.offset <= p.hw.Load() || !p.waiters.remove(x) {
 			return
 		}
-		p.beyond.add(x.offset, p.cfg.Env.Now().UnixMilli())
+		if err == nil {
+			p.beyond.add(x.offset, p.cfg.Env.Now().UnixMilli())
+		}
 		x.f()
 	})
 }

@@ -130,12 +130,12 @@ func TestRule16ALeaderSaysOutOfRangeOnlyAfterReadIndex(t *testing.T) {
 	fired := 0
 	b.p.WaitBeyond(9, func() { fired++ })
 	b.answerReads(errors.New("no quorum"))
-	if err := ask(); err != nil || fired != 0 {
-		t.Fatalf("after a failed ReadIndex: woken %d times, %v", fired, err)
+	if err := ask(); err != nil || fired != 1 {
+		t.Fatalf("after a failed ReadIndex: woken %d times, want once, to ask again; %v", fired, err)
 	}
 	b.p.WaitBeyond(9, func() { fired++ })
 	b.answerReads(nil)
-	if fired != 1 {
+	if fired != 2 {
 		t.Fatalf("woken %d times", fired)
 	}
 	wantError(t, ask(), reasonOutOfRange, definite)
