@@ -13,7 +13,7 @@ import (
 type fileCache struct {
 	gauge prometheus.Gauge
 
-	mu     sync.Mutex
+	mu     sync.Mutex // taken under segFile.mu, never the other way round
 	sealed lru
 	active lru
 }

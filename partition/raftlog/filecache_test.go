@@ -1,8 +1,10 @@
 package raftlog
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -90,5 +92,40 @@ func TestDeleteRemovesDataAndIsFinishedAfterACrash(t *testing.T) {
 	must(t, s.Delete(testGroup, testReplica))
 	if _, err := os.Stat(l.dir); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("the data is still there: %v", err)
+	}
+}
+
+// Between closing a sealed file and forgetting it nobody can open it again: the cache would not know it, and it would stay
+// open for good.
+func TestSealedFileIsForgottenBeforeItCanBeOpenedAgain(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	l := openLog(t, s, LogOptions{})
+	appendAll(t, l, Write{Commit: 2, Entries: batches(t, 2, 1, 0, 1, 100)})
+	f := l.segs[0].file
+	s.files.mu.Lock() // holds seal up where it forgets the file
+	sealed := make(chan struct{})
+	go func() {
+		defer close(sealed)
+		f.seal()
+	}()
+	for stack := make([]byte, 1<<20); !bytes.Contains(stack[:runtime.Stack(stack, true)], []byte("(*fileCache).forget")); {
+		runtime.Gosched()
+	}
+	free := f.mu.TryLock()
+	s.files.mu.Unlock()
+	if free {
+		f.mu.Unlock()
+		t.Fatal("the file could be opened while seal was about to forget it")
+	}
+	<-sealed
+	if n := len(readAll(t, l, 0, 1, 100)); n != 1 {
+		t.Fatalf("%d batches", n)
+	}
+	forget(l)
+	if n := len(readAll(t, l, 0, 1, 100)); n != 1 {
+		t.Fatalf("%d batches", n)
+	}
+	if f.cached.in != &s.files.sealed || s.files.sealed.l.Len() != 1 {
+		t.Fatal("the cache does not know the open file")
 	}
 }

@@ -106,14 +106,11 @@ func (f *segFile) recheck(check func(*bolt.DB) error) {
 // seal makes the file read-only from its next open on.
 func (f *segFile) seal() {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.readOnly = true
-	idle := f.refs == 0
-	if idle {
+	if f.refs == 0 {
 		f.closeLocked()
-	}
-	f.mu.Unlock()
-	if idle {
-		f.st.files.forget(f)
+		f.st.files.forget(f) // under mu: a reader that opens it again is not to be forgotten
 	}
 }
 
