@@ -168,14 +168,15 @@ func (l *Log) SetApplied(index uint64) {
 	}
 }
 
-// WantsCheckpoint tells that enough log was applied since the last checkpoint. Worker only.
+// WantsCheckpoint tells that enough log was applied since the last checkpoint, or that a new one lets trimmed files go.
+// Worker only.
 func (l *Log) WantsCheckpoint() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.applied <= l.offerIdx {
 		return false
 	}
-	return l.applied-l.offerIdx >= checkpointEntries || l.posAtLocked(l.applied)-l.offerPos >= checkpointBytes
+	return l.trimWaitsLocked() || l.applied-l.offerIdx >= checkpointEntries || l.posAtLocked(l.applied)-l.offerPos >= checkpointBytes
 }
 
 // posAtLocked is the log's position in bytes at an index, as near as memory knows.
@@ -211,6 +212,21 @@ func (l *Log) Trim(logStart int64) (maintain bool) {
 	}
 	l.advanceFirstLocked()
 	return l.segs[0].first < l.first
+}
+
+// trimWaitsLocked tells that trimmed segments stay for want of a checkpoint alone. A roll copies the old checkpoint into
+// the new segment, and the next one by size may be as far away as the whole of what was trimmed.
+func (l *Log) trimWaitsLocked() bool {
+	for i := len(l.segs) - 1; i > 0 && l.logStart > 0; i-- {
+		f := l.segs[i]
+		if f.first <= l.first {
+			return false
+		}
+		if f.base <= l.logStart && f.first-1 <= l.applied {
+			return l.offerIdx < f.first-1
+		}
+	}
+	return false
 }
 
 // advanceFirstLocked moves FirstIndex over whole segments that lie below the log start, below applied, and below a

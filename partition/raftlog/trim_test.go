@@ -168,6 +168,9 @@ func TestLogThatNobodyTrimmedKeepsItsStart(t *testing.T) {
 	for range 40 {
 		put()
 	}
+	if l.WantsCheckpoint() {
+		t.Fatal("a checkpoint is wanted to remove what was never trimmed")
+	}
 	last, _ := l.LastIndex()
 	l.OfferCheckpoint(Checkpoint{Index: last, Term: 1, Conf: founders()})
 	check()
@@ -184,4 +187,48 @@ func TestLogThatNobodyTrimmedKeepsItsStart(t *testing.T) {
 	l = openLog(t, s, LogOptions{SegmentBytes: smallSegment})
 	put()
 	check()
+}
+
+// Once retention passed a segment, the checkpoint that lets its file go is wanted at once, and once only; not by a log that
+// was never trimmed, and not before applied has left the segment.
+func TestTrimmedFilesDoNotWaitForACheckpointBySize(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	l := openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	fillSegments(t, l, 20)
+	segs := l.Segments()
+	newest := segs[len(segs)-1]
+	appendAll(t, l, Write{Commit: 21})
+	l.SetApplied(21)
+	if l.WantsCheckpoint() {
+		t.Fatal("a log that was never trimmed wants a checkpoint after 100 KB")
+	}
+	l.mu.Lock()
+	l.applied = segs[1].FirstIndex - 2
+	l.mu.Unlock()
+	l.Trim(newest.Base)
+	if l.WantsCheckpoint() {
+		t.Fatal("no file can go yet, and yet a checkpoint is wanted")
+	}
+	l.SetApplied(20)
+	if !l.WantsCheckpoint() {
+		t.Fatal("trimmed files wait for a checkpoint that nobody wants")
+	}
+	l.OfferCheckpoint(Checkpoint{Index: 20, Term: 1, Conf: founders(), Next: 19, LogStart: newest.Base})
+	l.SetApplied(21)
+	if l.WantsCheckpoint() {
+		t.Fatal("wanted again before it was written")
+	}
+	must(t, l.Maintain())
+	if !l.Trim(newest.Base) {
+		t.Fatal("nothing goes")
+	}
+	must(t, l.Maintain())
+	if got := l.Segments(); len(got) != 1 || got[0].FirstIndex != newest.FirstIndex {
+		t.Fatalf("segments %+v", got)
+	}
+	appendAll(t, l, Write{Commit: 22, Entries: batches(t, 22, 1, 20, 1, 10)})
+	l.SetApplied(22)
+	if l.WantsCheckpoint() {
+		t.Fatal("wanted again with nothing to remove")
+	}
 }
