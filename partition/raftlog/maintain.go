@@ -45,6 +45,23 @@ func (l *Log) roll() error {
 	return nil
 }
 
+// Aged tells whether Maintain has something to do though nothing is appended: the newest segment has entries and is older
+// than segment.ms, or trimmed files can go. It is cheap and meant to be asked from time to time, so that the data of an idle
+// partition gets old as well. Worker only: it may move FirstIndex (RULES 7).
+func (l *Log) Aged() bool {
+	if l.failed() != nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.advanceFirstLocked()
+	seg := l.segs[len(l.segs)-1]
+	return seg.last >= seg.first && l.aged(seg) || l.segs[0].first < l.first
+}
+
 // Maintain does the work that is not urgent: writes an offered checkpoint, rolls an aged segment, seals, and unlinks
 // what FirstIndex has left behind. Append task only, between appends. Any error poisons the log.
 func (l *Log) Maintain() error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/raft/v3"
@@ -230,5 +231,58 @@ func TestTrimmedFilesDoNotWaitForACheckpointBySize(t *testing.T) {
 	l.SetApplied(22)
 	if l.WantsCheckpoint() {
 		t.Fatal("wanted again with nothing to remove")
+	}
+}
+
+// An idle partition's segment gets old without an append: Aged says so, once Maintain rolled it no more, and what retention
+// then takes goes from the disk without one, too.
+func TestIdleLogGetsOldAndGivesItsFilesBack(t *testing.T) {
+	clock := &testClock{ms: startMS}
+	s := openStore(t, t.TempDir(), func(o *Options) { o.Clock = clock })
+	l := openLog(t, s, LogOptions{SegmentAge: time.Minute})
+	appendAll(t, l, Write{Commit: 4, Entries: batches(t, 2, 1, 0, 3, 10)})
+	l.SetApplied(4)
+	if l.Aged() {
+		t.Fatal("a new segment is old")
+	}
+	clock.ms += 2 * time.Minute.Milliseconds()
+	if !l.Aged() {
+		t.Fatal("a segment twice as old as segment.ms is not old")
+	}
+	must(t, l.Maintain())
+	if n := len(l.Segments()); n != 2 || l.Aged() {
+		t.Fatalf("%d segments, aged %v: an empty segment does not get old", n, l.Aged())
+	}
+	clock.ms += 2 * time.Minute.Milliseconds()
+	if l.Aged() {
+		t.Fatal("an empty segment got old")
+	}
+	appendAll(t, l, Write{Commit: 5, Entries: []*raftpb.Entry{entry(5, 1, commandData("trim", clock.ms))}})
+	l.SetApplied(5)
+	if l.Trim(3) || !l.WantsCheckpoint() {
+		t.Fatal("the trimmed file does not wait for a checkpoint")
+	}
+	l.OfferCheckpoint(Checkpoint{Index: 5, Term: 1, Conf: founders(), Next: 3, LogStart: 3})
+	must(t, l.Maintain())
+	if fi, _ := l.FirstIndex(); fi != 2 {
+		t.Fatalf("Maintain moved the first index to %d; only the worker may", fi)
+	}
+	if !l.Aged() {
+		t.Fatal("the trimmed file is left for the next append")
+	}
+	must(t, l.Maintain())
+	if got := l.Segments(); len(got) != 1 || got[0].FirstIndex != 5 || l.Aged() {
+		t.Fatalf("segments %+v, aged %v", got, l.Aged())
+	}
+}
+
+func TestSegmentAgeOfZeroNeverRolls(t *testing.T) {
+	clock := &testClock{ms: startMS}
+	s := openStore(t, t.TempDir(), func(o *Options) { o.Clock = clock })
+	l := openLog(t, s, LogOptions{})
+	appendAll(t, l, Write{Commit: 4, Entries: batches(t, 2, 1, 0, 3, 10)})
+	clock.ms += 1e12
+	if l.Aged() {
+		t.Fatal("rolls by age without an age")
 	}
 }
