@@ -149,7 +149,7 @@ func (p *Partition) SetSettings(s Settings) {
 // Limits are what record.Validate needs before Produce.
 func (p *Partition) Limits() record.Limits {
 	s := p.settings.Load()
-	return record.Limits{MaxBytes: int(s.MaxMessageBytes), SkipCount: s.SkipCountCheck}
+	return record.Limits{MaxBytes: s.batchBytes(), SkipCount: s.SkipCountCheck}
 }
 
 // StartOffset is the log start: the first offset that can be read.

@@ -71,7 +71,7 @@ func (p *Partition) admit(buf []byte, h record.Header, nowMS int64) *runnelv1.Er
 	if len(buf) < record.EnvelopeLen+record.HeaderLen || h.Size != len(buf)-record.EnvelopeLen || h.Count < 1 {
 		return runnelv1.Errorf(reasonInvalid, "the batch for %s was not validated", p.name)
 	}
-	if limit := p.settings.Load().MaxMessageBytes; h.Size > int(limit) {
+	if limit := p.settings.Load().batchBytes(); h.Size > limit {
 		return runnelv1.Errorf(reasonTooLarge, "the batch for %s has %d bytes, its max.message.bytes is %d: send fewer records at once", p.name, h.Size, limit)
 	}
 	if h.MaxTimestamp > nowMS+maxAhead.Milliseconds() {

@@ -345,6 +345,14 @@ func TestProduceRefusals(t *testing.T) {
 	}
 	b.p.SetSettings(Settings{MaxMessageBytes: 100, RetentionMS: -1, RetentionBytes: -1})
 	b.produce(-1, 0, 0, 50).refused(reasonTooLarge, definite)
+	// Whatever the settings say, what no frame between brokers carries is not taken.
+	b.p.SetSettings(Settings{MaxMessageBytes: math.MaxInt32, RetentionMS: -1, RetentionBytes: -1})
+	giant := &answer{t: t}
+	b.p.ProduceOwned(make([]byte, record.EnvelopeLen+MaxBatchBytes+1), record.Header{Size: MaxBatchBytes + 1, Count: 1}, giant.set)
+	giant.refused(reasonTooLarge, definite)
+	if l := b.p.Limits(); l.MaxBytes != MaxBatchBytes {
+		t.Errorf("limits %+v", l)
+	}
 
 	b.healthy = &runnelv1.Error{Message: "disk"}
 	b.produce(-1, 0, 0, 1).refused(reasonUnavailable, retriableKind)

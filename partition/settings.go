@@ -12,6 +12,11 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
+// MaxBatchBytes is the largest record batch that any topic may allow, in bytes as the producer sends it. A batch is one
+// raft entry, and the transport between brokers cannot cut an entry: a larger one could never reach a follower, and
+// nothing after it either. rpc/peer tests that its frames carry this much.
+const MaxBatchBytes = 15 << 20
+
 // Settings are a topic's settings, under Kafka's names where Kafka has them.
 type Settings struct {
 	// RetentionMS is how long records are kept after they were appended, in milliseconds; -1 = forever. Whole segments
@@ -21,7 +26,7 @@ type Settings struct {
 	RetentionBytes int64
 	// SegmentBytes and SegmentMS say when a segment is full, by size in bytes and by age in milliseconds.
 	SegmentBytes, SegmentMS int64
-	// MaxMessageBytes is the largest record batch in bytes, as the producer sends it.
+	// MaxMessageBytes is the largest record batch in bytes, as the producer sends it; at most MaxBatchBytes.
 	MaxMessageBytes int32
 	// ProducerExpiryMS is after how many idle milliseconds an idempotent producer's sequence is forgotten.
 	ProducerExpiryMS int64
@@ -41,6 +46,9 @@ func DefaultSettings() Settings {
 	}
 }
 
+// batchBytes is the largest batch accepted: whoever made the settings, none that raft could not replicate.
+func (s Settings) batchBytes() int { return min(int(s.MaxMessageBytes), MaxBatchBytes) }
+
 // A setting reads its value into s. The problem is "" if the value is good.
 type setting func(s *Settings, value string) (problem string)
 
@@ -49,7 +57,7 @@ var settings = map[string]setting{
 	"retention.bytes": integer(-1, math.MaxInt64, func(s *Settings, v int64) { s.RetentionBytes = v }),
 	"segment.bytes":   integer(64<<10, 1<<30, func(s *Settings, v int64) { s.SegmentBytes = v }),
 	"segment.ms":      integer(1, math.MaxInt64/int64(time.Millisecond), func(s *Settings, v int64) { s.SegmentMS = v }),
-	"max.message.bytes": integer(1<<10, 64<<20, func(s *Settings, v int64) {
+	"max.message.bytes": integer(1<<10, MaxBatchBytes, func(s *Settings, v int64) {
 		s.MaxMessageBytes = int32(v)
 	}),
 	"producer.expiry.ms": integer(minProducerExpiry.Milliseconds(), math.MaxInt64, func(s *Settings, v int64) {

@@ -11,7 +11,8 @@ const (
 	frameVersion = 1
 	headerLen    = 5 // version, size of meta
 
-	// maxFrame is the largest frame that is read or written, in bytes.
+	// maxFrame is the largest frame that is read or written, in bytes. A message is never cut, so one with the largest
+	// batch, partition.MaxBatchBytes, must fit.
 	maxFrame = 16 << 20
 	// The counts below bound what a frame of few bytes can make the receiver allocate: a raft message takes two bytes in
 	// meta and some 400 in memory.

@@ -38,6 +38,8 @@ type link struct {
 	q       *queue
 	log     *slog.Logger
 	metrics laneMetrics
+	// unsendable bounds how often it is said that a packet cannot be sent.
+	unsendable *quiet
 
 	// Of the link's goroutine:
 	enc    encoder
@@ -51,7 +53,7 @@ func (p *Peers) newLink(to int32, lane multiraft.Lane) *link {
 		maxBytes = p.cfg.AppendQueueBytes
 	}
 	return &link{
-		p: p, to: to, lane: lane, q: newQueue(maxBytes), metrics: p.metrics.out(to, lane),
+		p: p, to: to, lane: lane, q: newQueue(maxBytes), metrics: p.metrics.out(to, lane), unsendable: newQuiet(),
 		log: p.log.With("peer", to, "lane", laneName(lane)),
 	}
 }
@@ -59,7 +61,10 @@ func (p *Peers) newLink(to int32, lane multiraft.Lane) *link {
 // send queues a packet, in parts if it is larger than a frame.
 func (l *link) send(pk *multiraft.Packet) bool {
 	if err := check(pk); err != nil {
-		l.log.Error("a packet cannot be sent", "error", err)
+		// Raft sends it again at each of its ticks.
+		if l.unsendable.allow(l.to) {
+			l.log.Error("a packet cannot be sent", "error", err)
+		}
 		l.metrics.drops.Inc()
 		return false
 	}
