@@ -72,7 +72,7 @@ func Decide(seeds []string, resolved map[string]string, self Member, members []M
 		}
 	}
 	return Decision{Action: Wait, Conflict: true, Reason: "brokers of different clusters are visible (" + describeClusters(known) +
-		"): this broker joins neither; correct cluster.seeds so that it names one cluster only"}
+		"): this broker joins neither; correct seeds so that it names one cluster only"}
 }
 
 func decideWithData(self Member, known map[string][]Member) Decision {
@@ -80,7 +80,7 @@ func decideWithData(self Member, known map[string][]Member) Decision {
 	delete(known, self.ClusterID)
 	if len(known) > 0 {
 		d.Conflict = true
-		d.Reason += ", but brokers of other clusters are visible (" + describeClusters(known) + "): correct cluster.seeds so that it names one cluster only"
+		d.Reason += ", but brokers of other clusters are visible (" + describeClusters(known) + "): correct seeds so that it names one cluster only"
 	}
 	return d
 }
@@ -103,11 +103,11 @@ func decideFounding(seeds []string, resolved map[string]string, self Member, oth
 		m, ok := seedMember(resolved[seed], self, others)
 		switch {
 		case !ok && resolved[seed] == "":
-			missing = append(missing, seed+" (does not resolve)")
+			missing = append(missing, seed+" (not resolved yet)")
 		case !ok:
 			missing = append(missing, seed+" (no answer from "+resolved[seed]+")")
 		case bySeed[m.Nonce] != "":
-			return wait("seeds %s and %s are the same broker (%s): name each broker once in cluster.seeds", bySeed[m.Nonce], seed, m.Addr)
+			return wait("seeds %s and %s are the same broker (%s): name each broker once in seeds", bySeed[m.Nonce], seed, m.Addr)
 		default:
 			bySeed[m.Nonce] = seed
 			if !m.Empty {
@@ -121,7 +121,7 @@ func decideFounding(seeds []string, resolved map[string]string, self Member, oth
 	// A broker with another list might found from its own: never two at once, whether or not it is one of our seeds.
 	for _, m := range others {
 		if m.SeedsHash != self.SeedsHash {
-			return wait("%s has another cluster.seeds list than this broker: give all brokers the same list in the same order", m.describe())
+			return wait("%s has another list of seeds than this broker: give all brokers the same list in the same order", m.describe())
 		}
 	}
 	switch {

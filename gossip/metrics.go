@@ -23,7 +23,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "runnel_gossip_members", Help: "Brokers that gossip sees alive, this one included.",
 		}),
 		missingSeeds: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "runnel_gossip_missing_seeds", Help: "Seeds of cluster.seeds that are not seen as members.",
+			Name: "runnel_gossip_missing_seeds", Help: "Seeds that are not seen as members.",
 		}),
 		changes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "runnel_gossip_changes_total", Help: "Members that came, went or changed what they announce.",

@@ -61,6 +61,7 @@ func runDev(ctx context.Context, brokers int, dir string, stdout io.Writer, log 
 			HTTPListen:   fmt.Sprintf("127.0.0.1:%d", 7073+10*i),
 			Seeds:        seeds,
 			Log:          log.With("process", i+1),
+			QuietLimits:  i > 0,
 		}
 		b, err := broker.Start(cfg)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,8 +77,8 @@ func addFlags(fs *pflag.FlagSet) {
 			fs.String(name, d, s.help)
 		case bool:
 			fs.Bool(name, d, s.help)
-		case int64:
-			fs.Int64(name, d, s.help)
+		case int64: // as text, so that 256MiB is understood in all three spellings
+			fs.String(name, strconv.FormatInt(d, 10), s.help)
 		case time.Duration:
 			fs.Duration(name, d, s.help)
 		case []string:
@@ -133,11 +134,13 @@ func readFile(v *viper.Viper, file string) ([]error, error) {
 	}
 	var doc map[string]any
 	if err := yaml.Unmarshal(raw, &doc); err != nil {
-		return nil, fmt.Errorf("%s is no valid YAML: %w", file, err)
+		return nil, fmt.Errorf("%s must hold lines of the form key: value: %w", file, err)
 	}
 	var mistakes []error
 	flat := map[string]any{}
-	flatten("", doc, flat)
+	for _, twice := range flatten("", doc, flat) {
+		mistakes = append(mistakes, fmt.Errorf("%s: key %q is given twice", file, twice))
+	}
 	keys := make([]string, 0, len(flat))
 	for k := range flat {
 		keys = append(keys, k)
@@ -148,6 +151,10 @@ func readFile(v *viper.Viper, file string) ([]error, error) {
 			mistakes = append(mistakes, fmt.Errorf("%s: unknown key %q%s", file, k, didYouMean(k, names(func(s string) string { return s }))))
 			continue
 		}
+		if err := fits(k, flat[k]); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("%s: key %q: %w", file, k, err))
+			continue
+		}
 		if err := v.MergeConfigMap(nest(k, flat[k])); err != nil {
 			mistakes = append(mistakes, fmt.Errorf("%s: key %q: %w", file, k, err))
 		}
@@ -155,19 +162,42 @@ func readFile(v *viper.Viper, file string) ([]error, error) {
 	return mistakes, nil
 }
 
-// flatten turns {data: {dir: x}} and {"data.dir": x} alike into {"data.dir": x}.
-func flatten(prefix string, in, out map[string]any) {
+// fits refuses a list or a map where a single value is meant: viper would read it as nothing.
+func fits(key string, val any) error {
+	for _, s := range settings {
+		if s.key != key {
+			continue
+		}
+		_, listMeant := s.value.([]string)
+		switch val.(type) {
+		case []any:
+			if !listMeant {
+				return errors.New("a list is given, one value is meant")
+			}
+		case nil:
+			return errors.New("no value is given")
+		}
+	}
+	return nil
+}
+
+// flatten turns {data: {dir: x}} and {"data.dir": x} alike into {"data.dir": x}. It answers the keys that are there in both ways.
+func flatten(prefix string, in, out map[string]any) (twice []string) {
 	for k, val := range in {
 		key := k
 		if prefix != "" {
 			key = prefix + "." + k
 		}
 		if m, ok := val.(map[string]any); ok {
-			flatten(key, m, out)
+			twice = append(twice, flatten(key, m, out)...)
 			continue
+		}
+		if _, there := out[key]; there {
+			twice = append(twice, key)
 		}
 		out[key] = val
 	}
+	return twice
 }
 
 // nest is the reverse for one key, as viper wants it.

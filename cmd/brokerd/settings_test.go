@@ -82,18 +82,21 @@ func TestEveryMistakeIsSaidAtOnce(t *testing.T) {
 }
 
 func TestValuesAreReadStrictly(t *testing.T) {
-	cfg, _, err := settle(t, "segment.bytes: 16MiB\nmemory.tail.bytes: 33554432\ninsecure: true\nlisten: 0.0.0.0:7070\n", nil, nil)
-	if err != nil || cfg.SegmentBytes != 16<<20 || cfg.TailBytes != 32<<20 || !cfg.Insecure {
+	cfg, _, err := settle(t, "segment.bytes: 16MiB\nmemory.tail.bytes: 33554432\ninsecure: true\nlisten: 0.0.0.0:7070\nadvertise.client: example:7070\n", nil, []string{"--disk-reserve-bytes", "5MiB"})
+	if err != nil || cfg.SegmentBytes != 16<<20 || cfg.TailBytes != 32<<20 || !cfg.Insecure || cfg.DiskReserve != 5<<20 {
 		t.Fatalf("%+v %v", cfg, err)
 	}
 	for yaml, want := range map[string]string{
-		"segment.bytes: lots\n":     `segment.bytes: "lots" is no size`,
-		"segment.bytes: 12\n":       "segment.bytes: 12 is below the least",
-		"insecure: perhaps\n":       `insecure: "perhaps" is neither true nor false`,
-		"cluster.found.wait: ten\n": `cluster.found.wait: "ten" is no duration`,
-		"data.dir: ''\n":            "data.dir is empty",
-		"seeds: ['nohost']\n":       `seeds: "nohost" is no host:port`,
-		"advertise.client: ':70'\n": "names no host",
+		"segment.bytes: lots\n":                  `segment.bytes: "lots" is no size`,
+		"segment.bytes: 12\n":                    "segment.bytes: 12 is below the least",
+		"insecure: perhaps\n":                    `insecure: "perhaps" is neither true nor false`,
+		"cluster.found.wait: ten\n":              `cluster.found.wait: "ten" is no duration`,
+		"data.dir: ''\n":                         "data.dir is empty",
+		"rack: [a]\n":                            `key "rack": a list is given`,
+		"log: {level: debug}\nlog.level: warn\n": `key "log.level" is given twice`,
+		"insecure: true\nlisten: 0.0.0.0:7070\n": "advertise.client: others cannot reach this broker",
+		"seeds: ['nohost']\n":                    `seeds: "nohost" is no host:port`,
+		"advertise.client: ':70'\n":              "names no host",
 	} {
 		if _, _, err := settle(t, yaml, nil, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v lacks %q", yaml, err, want)

@@ -35,7 +35,7 @@ type handOver struct {
 func (h *Host) startHandOver(finished func()) *handOver {
 	ho := &handOver{finished: finished}
 	for _, g := range h.groups.all() {
-		if g.view.Load().role == RoleLeader {
+		if v := g.view.Load(); v.role == RoleLeader && len(voters(v.conf)) > 1 { // alone, there is nobody to hand over to
 			ho.waiting = append(ho.waiting, g)
 		}
 	}
@@ -75,7 +75,7 @@ func (ho *handOver) err() error {
 	ho.mu.Lock()
 	defer ho.mu.Unlock()
 	if n := ho.kept + ho.running + len(ho.waiting); n > 0 {
-		return fmt.Errorf("%d groups kept their leader here: no follower was ready in time; they elect one when this broker stops", n)
+		return fmt.Errorf("the leadership of %d group(s) stayed here: no follower was ready in time; they elect a leader when this broker stops", n)
 	}
 	return nil
 }

@@ -127,7 +127,6 @@ func Start(cfg Config) (_ *Broker, err error) {
 	if err := b.reg.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})); err != nil {
 		return nil, err
 	}
-	warnLimits(b.log)
 	b.env, b.stopEnv = env.NewReal(env.RealOptions{Log: b.log})
 	undo = append(undo, b.stopEnv)
 	b.nonce, b.bootMS = b.env.Uint64()|1, b.env.Now().UnixMilli()
@@ -140,6 +139,9 @@ func Start(cfg Config) (_ *Broker, err error) {
 	}
 	undo = append(undo, func() { _ = b.store.Close() })
 	b.env.Log = b.log
+	if !cfg.QuietLimits {
+		warnLimits(b.log)
+	}
 	b.disk = &disk{dir: cfg.DataDir, reserve: cfg.DiskReserve, log: b.log}
 	b.disk.look()
 	b.budget = partition.NewBudget(cfg.ProduceBytes)

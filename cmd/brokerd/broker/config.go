@@ -27,6 +27,7 @@ type Config struct {
 	DiskReserve                                  int64         // bytes
 	Reflection, Pprof                            bool
 	Log                                          *slog.Logger
+	QuietLimits                                  bool          // says nothing of low limits: another broker of this process did
 	Hooks                                        raftlog.Hooks // tests break the disk here
 	HeartbeatInterval, SilentAfter, TickInterval time.Duration // 0: defaults of multiraft
 }
@@ -61,6 +62,19 @@ func (c *Config) Validate() error {
 		}
 		if err := checkAddr(a.addr, true, false); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", a.key, err))
+		}
+	}
+	// What is listened on is told to others unless something else is to be told, so it must lead here from elsewhere.
+	for _, a := range []struct{ key, listen, advertise string }{
+		{"client", c.Listen, c.AdvertiseClient}, {"peer", c.PeerListen, c.AdvertisePeer},
+		{"gossip", c.GossipListen, c.AdvertiseGossip}, {"http", c.HTTPListen, c.AdvertiseHTTP},
+	} {
+		told := a.advertise
+		if told == "" {
+			told = a.listen
+		}
+		if host, _, err := net.SplitHostPort(told); err == nil && (host == "" || net.ParseIP(host).IsUnspecified()) {
+			errs = append(errs, fmt.Errorf("advertise.%s: others cannot reach this broker at %q: set it to an address of this host", a.key, told))
 		}
 	}
 	seen := map[string]bool{}

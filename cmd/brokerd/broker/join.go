@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -30,6 +32,14 @@ func (b *Broker) run() {
 func (b *Broker) enter(ctx context.Context) error {
 	id := b.store.Identity()
 	founding := false
+	if id.ClusterID != "" {
+		if err := b.refuseCopy(ctx); err != nil {
+			return err
+		}
+	}
+	if err := b.noteAddress(); err != nil {
+		return err
+	}
 	if id.ClusterID == "" {
 		var err error
 		if founding, err = b.becomeMember(ctx); err != nil {
@@ -89,9 +99,12 @@ func (b *Broker) becomeMember(ctx context.Context) (founded bool, err error) {
 		reason := d.Reason
 		switch d.Action {
 		case gossip.Found:
+			if left := b.leftovers(); left > 0 {
+				return false, fmt.Errorf("%s holds the data of %d replicas but meta.db, which says whose they are, is lost: restore it, or move the folder away to start an empty cluster", b.cfg.DataDir, left)
+			}
 			// Rule 28: whoever knows a cluster gets time to be heard of, except where there is nobody to hear of.
-			if wait := b.cfg.FoundWait - b.env.Now().Sub(started); len(b.cfg.Seeds) > 0 && wait > 0 {
-				reason = fmt.Sprintf("founding a cluster unless a broker that knows one is heard of within %s", wait.Round(time.Second))
+			if until := started.Add(b.cfg.FoundWait); len(b.cfg.Seeds) > 0 && b.env.Now().Before(until) {
+				reason = fmt.Sprintf("founding a cluster at %s unless a broker that knows one is heard of before (cluster.found.wait)", until.UTC().Format(time.TimeOnly))
 				break
 			}
 			return true, b.found()
@@ -114,6 +127,21 @@ func (b *Broker) becomeMember(ctx context.Context) (founded bool, err error) {
 		case <-retry.C:
 		}
 	}
+}
+
+// leftovers counts the replicas' folders on a disk that belongs to no cluster.
+func (b *Broker) leftovers() int {
+	entries, err := os.ReadDir(filepath.Join(b.cfg.DataDir, "replicas"))
+	if err != nil {
+		return 0 // none: the store makes the folder with its first replica
+	}
+	n := 0
+	for _, e := range entries {
+		if e.IsDir() {
+			n++
+		}
+	}
+	return n
 }
 
 // found makes this broker the first of a new cluster. The identity is durable before anyone is told.
