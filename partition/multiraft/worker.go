@@ -180,7 +180,8 @@ func (g *Group) onTick() {
 	g.retrySnapshots(now)
 	g.turnDue, g.dropped = true, false // whatever kept the last turn back may be over
 	g.peersAt = time.Time{}
-	if g.ticks%maintainTicks == 0 && g.applied != g.lastUpkeep {
+	// An idle log has upkeep too: a segment that is old enough is closed, or retention would never get at it.
+	if g.ticks%maintainTicks == 0 && (g.applied != g.lastUpkeep || g.store.Aged()) {
 		g.lastUpkeep = g.applied
 		g.appends.maintain()
 	}
