@@ -13,8 +13,9 @@ type Status struct {
 	HW, LogStart int64
 	// Quarantine is why the replica is out of service, or "".
 	Quarantine string
-	// InSync are the replica ids, this one's included, that have everything committed and were heard lately. Only a
-	// leader knows; nil elsewhere.
+	// InSync are the replica ids, this one's included, that have everything committed as far as they have told. It says
+	// nothing of whether their brokers still live: an idle partition hears of its replicas too seldom to know, brokers
+	// of each other all the time. Only a leader knows; nil elsewhere.
 	InSync []uint64
 	// Bytes is the size of the log on this broker.
 	Bytes int64
@@ -41,7 +42,7 @@ func (p *Partition) Status() Status {
 	if st.Session {
 		s.InSync = []uint64{p.cfg.Replica}
 		for id, peer := range st.Peers {
-			if id != p.cfg.Replica && peer.RecentActive && peer.Match >= st.PeersFloor {
+			if id != p.cfg.Replica && peer.Match >= st.PeersFloor {
 				s.InSync = append(s.InSync, id)
 			}
 		}

@@ -8,9 +8,10 @@ import (
 	"github.com/runnel-io/runnel/placement"
 )
 
-// inSync tells whether the leader sees a replica caught up, which itself always is. Only with a status.
-func (v *view) inSync(r placement.Replica) bool {
-	return r.Broker == v.leader || slices.Contains(v.status.InSync, r.ID)
+// inSync tells whether the leader has heard that a replica is caught up, as itself always is, and the replica's broker
+// lives. Only with a status.
+func (v *view) inSync(r placement.Replica, alive func(int32) bool) bool {
+	return r.Broker == v.leader || alive(r.Broker) && slices.Contains(v.status.InSync, r.ID)
 }
 
 // reason tells why the partition is leaderless or under-replicated; empty if it is neither.
@@ -69,7 +70,7 @@ func (v *view) underReplicated(alive func(int32) bool) string {
 			why = append(why, fmt.Sprintf("broker %d is silent", r.Broker))
 		case r.Learner:
 			why = append(why, fmt.Sprintf("the replica on broker %d is a learner that is catching up", r.Broker))
-		case v.status != nil && !v.inSync(r):
+		case v.status != nil && !v.inSync(r, alive):
 			why = append(why, fmt.Sprintf("the replica on broker %d is behind the leader", r.Broker))
 		}
 	}

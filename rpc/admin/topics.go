@@ -151,7 +151,7 @@ func (s *Server) DescribeTopic(ctx context.Context, r *runnelv1.DescribeTopicReq
 		if v.status != nil {
 			d.LogStartOffset, d.HighWatermark = v.status.LogStart, v.status.HW
 			for _, rep := range v.place.Replicas {
-				if v.inSync(rep) {
+				if v.inSync(rep, s.cluster.Alive) {
 					d.InSync = append(d.InSync, rep.Broker)
 				}
 			}

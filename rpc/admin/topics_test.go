@@ -130,6 +130,19 @@ func TestDescribeTopicAsksEachLeaderOnce(t *testing.T) {
 	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, definite)
 }
 
+// The leader's word is of what its replicas have; whether they live, the brokers know.
+func TestAReplicaOnASilentBrokerIsNotInSync(t *testing.T) {
+	h := newHarness(t)
+	h.cluster.dead[3] = true
+	r, err := h.s.DescribeTopic(t.Context(), &runnelv1.DescribeTopicRequest{Name: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := r.GetPartitions()[0]; fmt.Sprint(p.GetInSync()) != "[1 2]" || p.GetReason() != "broker 3 is silent" {
+		t.Errorf("partition 0: %v", p)
+	}
+}
+
 func TestALeaderThatDoesNotAnswerHidesNothingElse(t *testing.T) {
 	h := newHarness(t)
 	h.caller.f = func(ctx context.Context, _ int32, _ []byte) ([]byte, error) {
