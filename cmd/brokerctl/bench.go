@@ -95,7 +95,7 @@ func (a *app) bench(ctx context.Context, c load.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	adm, err := client.New(seeds)
+	adm, err := client.New(seeds, client.WithFailFast())
 	if err != nil {
 		return err
 	}

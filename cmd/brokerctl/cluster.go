@@ -57,7 +57,7 @@ type connectSpec struct {
 
 // connectSDK makes the real cluster. It does not dial: the first call does.
 func connectSDK(seeds []string, s connectSpec) (cluster, error) {
-	opts := []client.Option{client.WithCompression(s.codec)}
+	opts := []client.Option{client.WithCompression(s.codec), client.WithFailFast()}
 	if s.deliveryTimeout > 0 {
 		opts = append(opts, client.WithDeliveryTimeout(s.deliveryTimeout))
 	}

@@ -165,6 +165,9 @@ func (a *app) explain(err error) string {
 	if seedsErr != nil {
 		return text
 	}
+	if strings.HasPrefix(text, "no broker answers at ") { // it names the addresses, and more time would not help
+		return text + " (--brokers or RUNNEL_BROKERS names others)"
+	}
 	switch e.GetReason() {
 	case runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, runnelv1.ErrorReason_ERROR_REASON_TIMEOUT, runnelv1.ErrorReason_ERROR_REASON_UNSPECIFIED:
 		return fmt.Sprintf("%s (asked %s for up to %v; --brokers, RUNNEL_BROKERS and --timeout change that)",

@@ -57,7 +57,9 @@ func (p *producer) runIDs() {
 }
 
 func (p *producer) newID(ctx context.Context) (int64, *Error) {
-	resp, err := retry(ctx, p.caller(), &runnelv1.InitProducerRequest{}, brokerCall(runnelv1.BrokerClient.InitProducer))
+	c := p.caller()
+	c.patient = true
+	resp, err := retry(ctx, c, &runnelv1.InitProducerRequest{}, brokerCall(runnelv1.BrokerClient.InitProducer))
 	if err != nil {
 		return 0, runnelv1.AsError(err)
 	}

@@ -54,7 +54,7 @@ type metadata struct {
 	brokers   map[int32]string
 	topics    map[string]*tracked
 	changes   []leaderChange // for the hook
-	updated   chan struct{}  // closed and replaced after each refresh or hint
+	updated   chan struct{}  // closed and replaced after each refresh, even a failed one, or hint
 }
 
 func newMetadata(seeds []string) *metadata {
@@ -95,11 +95,17 @@ func (m *metadata) address(broker int32) string {
 	return m.brokers[broker]
 }
 
-// changed is closed when the cache has changed, or has been confirmed, after this call.
+// changed is closed when the cache has changed, has been confirmed, or could not be, after this call.
 func (m *metadata) changed() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.updated
+}
+
+func (m *metadata) announce() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.announceLocked()
 }
 
 func (m *metadata) announceLocked() {

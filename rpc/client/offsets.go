@@ -35,6 +35,7 @@ func (c *Client) listOffsets(ctx context.Context, topic string, parts []int32, a
 		left[n] = true
 	}
 	var last *Error
+	began := time.Now()
 	for tries, pause := 1, pollMin; ; tries, pause = tries+1, min(2*pause, pollMax) {
 		if e := c.askOffsets(ctx, topic, at, left, out); e != nil {
 			if e.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
@@ -45,10 +46,13 @@ func (c *Client) listOffsets(ctx context.Context, topic string, parts []int32, a
 		if len(left) == 0 {
 			return out, nil
 		}
+		if e := c.refresh.reach.nobody(c.meta.endpoints(), began, time.Now()); e != nil {
+			return nil, e
+		}
 		c.refresh.trigger()
 		wait(ctx, pause)
 		if ctx.Err() != nil {
-			return nil, gaveUp(ctx, last, false, tries)
+			return nil, gaveUp(ctx, time.Since(began), last, false, tries)
 		}
 		if v := c.meta.topic(topic); v.err != nil {
 			return nil, v.err

@@ -30,6 +30,7 @@ type config struct {
 	codec           record.Codec
 	leaderHook      func(topic string, partition, from, to int32)
 	dial            []grpc.DialOption
+	failFast        bool
 	log             *slog.Logger
 }
 
@@ -95,6 +96,11 @@ func WithLeaderHook(f func(topic string, partition, from, to int32)) Option {
 func WithDialOptions(opts ...grpc.DialOption) Option {
 	return func(c *config) { c.dial = append(c.dial, opts...) }
 }
+
+// WithFailFast has calls that ask (Admin, Metadata, ListOffsets, and where a Reader starts) fail within about 2 s when every
+// known address refuses the connection or does not resolve, with the retriable error UNAVAILABLE. It is for programs that
+// a person waits for. Default: they try until their ctx ends, as a cluster that starts again needs. Producing always does.
+func WithFailFast() Option { return func(c *config) { c.failFast = true } }
 
 // WithLogger has the client log leader changes, lost connections and skipped batches. Default: silent.
 func WithLogger(l *slog.Logger) Option {

@@ -40,6 +40,7 @@ type refresher struct {
 	log   *slog.Logger
 	poke  chan struct{}
 	ended chan struct{} // closed when run has ended
+	reach *reach
 
 	mu    sync.Mutex
 	users map[metadataUser]struct{}
@@ -53,6 +54,7 @@ func newRefresher(m *metadata, c *conns, cfg config) *refresher {
 		meta: m, conns: c, hook: cfg.leaderHook, log: cfg.log,
 		poke:  make(chan struct{}, 1),
 		ended: make(chan struct{}),
+		reach: &reach{failFast: cfg.failFast},
 		users: make(map[metadataUser]struct{}),
 		shun:  make(map[string]time.Time),
 	}
@@ -161,6 +163,7 @@ func (r *refresher) refresh(ctx context.Context) error {
 		}
 		r.log.Debug("no metadata from a broker", "component", "client", "broker", addr, "error", err)
 	}
+	r.meta.announce() // for resolve, which may have had enough
 	r.mu.Lock()
 	first := r.fails <= len(r.shun)
 	r.mu.Unlock()
@@ -209,6 +212,7 @@ func (r *refresher) avoid(addr string) {
 }
 
 func (r *refresher) note(addr string, err error) {
+	r.reach.note(addr, err, time.Now())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {
@@ -225,11 +229,14 @@ func (r *refresher) resolve(ctx context.Context, topic string) (*topicView, erro
 	if v, ok := r.meta.track(topic); ok {
 		return v, nil
 	}
-	for {
+	for began := time.Now(); ; {
 		changed := r.meta.changed()
 		v := r.meta.topic(topic)
 		if v.err != nil {
 			return nil, v.err
+		}
+		if e := r.reach.nobody(r.meta.endpoints(), began, time.Now()); e != nil {
+			return nil, e
 		}
 		if len(v.leaders) > 0 {
 			return v, nil
@@ -237,7 +244,9 @@ func (r *refresher) resolve(ctx context.Context, topic string) (*topicView, erro
 		r.trigger()
 		select {
 		case <-ctx.Done():
-			return nil, runnelv1.AsError(ctx.Err())
+			e := noAnswer(ctx, time.Since(began), 0, r.reach.reason())
+			e.Kind = runnelv1.ErrorKind_ERROR_KIND_RETRIABLE // asking has no effect
+			return nil, e
 		case <-r.ended:
 			return nil, errClosedCall()
 		case <-changed:

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,6 +40,8 @@ type caller struct {
 	refresh  *refresher
 	conns    *conns
 	patience time.Duration
+	// patient calls go on although no address takes a connection, even WithFailFast.
+	patient bool
 	// failed, if set, is told of each attempt whose error does not end the call.
 	failed func(*Error)
 }
@@ -52,6 +55,7 @@ func retry[Req, Resp any](ctx context.Context, c caller, req Req, call callFunc[
 		maybe bool
 		tries int
 	)
+	began := time.Now()
 	for pause := pollMin; ; pause = min(2*pause, retryMax) {
 		todo := c.refresh.order(time.Now())
 		hinted := false
@@ -59,10 +63,12 @@ func retry[Req, Resp any](ctx context.Context, c caller, req Req, call callFunc[
 			addr := todo[0]
 			todo = todo[1:]
 			resp, err := attempt(ctx, c, addr, req, call)
+			c.refresh.reach.note(addr, err, time.Now())
 			if err == nil {
 				return resp, nil
 			}
 			tries++
+			was := last
 			last = runnelv1.AsError(err)
 			if r := last.GetReason(); r == runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE || r == runnelv1.ErrorReason_ERROR_REASON_TIMEOUT {
 				c.refresh.avoid(addr)
@@ -70,8 +76,11 @@ func retry[Req, Resp any](ctx context.Context, c caller, req Req, call callFunc[
 			if last.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
 				return none, last
 			}
-			maybe = maybe || last.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE
+			maybe = maybe || last.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE && refusalOf(err) == ""
 			if ctx.Err() != nil {
+				if was != nil {
+					last = was // the end of ctx is no reason
+				}
 				break
 			}
 			if c.failed != nil {
@@ -82,11 +91,17 @@ func retry[Req, Resp any](ctx context.Context, c caller, req Req, call callFunc[
 				todo = append([]string{a}, todo...)
 			}
 		}
+		if e := c.refresh.reach.nobody(c.refresh.meta.endpoints(), began, time.Now()); e != nil && !c.patient {
+			if maybe {
+				e.Kind = runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE
+			}
+			return none, e
+		}
 		if ctx.Err() == nil {
 			wait(ctx, pause)
 		}
 		if ctx.Err() != nil {
-			return none, gaveUp(ctx, last, maybe, tries)
+			return none, gaveUp(ctx, time.Since(began), last, maybe, tries)
 		}
 	}
 }
@@ -105,13 +120,37 @@ func attempt[Req, Resp any](ctx context.Context, c caller, addr string, req Req,
 	return call(ctx, cc, req)
 }
 
-func gaveUp(ctx context.Context, last *Error, maybe bool, tries int) *Error {
-	e := runnelv1.AsError(ctx.Err())
+func gaveUp(ctx context.Context, after time.Duration, last *Error, maybe bool, tries int) *Error {
+	reason := ""
+	if last != nil {
+		reason = plainReason(last)
+	}
+	e := noAnswer(ctx, after, tries, reason)
 	if !maybe {
 		e.Kind = runnelv1.ErrorKind_ERROR_KIND_RETRIABLE
 	}
-	if last != nil {
-		e.Message = fmt.Sprintf("%v after %d attempts, the last one: %s", ctx.Err(), tries, last.Error())
+	return e
+}
+
+// noAnswer is what a call ends with that ctx ended after some time. Attempts and reason are left out if 0 and empty.
+func noAnswer(ctx context.Context, after time.Duration, tries int, reason string) *Error {
+	e := runnelv1.AsError(ctx.Err())
+	unit := 10 * time.Millisecond
+	if after >= time.Second {
+		unit = 100 * time.Millisecond
+	}
+	e.Message = fmt.Sprintf("no answer within %v", after.Round(unit))
+	if errors.Is(ctx.Err(), context.Canceled) {
+		e.Message = fmt.Sprintf("cancelled after %v without an answer", after.Round(unit))
+	}
+	switch {
+	case tries == 1:
+		e.Message += " (1 attempt)"
+	case tries > 1:
+		e.Message += fmt.Sprintf(" (%d attempts)", tries)
+	}
+	if reason != "" {
+		e.Message += ": " + reason
 	}
 	return e
 }
