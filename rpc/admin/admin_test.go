@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -115,13 +116,18 @@ func (c *fakeCaller) Call(ctx context.Context, broker int32, method string, body
 	return c.f(ctx, broker, body)
 }
 
+// fakeStatuses are one broker's replicas; those not named follow and are well.
 type fakeStatuses map[string]partition.Status
 
+// absent is a status with this in Quarantine: there is no running replica, and the rest says why.
+const absent = "absent: "
+
 func (f fakeStatuses) status(topic string, n int32) (partition.Status, *runnelv1.Error) {
-	if st, ok := f[fmt.Sprintf("%s/%d", topic, n)]; ok {
-		return st, nil
+	st := f[fmt.Sprintf("%s/%d", topic, n)]
+	if why, ok := strings.CutPrefix(st.Quarantine, absent); ok {
+		return partition.Status{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_NOT_LEADER, "%s", why)
 	}
-	return partition.Status{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_NOT_LEADER, "no replica here")
+	return st, nil
 }
 
 type harness struct {
@@ -130,7 +136,8 @@ type harness struct {
 	cluster *fakeCluster
 	ctrl    *fakeController
 	caller  *fakeCaller
-	local   fakeStatuses
+	local   fakeStatuses           // of broker 1
+	others  map[int32]fakeStatuses // of the brokers 2 and 3
 }
 
 // topicT has replicas 100+10p+b on the brokers 1 to 3 for each partition.
@@ -171,13 +178,14 @@ func newHarness(t *testing.T) *harness {
 	}
 	cfg := Config{Controller: h.ctrl, Cluster: h.cluster, Caller: h.caller, BrokerID: 1, Env: &env.Env{Clock: h.clock}}
 	h.s = newServer(cfg, h.local)
-	cfg.BrokerID = 2
-	other := newServer(cfg, fakeStatuses{"t/1": {Leader: true, Term: 4, HW: 7, LogStart: 0, InSync: []uint64{112, 111}}})
+	h.others = map[int32]fakeStatuses{2: {"t/1": {Leader: true, Term: 4, HW: 7, LogStart: 0, InSync: []uint64{112, 111}}}, 3: {}}
+	others := map[int32]*Server{}
+	for id, local := range h.others {
+		cfg.BrokerID = id
+		others[id] = newServer(cfg, local)
+	}
 	h.caller.f = func(ctx context.Context, broker int32, body []byte) ([]byte, error) {
-		if broker != 2 {
-			return nil, fmt.Errorf("broker %d asked", broker)
-		}
-		return other.ServePartitionStatus(ctx, body)
+		return others[broker].ServePartitionStatus(ctx, body)
 	}
 	return h
 }

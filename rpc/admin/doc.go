@@ -2,8 +2,9 @@
 //
 // Any broker answers. What changes the cluster goes to the controller (Controller.Do, which forwards it); what tells of
 // the cluster comes from this broker's own copy of the controller's state, its leader table and its view of who is
-// alive; offsets and who is in sync come from each partition's leader, asked in one call a broker ("partition.status",
-// which ServePartitionStatus answers on the other side), all side by side and within two seconds. Who does not answer
+// alive; offsets and who is in sync come from each partition's leader, and what is wrong with a replica from the broker
+// that has it, asked in one call a broker ("partition.status", which ServePartitionStatus answers on the other side), all
+// side by side and within two seconds. Silent brokers are not asked, and not in sync. Who does not answer
 // in time leaves -1 and a reason: an operator looks at a cluster when it is ill, so a part that is ill must not hide
 // the rest.
 //

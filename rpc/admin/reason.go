@@ -6,12 +6,13 @@ import (
 	"strings"
 
 	"github.com/runnel-io/runnel/placement"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-// inSync tells whether the leader has heard that a replica is caught up, as itself always is, and the replica's broker
-// lives. Only with a status.
+// inSync tells whether the leader has heard that a replica is caught up, as itself always is, and its broker
+// lives and tells of no trouble. Only with a status.
 func (v *view) inSync(r placement.Replica, alive func(int32) bool) bool {
-	return r.Broker == v.leader || alive(r.Broker) && slices.Contains(v.status.InSync, r.ID)
+	return r.Broker == v.leader || alive(r.Broker) && v.troubles[r.Broker] == "" && slices.Contains(v.status.InSync, r.ID)
 }
 
 // reason tells why the partition is leaderless or under-replicated; empty if it is neither.
@@ -27,26 +28,53 @@ func (v *view) leaderless(alive func(int32) bool) string {
 	if v.led {
 		return ""
 	}
-	var dead []string
-	voters := 0
+	var silent []int32
+	var why []string
+	voters, lost := 0, 0
 	for _, r := range v.place.Replicas {
 		if r.Learner {
 			continue
 		}
 		voters++
-		if !alive(r.Broker) {
-			dead = append(dead, fmt.Sprint(r.Broker))
+		trouble, unanswered := v.troubles[r.Broker], v.unanswered[r.Broker]
+		switch {
+		case !alive(r.Broker):
+			lost++
+			silent = append(silent, r.Broker)
+		case trouble != "":
+			lost++
+			why = append(why, fmt.Sprintf("its replica on broker %d %s", r.Broker, trouble))
+		case unanswered != "":
+			why = append(why, fmt.Sprintf("broker %d does not tell how its replica is: %s", r.Broker, unanswered))
 		}
 	}
-	switch {
-	case voters == 0:
+	if voters == 0 {
 		return "it has no voters"
-	case voters-len(dead) <= voters/2:
-		return fmt.Sprintf("no quorum: %d of %d replicas are on silent brokers (%s); start them", len(dead), voters, strings.Join(dead, ", "))
-	case len(dead) > 0:
-		return fmt.Sprintf("no leader is known: an election should be under way among the other replicas; silent brokers: %s", strings.Join(dead, ", "))
 	}
-	return "no leader is known: an election should be under way"
+	if len(silent) > 0 {
+		why = append([]string{silence(silent)}, why...)
+	}
+	head := "no leader is known: an election should be under way"
+	switch {
+	case voters-lost <= voters/2:
+		return "no quorum: " + strings.Join(why, "; ")
+	case lost > 0:
+		head += " among the other replicas"
+	}
+	return strings.Join(append([]string{head}, why...), "; ")
+}
+
+// silence names silent brokers, at least one.
+func silence(brokers []int32) string {
+	if len(brokers) == 1 {
+		return fmt.Sprintf("the replica on broker %d is silent", brokers[0])
+	}
+	var ids []string
+	for _, b := range brokers {
+		ids = append(ids, fmt.Sprint(b))
+	}
+	last := len(ids) - 1
+	return fmt.Sprintf("the replicas on brokers %s and %s are silent", strings.Join(ids[:last], ", "), ids[last])
 }
 
 // underReplicated tells why fewer replicas than planned have all of the data; empty if all have, or without a leader.
@@ -55,19 +83,24 @@ func (v *view) underReplicated(alive func(int32) bool) string {
 		return ""
 	}
 	var why []string
-	if v.status == nil {
+	if v.status == nil && alive(v.leader) {
 		s := fmt.Sprintf("its leader, broker %d, does not tell who is in sync", v.leader)
-		if v.silence != "" {
-			s += ": " + v.silence
+		if e := v.unanswered[v.leader]; e != "" {
+			s += ": " + e
 		} else {
 			s += ": the leadership is changing"
 		}
 		why = append(why, s)
 	}
 	for _, r := range v.place.Replicas {
+		trouble := v.troubles[r.Broker]
 		switch {
+		case !alive(r.Broker) && r.Broker == v.leader:
+			why = append(why, fmt.Sprintf("its leader, broker %d, is silent", r.Broker))
 		case !alive(r.Broker):
 			why = append(why, fmt.Sprintf("broker %d is silent", r.Broker))
+		case trouble != "":
+			why = append(why, fmt.Sprintf("its replica on broker %d %s", r.Broker, trouble))
 		case r.Learner:
 			why = append(why, fmt.Sprintf("the replica on broker %d is a learner that is catching up", r.Broker))
 		case v.status != nil && !v.inSync(r, alive):
@@ -75,4 +108,33 @@ func (v *view) underReplicated(alive func(int32) bool) string {
 		}
 	}
 	return strings.Join(why, "; ")
+}
+
+// troubleOf tells why there is no running replica of a partition on broker, which should have one, as the words after
+// "its replica on broker 1".
+func troubleOf(e *runnelv1.Error, topic string, n, broker int32) string {
+	why, named := strings.CutPrefix(e.GetMessage(), fmt.Sprintf("the replica of %s/%d on broker %d ", topic, n, broker))
+	if !named {
+		return "cannot be used: " + cut(why)
+	}
+	why = strings.TrimSuffix(why, ": try again") // whoever looks at the cluster has nothing to try again
+	if in, ok := strings.CutPrefix(why, "is quarantined ("); ok {
+		why = "is quarantined: " + strings.TrimSuffix(in, ")")
+	}
+	return cut(why)
+}
+
+// cut bounds a text that may have a stack or a path of any length in it.
+func cut(s string) string {
+	const most = 300
+	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "?")
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+// isOn tells whether the partition has a voting replica on a broker: learners are not run yet.
+func isOn(p *placement.Partition, broker int32) bool {
+	return slices.ContainsFunc(p.Replicas, func(r placement.Replica) bool { return r.Broker == broker && !r.Learner })
 }

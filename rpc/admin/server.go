@@ -154,7 +154,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"api", "reason"}),
 		unasked: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "runnel_admin_unanswered_brokers_total",
-			Help: "Times that a broker did not tell the status of the partitions it leads.",
+			Help: "Times that a broker did not tell the status of its replicas.",
 		}),
 	}
 	if r != nil {

@@ -29,9 +29,18 @@ type statusQuestion struct {
 type statusAnswer struct {
 	Format     int             `json:"format"`
 	Partitions []partitionInfo `json:"partitions"`
+	Troubles   []trouble       `json:"troubles,omitempty"`
 }
 
-// partitionInfo is what a broker tells of a partition that it leads; of others it tells nothing.
+// trouble is what a broker tells of a replica of its own that cannot do its part.
+type trouble struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	// What goes on after "its replica on broker 1 ".
+	What string `json:"what"`
+}
+
+// partitionInfo is what a broker tells of a partition that it leads.
 type partitionInfo struct {
 	Topic     string   `json:"topic"`
 	Partition int32    `json:"partition"`
@@ -47,7 +56,7 @@ type partitionKey struct {
 }
 
 // ServePartitionStatus answers "partition.status" of another broker: of the partitions asked for, those that this
-// broker leads. Errors are *runnelv1.Error.
+// broker leads, and those whose replica here is in trouble. Errors are *runnelv1.Error.
 func (s *Server) ServePartitionStatus(_ context.Context, body []byte) ([]byte, error) {
 	var q statusQuestion
 	if err := json.Unmarshal(body, &q); err != nil {
@@ -64,28 +73,35 @@ func (s *Server) ServePartitionStatus(_ context.Context, body []byte) ([]byte, e
 	if asked > maxAsked {
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "asked for %d partitions: at most %d", asked, maxAsked)
 	}
-	a := statusAnswer{Format: statusFormat, Partitions: s.answerLocally(q)}
-	out, err := json.Marshal(a)
+	out, err := json.Marshal(s.answerLocally(q))
 	if err != nil {
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INTERNAL, "encode partition status: %v", err)
 	}
 	return out, nil
 }
 
-func (s *Server) answerLocally(q statusQuestion) []partitionInfo {
-	var out []partitionInfo
+func (s *Server) answerLocally(q statusQuestion) statusAnswer {
+	a := statusAnswer{Format: statusFormat}
+	placed := s.cluster.State().Topics
 	for topic, ns := range q.Topics {
 		for _, n := range ns {
 			st, e := s.local.status(topic, n)
-			if e != nil || !st.Leader {
-				continue
+			switch {
+			case e != nil:
+				// Not to have a replica is trouble only where there should be one.
+				if t := placed[topic]; t != nil && n >= 0 && int(n) < len(t.Partitions) && isOn(&t.Partitions[n], s.id) {
+					a.Troubles = append(a.Troubles, trouble{topic, n, troubleOf(e, topic, n, s.id)})
+				}
+			case st.Quarantine != "":
+				a.Troubles = append(a.Troubles, trouble{topic, n, "is quarantined: " + cut(st.Quarantine)})
+			case st.Leader:
+				a.Partitions = append(a.Partitions, partitionInfo{
+					Topic: topic, Partition: n, Term: st.Term, LogStart: st.LogStart, HW: st.HW, InSync: st.InSync,
+				})
 			}
-			out = append(out, partitionInfo{
-				Topic: topic, Partition: n, Term: st.Term, LogStart: st.LogStart, HW: st.HW, InSync: st.InSync,
-			})
 		}
 	}
-	return out
+	return a
 }
 
 // view is one partition as this broker sees it, with its leader's own words if it gave them.
@@ -97,74 +113,113 @@ type view struct {
 	term   uint64
 	led    bool
 	status *partition.Status // nil: the leader told nothing
-	// silence is why the leader told nothing.
-	silence string
+	// troubles says of brokers what is wrong with their replica, unanswered of live ones why they did not tell; shared
+	// by all views, unanswered is.
+	troubles   map[int32]string
+	unanswered map[int32]string
 }
 
-// view looks at all partitions of topics, and asks the leaders, each broker once.
+// view looks at all partitions of topics, and asks the brokers that have replicas of them, each once.
 func (s *Server) view(ctx context.Context, topics []*placement.Topic) []*view {
 	var views []*view
-	questions := map[int32]map[string][]int32{}
 	for _, t := range topics {
 		for n := range t.Partitions {
-			v := &view{topic: t.Name, number: int32(n), place: &t.Partitions[n]} //nolint:gosec // the controller bounds partitions
-			v.leader, v.term, v.led = s.cluster.Leader(v.place.Group)
-			if v.led {
-				if questions[v.leader] == nil {
-					questions[v.leader] = map[string][]int32{}
-				}
-				questions[v.leader][t.Name] = append(questions[v.leader][t.Name], v.number)
-			}
-			views = append(views, v)
+			views = append(views, s.glance(t, n))
 		}
 	}
-	infos, silent := s.ask(ctx, questions)
-	for _, v := range views {
-		if info, ok := infos[partitionKey{v.topic, v.number}]; ok {
-			v.term = max(v.term, info.Term)
-			v.status = &partition.Status{Leader: true, Term: info.Term, HW: info.HW, LogStart: info.LogStart, InSync: info.InSync}
-		} else {
-			v.silence = silent[v.leader]
-		}
-	}
+	s.ask(ctx, views)
 	return views
 }
 
-// ask asks the brokers side by side and gives what they told, and why those are silent who told nothing.
-func (s *Server) ask(ctx context.Context, questions map[int32]map[string][]int32) (map[partitionKey]partitionInfo, map[int32]string) {
+// glance is a view of one partition before anybody was asked.
+func (s *Server) glance(t *placement.Topic, n int) *view {
+	v := &view{topic: t.Name, number: int32(n), place: &t.Partitions[n]} //nolint:gosec // the controller bounds partitions
+	v.leader, v.term, v.led = s.cluster.Leader(v.place.Group)
+	return v
+}
+
+// ask completes views with what the brokers tell.
+func (s *Server) ask(ctx context.Context, views []*view) {
+	questions := map[int32]map[string][]int32{}
+	for _, v := range views {
+		for _, r := range v.place.Replicas {
+			if r.Broker != s.id && !s.cluster.Alive(r.Broker) {
+				continue
+			}
+			if questions[r.Broker] == nil {
+				questions[r.Broker] = map[string][]int32{}
+			}
+			questions[r.Broker][v.topic] = append(questions[r.Broker][v.topic], v.number)
+		}
+	}
+	a := s.askAll(ctx, questions)
+	for _, v := range views {
+		k := partitionKey{v.topic, v.number}
+		v.troubles, v.unanswered = a.troubles[k], a.unanswered
+		if info, ok := a.infos[k][v.leader]; ok && v.led {
+			v.term = max(v.term, info.Term)
+			v.status = &partition.Status{Leader: true, Term: info.Term, HW: info.HW, LogStart: info.LogStart, InSync: info.InSync}
+		}
+	}
+}
+
+// answers are those of all brokers asked.
+type answers struct {
+	infos      map[partitionKey]map[int32]partitionInfo // by broker: two may take themselves for the leader for a moment
+	troubles   map[partitionKey]map[int32]string        // by broker
+	unanswered map[int32]string
+}
+
+func (a *answers) take(broker int32, from statusAnswer) {
+	for _, p := range from.Partitions {
+		k := partitionKey{p.Topic, p.Partition}
+		if a.infos[k] == nil {
+			a.infos[k] = map[int32]partitionInfo{}
+		}
+		a.infos[k][broker] = p
+	}
+	for _, t := range from.Troubles {
+		k := partitionKey{t.Topic, t.Partition}
+		if a.troubles[k] == nil {
+			a.troubles[k] = map[int32]string{}
+		}
+		a.troubles[k][broker] = t.What
+	}
+}
+
+// askAll asks the brokers side by side.
+func (s *Server) askAll(ctx context.Context, questions map[int32]map[string][]int32) *answers {
 	ctx, cancel := s.within(ctx, askWait)
 	defer cancel()
 	var mu sync.Mutex
-	infos, silent := map[partitionKey]partitionInfo{}, map[int32]string{}
-	take := func(ps []partitionInfo) {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, p := range ps {
-			infos[partitionKey{p.Topic, p.Partition}] = p
-		}
+	all := &answers{
+		infos: map[partitionKey]map[int32]partitionInfo{}, troubles: map[partitionKey]map[int32]string{}, unanswered: map[int32]string{},
 	}
 	var g errgroup.Group
 	for broker, topics := range questions {
 		q := statusQuestion{Format: statusFormat, Topics: topics}
 		if broker == s.id {
-			take(s.answerLocally(q))
+			a := s.answerLocally(q)
+			mu.Lock()
+			all.take(broker, a)
+			mu.Unlock()
 			continue
 		}
 		g.Go(func() error {
 			a, err := s.askBroker(ctx, broker, q)
+			mu.Lock()
+			defer mu.Unlock()
 			if err != nil {
 				s.metrics.unasked.Inc()
-				mu.Lock()
-				silent[broker] = err.Error()
-				mu.Unlock()
+				all.unanswered[broker] = err.Error()
 				return nil // the others' answers still count
 			}
-			take(a.Partitions)
+			all.take(broker, a)
 			return nil
 		})
 	}
-	_ = g.Wait() // each failure is in silent
-	return infos, silent
+	_ = g.Wait() // each failure is in unanswered
+	return all
 }
 
 func (s *Server) askBroker(ctx context.Context, broker int32, q statusQuestion) (statusAnswer, error) {

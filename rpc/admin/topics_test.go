@@ -109,7 +109,7 @@ func TestDeleteTopicWaitsForThisBrokersView(t *testing.T) {
 	}
 }
 
-func TestDescribeTopicAsksEachLeaderOnce(t *testing.T) {
+func TestDescribeTopicAsksEachBrokerOnce(t *testing.T) {
 	h := newHarness(t)
 	r, err := h.s.DescribeTopic(t.Context(), &runnelv1.DescribeTopicRequest{Name: "t"})
 	if err != nil {
@@ -123,7 +123,7 @@ func TestDescribeTopicAsksEachLeaderOnce(t *testing.T) {
 		p1.GetReason() != "the replica on broker 3 is behind the leader" {
 		t.Errorf("partition 1: %v", p1)
 	}
-	if len(h.caller.calls) != 1 || h.caller.calls[2] != 1 {
+	if len(h.caller.calls) != 2 || h.caller.calls[2] != 1 || h.caller.calls[3] != 1 {
 		t.Errorf("calls %v", h.caller.calls)
 	}
 	_, err = h.s.DescribeTopic(t.Context(), &runnelv1.DescribeTopicRequest{Name: "no"})
@@ -178,12 +178,42 @@ func TestClusterStatusGivesReasons(t *testing.T) {
 		{"no quorum", func(h *harness) {
 			h.cluster.dead[2], h.cluster.dead[3] = true, true
 			delete(h.cluster.leaders, 10)
-		}, "no quorum: 2 of 3 replicas are on silent brokers (2, 3); start them", ""},
+		}, "no quorum: the replicas on brokers 2 and 3 are silent", ""},
 		{"election", func(h *harness) { delete(h.cluster.leaders, 10) }, "no leader is known: an election should be under way", ""},
 		{"election without one", func(h *harness) {
 			delete(h.cluster.leaders, 10)
 			h.cluster.dead[2] = true
-		}, "no leader is known: an election should be under way among the other replicas; silent brokers: 2", ""},
+		}, "no leader is known: an election should be under way among the other replicas; the replica on broker 2 is silent", ""},
+		{"quarantined without a leader", func(h *harness) {
+			delete(h.cluster.leaders, 10)
+			h.cluster.dead[3] = true
+			h.local["t/0"] = partition.Status{Quarantine: "entry 8: data checksum 1 is not 2"}
+		}, "no quorum: the replica on broker 3 is silent; its replica on broker 1 is quarantined: entry 8: data checksum 1 is not 2", ""},
+		{"quarantined at the last start", func(h *harness) {
+			delete(h.cluster.leaders, 10)
+			h.local["t/0"] = partition.Status{}
+			h.others[2]["t/0"] = partition.Status{Quarantine: absent + "the replica of t/0 on broker 2 is quarantined (no space left)"}
+		}, "no leader is known: an election should be under way among the other replicas; its replica on broker 2 is quarantined: no space left", ""},
+		{"quarantined follower of an idle leader", func(h *harness) {
+			h.others[3]["t/0"] = partition.Status{Quarantine: "too many open files"}
+		}, "", "its replica on broker 3 is quarantined: too many open files"},
+		{"starting follower", func(h *harness) {
+			h.others[3]["t/0"] = partition.Status{Quarantine: absent + "the replica of t/0 on broker 3 is starting: try again"}
+		}, "", "its replica on broker 3 is starting"},
+		{"silent leader", func(h *harness) {
+			h.cluster.leaders[10] = 2
+			h.cluster.dead[2] = true
+		}, "", "its leader, broker 2, is silent"},
+		{"no answer without a leader", func(h *harness) {
+			delete(h.cluster.leaders, 10)
+			f := h.caller.f
+			h.caller.f = func(ctx context.Context, broker int32, body []byte) ([]byte, error) {
+				if broker == 3 {
+					return nil, errors.New("it is busy")
+				}
+				return f(ctx, broker, body)
+			}
+		}, "no leader is known: an election should be under way; broker 3 does not tell how its replica is: it is busy", ""},
 		{"stepped down", func(h *harness) { h.local["t/0"] = partition.Status{} }, "",
 			"its leader, broker 1, does not tell who is in sync: the leadership is changing"},
 		{"learner", func(h *harness) { h.cluster.st.Topics["t"].Partitions[0].Replicas[2].Learner = true }, "",
@@ -254,7 +284,13 @@ func TestPartitionStatusRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 	if b, err := h.s.ServePartitionStatus(t.Context(), []byte(`{"format":1,"topics":{"t":[1,9],"no":[0]}}`)); err != nil ||
 		string(b) != `{"format":1,"partitions":null}` {
-		t.Errorf("%s %v: only what this broker leads is told", b, err)
+		t.Errorf("%s %v: what this broker neither leads nor has trouble with is told", b, err)
+	}
+	// A partition that should have no replica here is no trouble.
+	h.local["no/0"] = partition.Status{Quarantine: absent + "broker 1 has no replica of no/0"}
+	if b, err := h.s.ServePartitionStatus(t.Context(), []byte(`{"format":1,"topics":{"no":[0]}}`)); err != nil ||
+		string(b) != `{"format":1,"partitions":null}` {
+		t.Errorf("%s %v", b, err)
 	}
 }
 
