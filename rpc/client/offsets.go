@@ -10,11 +10,12 @@ import (
 
 // ListOffsets finds an offset in each partition of a topic. Errors are *Error.
 func (c *Client) ListOffsets(ctx context.Context, topic string, at At) (map[int32]int64, error) {
-	return c.listOffsets(ctx, topic, nil, at)
+	return c.listOffsets(ctx, topic, nil, at, nil)
 }
 
-// listOffsets asks the leaders, again and again until each of the partitions (nil: all) has answered.
-func (c *Client) listOffsets(ctx context.Context, topic string, parts []int32, at At) (map[int32]int64, error) {
+// listOffsets asks the leaders, again and again until each of the partitions (nil: all) has answered. It tells failed (if
+// not nil) why it goes on.
+func (c *Client) listOffsets(ctx context.Context, topic string, parts []int32, at At, failed func(*Error)) (map[int32]int64, error) {
 	v, err := c.refresh.resolve(ctx, topic)
 	if err != nil {
 		return nil, err
@@ -42,6 +43,9 @@ func (c *Client) listOffsets(ctx context.Context, topic string, parts []int32, a
 				return nil, e
 			}
 			last = e
+			if failed != nil {
+				failed(e)
+			}
 		}
 		if len(left) == 0 {
 			return out, nil

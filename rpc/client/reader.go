@@ -32,7 +32,9 @@ type Reader struct {
 	mu      sync.Mutex
 	parts   map[int32]*readPart
 	streams map[int32]*fetchStream // by broker
-	err     *Error                 // ends the reader; set before positioned is closed, or by the iterating goroutine
+	// startErr is why the search for the start goes on; see Waiting.
+	startErr *Error
+	err      *Error // ends the reader; set before positioned is closed, or by the iterating goroutine
 
 	it iteration
 }
@@ -49,6 +51,8 @@ type readPart struct {
 	stream  *fetchStream
 	backoff pacing
 	stopped bool
+	// lastErr is why the partition was last without a stream; nil once one has delivered.
+	lastErr *Error
 
 	// pos is the next offset to give; end, if not -1, is where ToEnd stops.
 	pos, end int64
@@ -170,20 +174,36 @@ func (r *Reader) position() *Error {
 	// Ends before starts, so that no end is before its start only because time passed.
 	var ends, starts map[int32]int64
 	if r.cfg.toEnd {
-		if ends, err = r.c.listOffsets(r.ctx, r.topic, nums, AtEnd()); err != nil {
+		if ends, err = r.c.listOffsets(r.ctx, r.topic, nums, AtEnd(), r.noteStart); err != nil {
 			return runnelv1.AsError(err)
 		}
 	}
 	if r.cfg.start.kind != atOffset {
-		if starts, err = r.c.listOffsets(r.ctx, r.topic, nums, r.cfg.start); err != nil {
+		if starts, err = r.c.listOffsets(r.ctx, r.topic, nums, r.cfg.start, r.noteStart); err != nil {
 			return runnelv1.AsError(err)
+		}
+	}
+	// A partition that ends before the offset asked for would never be asked, and its end taken for reached.
+	if r.cfg.start.kind == atOffset && ends != nil {
+		for _, n := range nums {
+			if ends[n] >= r.cfg.start.offset {
+				continue
+			}
+			if !r.cfg.resetToStart {
+				return r.outOfRange(&readPart{num: n}, r.cfg.start.offset)
+			}
+			if starts == nil {
+				if starts, err = r.c.listOffsets(r.ctx, r.topic, nums, AtStart(), r.noteStart); err != nil {
+					return runnelv1.AsError(err)
+				}
+			}
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, n := range nums {
 		p := &readPart{num: n, end: -1, pos: r.cfg.start.offset}
-		if starts != nil {
+		if starts != nil && (r.cfg.start.kind != atOffset || ends[n] < p.pos) {
 			p.pos = starts[n]
 		}
 		if ends != nil {
@@ -194,13 +214,6 @@ func (r *Reader) position() *Error {
 		r.parts[n] = p
 	}
 	return nil
-}
-
-// outOfRange says where the log starts, for the reader's user to decide.
-func (r *Reader) outOfRange(p *readPart, at int64, res *runnelv1.FetchPartitionResult) *Error {
-	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE,
-		"offset %d of partition %s/%d is out of range: its log starts at offset %d and ends at %d; read from there, or use ResetToStart",
-		at, r.topic, p.num, res.GetLogStartOffset(), res.GetHighWatermark())
 }
 
 func (r *Reader) where(p *readPart) string { return fmt.Sprintf("%s/%d", r.topic, p.num) }

@@ -144,11 +144,12 @@ func (r *Reader) wantsLeader() bool {
 // partFailedLocked judges an error that a broker gave for one partition, and answers what the iteration is to be told.
 func (r *Reader) partFailedLocked(st *fetchStream, p *readPart, res *runnelv1.FetchPartitionResult) (fetched, bool) {
 	e := res.GetError()
+	p.lastErr = e
 	out := fetched{part: p, epoch: p.epoch}
 	switch {
 	case e.GetReason() == runnelv1.ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE:
 		if !r.cfg.resetToStart {
-			out.err = r.outOfRange(p, p.next, res)
+			out.err, out.outside = e, true // the iteration asks where the log is, in its turn
 			return out, true
 		}
 		// The iteration learns of it in its turn, behind what was delivered before.

@@ -69,6 +69,9 @@ func (r *Reader) advance(ctx context.Context) (bool, error) {
 
 // begin takes the next piece of work from a stream.
 func (r *Reader) begin(f fetched) error {
+	if f.outside {
+		f.err = r.outOfRange(f.part, f.part.pos)
+	}
 	if f.err != nil {
 		r.fail(f.err)
 		return f.err

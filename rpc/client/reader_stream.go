@@ -19,7 +19,9 @@ type fetched struct {
 	// next is the offset after batches; with reset it is where reading goes on instead.
 	next  int64
 	reset bool
-	err   *Error
+	// outside: err says that the position is out of range, but not where the log is.
+	outside bool
+	err     *Error
 }
 
 // fetchStream is one Fetch call: some partitions of one broker.
@@ -29,6 +31,7 @@ type fetchStream struct {
 	parts  map[int32]*readPart
 	window int64
 
+	opened time.Time
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{} // closed when its goroutines have ended and its partitions are free
@@ -40,7 +43,7 @@ type fetchStream struct {
 // openLocked starts a stream for parts.
 func (r *Reader) openLocked(broker int32, parts []*readPart, window int64) {
 	st := &fetchStream{
-		r: r, broker: broker, window: window, parts: make(map[int32]*readPart, len(parts)),
+		r: r, broker: broker, window: window, opened: time.Now(), parts: make(map[int32]*readPart, len(parts)),
 		done: make(chan struct{}), poke: make(chan struct{}, 1),
 	}
 	st.ctx, st.cancel = context.WithCancel(r.ctx)
@@ -72,6 +75,9 @@ func (st *fetchStream) run(first *runnelv1.FetchRequest) {
 			p.stream = nil
 			if !stopped {
 				p.backoff.failed(time.Now(), true)
+				if err != nil {
+					p.lastErr = runnelv1.AsError(err)
+				}
 			}
 		}
 	}
@@ -155,7 +161,7 @@ func (st *fetchStream) take(res *runnelv1.FetchPartitionResult) bool {
 	if failed {
 		f, tell = r.partFailedLocked(st, p, res)
 	} else {
-		p.backoff = pacing{}
+		p.backoff, p.lastErr = pacing{}, nil
 	}
 	r.mu.Unlock()
 	if tell && (failed || len(f.batches) > 0) && !r.deliver(st.ctx, f) {
