@@ -36,6 +36,8 @@ type admin interface {
 // reader reads one topic; it is for one goroutine.
 type reader interface {
 	Records(ctx context.Context) iter.Seq2[*client.Record, error]
+	// Waiting tells why nothing can be read now; empty if that is not so. Any goroutine may call it.
+	Waiting() string
 	Close() error
 }
 

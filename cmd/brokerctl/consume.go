@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 	"github.com/runnel-io/runnel/rpc/client"
 )
 
@@ -28,9 +29,11 @@ type consumeFlags struct {
 func (a *app) consumeCmd() *cobra.Command {
 	var cf consumeFlags
 	cmd := &cobra.Command{
-		Use:   "consume TOPIC",
-		Short: "Print a topic's records, and follow it",
-		Long: "Consume prints a topic's records to stdout and waits for more, until it is interrupted.\n\n" +
+		Annotations: asks(),
+		Use:         "consume TOPIC",
+		Short:       "Print a topic's records, and follow it",
+		Long: "Consume prints a topic's records to stdout and waits for more, until it is interrupted. Where it cannot read,\n" +
+			"it says why on stderr and goes on; with --exit-at-end it fails after --timeout.\n\n" +
 			"-f fields: %t topic, %p partition, %o offset, %k key, %v value, %h headers, %d time, %% a percent sign;\n" +
 			`escapes: \n \t \r \0 \\. With -o json each record is an object on a line of its own; a key or value that is not` + "\n" +
 			"UTF-8 is null there and stands in key_base64 or value_base64.",
@@ -75,6 +78,12 @@ func (a *app) consume(ctx context.Context, topic string, cf consumeFlags) (err e
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 
+	if err := a.reach(ctx, c, topic); err != nil {
+		if ctx.Err() != nil {
+			return nil // interrupted
+		}
+		return err
+	}
 	readers, err := a.openReaders(ctx, c, topic, at, cf)
 	if err != nil {
 		return err
@@ -84,17 +93,30 @@ func (a *app) consume(ctx context.Context, topic string, cf consumeFlags) (err e
 			err = errors.Join(err, r.Close())
 		}
 	}()
-	readCtx, stop := context.WithCancel(ctx)
-	defer stop()
-	out := newPromptWriter(a.out, stop)
+	readCtx, stop := context.WithCancelCause(ctx)
+	out := newPromptWriter(a.out, func() { stop(nil) })
 	defer func() { err = errors.Join(err, out.Close()) }()
+	dog := watchdog{readers: readers, w: a.errOut, stop: stop}
+	if cf.exitAtEnd {
+		dog.giveUp = a.timeout
+	}
+	var watched sync.WaitGroup
+	watched.Go(func() { dog.run(readCtx) })
+	defer watched.Wait()
+	defer stop(nil)
 
 	var line []byte
 	left := cf.count
 	for r, recErr := range merge(readCtx, readers) {
 		if recErr != nil {
-			if readCtx.Err() != nil {
+			var gaveUp *runnelv1.Error
+			switch {
+			case errors.As(context.Cause(readCtx), &gaveUp):
+				return gaveUp
+			case readCtx.Err() != nil:
 				return nil // interrupted, the way to stop following; or stdout failed, and out.Close tells how
+			case runnelv1.AsError(recErr).GetReason() == runnelv1.ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE:
+				return fmt.Errorf("%w: use --offset start or end", recErr)
 			}
 			return recErr
 		}
@@ -112,6 +134,15 @@ func (a *app) consume(ctx context.Context, topic string, cf consumeFlags) (err e
 		}
 	}
 	return nil
+}
+
+// reach finds out within the time-out whether any broker answers. What it says of the topic is the reader's business: one
+// broker alone may not know it yet.
+func (a *app) reach(ctx context.Context, c cluster, topic string) error {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	_, err := c.Metadata(ctx, topic)
+	return err
 }
 
 // openReaders opens one reader for all partitions, or, where they begin at different offsets, one for each.

@@ -25,6 +25,8 @@ type fakeCluster struct {
 	// slow decides the fate of records at Flush only; a record whose context has ended by then fails.
 	slow    bool
 	pending []func()
+	// waiting is why readers wait; they give nothing then.
+	waiting string
 	spec    connectSpec
 	open    int
 }
@@ -272,8 +274,15 @@ type fakeReader struct {
 
 func (r *fakeReader) Close() error { return r.f.Close() }
 
+func (r *fakeReader) Waiting() string { return r.f.waiting }
+
 func (r *fakeReader) Records(ctx context.Context) iter.Seq2[*client.Record, error] {
 	return func(yield func(*client.Record, error) bool) {
+		if r.f.waiting != "" {
+			<-ctx.Done()
+			yield(nil, ctx.Err())
+			return
+		}
 		for p, log := range r.t.logs {
 			if len(r.s.partitions) > 0 && !strings.Contains(fmt.Sprint(r.s.partitions), fmt.Sprint(p)) {
 				continue
@@ -292,7 +301,7 @@ func (r *fakeReader) Records(ctx context.Context) iter.Seq2[*client.Record, erro
 			}
 			if from > int64(len(log)) {
 				yield(nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE,
-					"offset %d of partition %d is out of range: it has 0 to %d", from, p, len(log)))
+					"offset %d of partition %s/%d is out of range: its log starts at offset 0 and ends at %d", from, r.t.name, p, len(log)))
 				return
 			}
 			for _, rec := range log[from:] {

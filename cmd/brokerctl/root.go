@@ -165,7 +165,7 @@ func (a *app) explain(err error) string {
 	if seedsErr != nil {
 		return text
 	}
-	if strings.HasPrefix(text, "no broker answers at ") { // it names the addresses, and more time would not help
+	if strings.Contains(text, "no broker answers at ") { // it names the addresses, and more time would not help
 		return text + " (--brokers or RUNNEL_BROKERS names others)"
 	}
 	switch e.GetReason() {
