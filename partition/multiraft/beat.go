@@ -88,8 +88,10 @@ func (h *Host) flushLeaders(now time.Time) {
 // leaders that cannot do their work.
 func (h *Host) tickGroups(now time.Time) {
 	phases := max(uint64(h.ticker.tick/h.ticker.beat), 1)
+	phase := h.ticker.round % phases
+	heard := h.live.allWithin(now, quorumLostAfter)
 	for _, g := range h.groups.all() {
-		if g.id%phases == h.ticker.round%phases {
+		if g.id%phases == phase {
 			g.tick()
 		}
 		v := g.view.Load()
@@ -100,7 +102,7 @@ func (h *Host) tickGroups(now time.Time) {
 			g.stall(age)
 		}
 		// Votes came from a majority when it began to lead, heartbeats may not have yet.
-		if now.Sub(v.since) >= quorumLostAfter && !h.live.quorumWithin(v.conf, g.members.get(), g.replica, now, quorumLostAfter) {
+		if !heard.covers(g, v) && now.Sub(v.since) >= quorumLostAfter && !h.live.quorumWithin(v.conf, g.members.get(), g.replica, now, quorumLostAfter) {
 			g.quorumLost(v.term)
 		}
 	}

@@ -31,7 +31,9 @@ type Group struct {
 	// view is what other tasks see of the replica; replaced by the worker when it changes.
 	view   atomic.Pointer[view]
 	status statusBox
-	failed atomic.Pointer[error] // why the replica no longer runs
+	// footing is the beat's.
+	footing footing
+	failed  atomic.Pointer[error] // why the replica no longer runs
 
 	// worker
 
@@ -73,6 +75,7 @@ type Group struct {
 	peersAt       time.Time
 	peersCommit   uint64 // commit at peersAt
 	stopping      bool
+	halted        bool // by halt, and not because it failed: the machine is still to be told
 }
 
 // view is a replica as its host sees it. Immutable.

@@ -32,6 +32,7 @@ type liveness struct {
 	mu    sync.RWMutex
 	peers map[int32]*peer
 	ids   []int32 // of peers, rising
+	gen   uint64  // counts changes of ids, from 1
 
 	clockOff atomic.Bool // the clock is too far from the peers' median
 }
@@ -80,6 +81,7 @@ func (l *liveness) setBrokers(ids []int32) {
 		l.ids = append(l.ids, id)
 	}
 	slices.Sort(l.ids)
+	l.gen++
 	l.peers = next
 }
 

@@ -50,6 +50,57 @@ func (l *liveness) quorumWithin(cs *raftpb.ConfState, members map[uint64]int32, 
 	})
 }
 
+// hearing is whether all brokers were heard lately: then so was a majority of each group whose voters are on these, and
+// with thousands of groups nobody wants to count it for each, ten times a second.
+type hearing struct {
+	all bool
+	gen uint64 // of the list of brokers
+}
+
+// allWithin tells whether packets passed both ways within d between this broker and every other.
+func (l *liveness) allWithin(now time.Time, d time.Duration) hearing {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, id := range l.ids {
+		if !l.withinLocked(id, now, d) {
+			return hearing{}
+		}
+	}
+	return hearing{all: true, gen: l.gen}
+}
+
+// footing is where a group's voters were last found to be all on listed brokers. Owned by the beat.
+type footing struct {
+	conf    *raftpb.ConfState
+	members *map[uint64]int32
+	gen     uint64
+	listed  bool
+}
+
+// covers tells whether a group's voters are all on brokers that were heard.
+func (r hearing) covers(g *Group, v *view) bool {
+	if !r.all {
+		return false
+	}
+	f, members := &g.footing, g.members.m.Load()
+	if f.conf != v.conf || f.members != members || f.gen != r.gen {
+		*f = footing{conf: v.conf, members: members, gen: r.gen, listed: g.live.lists(v.conf, g.members.get(), g.replica)}
+	}
+	return f.listed
+}
+
+// lists tells whether all voters are on brokers that are listed.
+func (l *liveness) lists(cs *raftpb.ConfState, members map[uint64]int32, replica uint64) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, id := range voters(cs) {
+		if b := members[id]; id != replica && b != l.self && l.peers[b] == nil {
+			return false
+		}
+	}
+	return true
+}
+
 // rank tells how many live voters come before the replica in ConfState order, and whether it is a voter at all.
 func (l *liveness) rank(cs *raftpb.ConfState, members map[uint64]int32, replica uint64, now time.Time) (rank int, voter bool) {
 	l.mu.RLock()
