@@ -38,9 +38,15 @@
 // A leader stops leading when no majority was heard for 1 s (RULES 16), and when its oldest append is 2 s old, after trying to
 // hand over (RULES 22). A host that was itself stalled forgives its peers that silence.
 //
+// # Stopping
+//
+// Host.Stop ends the heartbeats, so that the other brokers' replicas do not wait for this one's disk; then all groups in
+// memory, each of which says that it leads no more and answers who waits; and then closes their logs, sixteen at a time on the
+// append workers, with a checkpoint while there is time for it. A group that ended answers later requests at once.
+//
 // # Invariants
 //
-//   - RawNode and Machine are touched by the worker only, or by StartGroup and Group.stop while it does not run.
+//   - RawNode and Machine are touched by the worker only, or by StartGroup, Group.halt and Group.close while it does not run.
 //   - Between the check that this replica leads in session and the MsgProp nothing is stepped (RULES 9).
 //   - A session exists only while raft leads in the session's term and an entry of that term was applied (RULES 10). Session
 //     and term end together: a term never has two sessions, so offsets stamped in one are never stamped again.

@@ -59,8 +59,9 @@ type Host struct {
 	beat     env.Task
 	timer    env.Timer // owned by beat
 	started  atomic.Bool
-	stopped  atomic.Bool
-	ticker   ticker // owned by beat
+	stopped  atomic.Bool // Stop began
+	deaf     atomic.Bool // and no group runs any more
+	ticker   ticker      // owned by beat
 	watchers leaderWatchers
 }
 
@@ -110,26 +111,10 @@ func (h *Host) Start() {
 	h.beat.Wake()
 }
 
-// Stop stops all groups, closes their logs and ends the heartbeats. Nothing may be called afterwards but Receive and
-// Refused, which do nothing.
-func (h *Host) Stop() {
-	if h.stopped.Swap(true) {
-		return
-	}
-	for _, g := range h.groups.all() {
-		if err := h.StopGroup(g.id); err != nil {
-			g.log.Error("stopping the replica failed", "error", err)
-		}
-	}
-	h.beat.Stop()
-	if h.timer != nil {
-		h.timer.Stop()
-	}
-}
-
 // SetBrokers tells whom to exchange heartbeats with. The own id is left out if it is there.
 func (h *Host) SetBrokers(ids []int32) {
 	h.live.setBrokers(ids)
+	h.out.setBrokers(h.live.brokers())
 	h.leaders.setBrokers(ids)
 	h.beat.Wake()
 }
@@ -146,7 +131,7 @@ func (h *Host) Refused(broker int32) { h.live.refuse(broker) }
 // Receive takes a packet from the transport. It does not block and may be called from anywhere; the packet belongs to
 // the Host afterwards.
 func (h *Host) Receive(from int32, p *Packet) {
-	if h.stopped.Load() {
+	if h.deaf.Load() {
 		return
 	}
 	if !h.live.heard(from, p) {
@@ -197,7 +182,8 @@ func (h *Host) StopGroup(group uint64) error {
 	if g == nil {
 		return nil
 	}
-	if err := g.stop(); err != nil {
+	g.halt()
+	if err := g.close(true); err != nil {
 		return fmt.Errorf("close the log of group %d: %w", group, err)
 	}
 	return nil

@@ -8,9 +8,12 @@ import (
 
 // inbox is what waits for a group's worker. Messages are bounded and dropped beyond: raft repairs that. Control requests,
 // answers of the append task and ticks are not dropped; there are few, since each belongs to a caller or a timer.
+//
+// Once it is closed nobody empties it any more: who wants an answer gets it on the spot, the rest is dropped.
 type inbox struct {
-	mu  sync.Mutex
-	box letters
+	mu     sync.Mutex
+	box    letters
+	closed error // what reads are told then; nil while it is open
 }
 
 // letters is one load of the inbox. The worker swaps its empty one for the full one, so slices are reused.
@@ -41,6 +44,16 @@ func (in *inbox) take(empty *letters) {
 	in.mu.Unlock()
 }
 
+// close gives what is left in the inbox. The worker must have stopped: from here on control requests run on their caller's
+// goroutine, find no RawNode and say so.
+func (in *inbox) close(refusal error) letters {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	box := in.box
+	in.box, in.closed = letters{}, refusal
+	return box
+}
+
 func (in *inbox) message(m *raftpb.Message, l limits) bool {
 	size := 64
 	for _, e := range m.GetEntries() {
@@ -48,7 +61,7 @@ func (in *inbox) message(m *raftpb.Message, l limits) bool {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if len(in.box.messages) >= l.inboxMessages || in.box.messageBytes+size > l.inboxBytes && in.box.messageBytes > 0 {
+	if in.closed != nil || len(in.box.messages) >= l.inboxMessages || in.box.messageBytes+size > l.inboxBytes && in.box.messageBytes > 0 {
 		return false
 	}
 	in.box.messages = append(in.box.messages, m)
@@ -59,14 +72,23 @@ func (in *inbox) message(m *raftpb.Message, l limits) bool {
 func (in *inbox) answered(local []*raftpb.Message, n int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.closed != nil {
+		return
+	}
 	in.box.appended = append(in.box.appended, local...)
 	in.box.appendsDone += n
 }
 
 func (in *inbox) control(f func()) {
 	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.box.control = append(in.box.control, f)
+	closed := in.closed != nil
+	if !closed {
+		in.box.control = append(in.box.control, f)
+	}
+	in.mu.Unlock()
+	if closed {
+		f()
+	}
 }
 
 // tick is capped: a worker that was held up needs no burst of elections.
@@ -84,8 +106,14 @@ func (in *inbox) wantTurn() {
 
 func (in *inbox) read(done func(uint64, error)) {
 	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.box.reads = append(in.box.reads, done)
+	closed := in.closed
+	if closed == nil {
+		in.box.reads = append(in.box.reads, done)
+	}
+	in.mu.Unlock()
+	if closed != nil {
+		done(0, closed)
+	}
 }
 
 func (in *inbox) trim(logStart int64) {

@@ -16,7 +16,8 @@ type outbox struct {
 	transport Transport
 	metrics   *metrics
 
-	mu   sync.Mutex
+	mu sync.Mutex
+	// held is by broker, and has an entry for each that gets heartbeats, empty or not: nobody would fetch what waits for another.
 	held map[int32][]Message
 }
 
@@ -34,14 +35,26 @@ func (o *outbox) packet(to int32, lane Lane, p *Packet) bool {
 	return false
 }
 
-// hold keeps a message for the next heartbeat to the broker and tells whether there was room.
+// setBrokers tells who gets heartbeats. What waits for anyone else is dropped.
+func (o *outbox) setBrokers(ids []int32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	held := make(map[int32][]Message, len(ids))
+	for _, id := range ids {
+		held[id] = o.held[id]
+	}
+	o.held = held
+}
+
+// hold keeps a message for the next heartbeat to the broker and tells whether there will be one and there was room.
 func (o *outbox) hold(to int32, m Message) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.held[to]) >= maxHeld {
+	ms, listed := o.held[to]
+	if !listed || len(ms) >= maxHeld {
 		return false
 	}
-	o.held[to] = append(o.held[to], m)
+	o.held[to] = append(ms, m)
 	return true
 }
 
@@ -50,7 +63,7 @@ func (o *outbox) takeHeld(to int32) []Message {
 	defer o.mu.Unlock()
 	ms := o.held[to]
 	if len(ms) > 0 {
-		delete(o.held, to)
+		o.held[to] = nil
 	}
 	return ms
 }

@@ -56,8 +56,14 @@ func (g *Group) fail(err error) {
 		"the replica of %s on broker %d failed while the write was in flight: %v", g.name, g.self, err))
 }
 
-// end is the end of the RawNode, for whatever reason. It is called on the worker, or when that has stopped.
+// end is the end of a replica that failed. It is called on the worker, or when that has stopped.
 func (g *Group) end(reason *runnelv1.Error) {
+	g.leave(reason)
+	g.machine.Stopped()
+}
+
+// leave is the end of the RawNode, for whatever reason. It is called on the worker, or when that has stopped.
+func (g *Group) leave(reason *runnelv1.Error) {
 	g.rn = nil
 	if t := g.transfer; t != nil {
 		g.transfer = nil
@@ -74,29 +80,35 @@ func (g *Group) end(reason *runnelv1.Error) {
 	g.elections.remove(g)
 	g.leaders.touched()
 	g.publish()
-	g.machine.Stopped()
 }
 
-// stop ends the replica on the caller's goroutine and closes its log.
-func (g *Group) stop() error {
+// halt ends the replica on the caller's goroutine, in memory: it leads no longer and takes nothing more. close must follow.
+func (g *Group) halt() {
 	g.task.Stop()
 	if g.rn != nil {
 		if err := g.Healthy(); err != nil { // the worker had no time to notice
 			g.fail(err)
 		} else {
-			if g.applied > g.store.Checkpoint().Index {
-				g.store.OfferCheckpoint(g.checkpoint()) // Close writes it, and the next start folds nothing
-			}
-			g.end(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_LOST_LEADERSHIP,
+			g.leave(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_LOST_LEADERSHIP,
 				"broker %d stopped its replica of %s while the write was in flight; send it again to the new leader", g.self, g.name))
+			g.halted = true
 		}
 	}
-	var box letters
-	g.in.take(&box)
+	box := g.in.close(g.notLeader())
 	for _, f := range box.control {
 		f()
 	}
 	g.refuse(&box)
+}
+
+// close closes the log of a replica that was halted. With a checkpoint the next start folds nothing, but it costs a commit.
+func (g *Group) close(checkpoint bool) error {
+	if g.halted {
+		if checkpoint && g.applied > g.store.Checkpoint().Index {
+			g.store.OfferCheckpoint(g.checkpoint()) // Close writes it
+		}
+		g.machine.Stopped()
+	}
 	g.appends.task.Stop()
 	g.reader.task.Stop()
 	g.metrics.groups.Dec()

@@ -47,7 +47,11 @@ func (h *Host) StartGroup(c GroupConfig) (*Group, error) {
 	g.showView()
 	g.publish()
 	if !h.groups.add(g) {
-		return nil, errors.Join(fmt.Errorf("start group %d: %w", c.Group, errGroupRuns), g.store.Close())
+		why := errGroupRuns
+		if h.stopped.Load() {
+			why = errStopped
+		}
+		return nil, errors.Join(fmt.Errorf("start group %d: %w", c.Group, why), g.store.Close())
 	}
 	h.metrics.groups.Inc()
 	g.elections.add(g)
