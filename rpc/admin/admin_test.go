@@ -138,6 +138,7 @@ type harness struct {
 	caller  *fakeCaller
 	local   fakeStatuses           // of broker 1
 	others  map[int32]fakeStatuses // of the brokers 2 and 3
+	waits   time.Duration          // what create's call gives itself
 }
 
 // topicT has replicas 100+10p+b on the brokers 1 to 3 for each partition.
@@ -221,7 +222,15 @@ func (h *harness) create(ctx context.Context) chan created {
 		r, err := h.s.CreateTopic(ctx, &runnelv1.CreateTopicRequest{Name: "t", Config: map[string]string{"a": "b"}})
 		ch <- created{r, err}
 	}()
-	<-h.clock.timer
+	h.waits = <-h.clock.timer
 	<-h.cluster.asked
 	return ch
 }
+
+// deadline is a context with a deadline by the fake clock, which never ends by itself.
+type deadline struct {
+	context.Context
+	at time.Time
+}
+
+func (d deadline) Deadline() (time.Time, bool) { return d.at, true }

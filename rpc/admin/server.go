@@ -17,9 +17,12 @@ import (
 
 // How long calls wait.
 const (
-	leaderWait = 10 * time.Second // CreateTopic, for the partitions' leaders
-	askWait    = 2 * time.Second  // for other brokers' answers to "partition.status"
-	viewWait   = 2 * time.Second  // for this broker's own view after a change
+	changeWait = 10 * time.Second // for the controller, and after CreateTopic for the partitions' leaders
+	// answerTime is what is kept of the client's time for an answer that says what is missing; at most a quarter of it.
+	answerTime = 500 * time.Millisecond
+	whyWait    = 250 * time.Millisecond // of answerTime, for other brokers' words on why there is no leader
+	askWait    = 2 * time.Second        // for other brokers' answers to "partition.status"
+	viewWait   = 2 * time.Second        // for this broker's own view after a change
 )
 
 // Controller is the way to change the cluster.
@@ -114,6 +117,16 @@ func (s *Server) within(ctx context.Context, d time.Duration) (context.Context, 
 		t.Stop()
 		cancel(context.Canceled)
 	}
+}
+
+// patience is how long a change may take, so that the client hears how far it got instead of its own deadline.
+func (s *Server) patience(ctx context.Context) time.Duration {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return changeWait
+	}
+	left := end.Sub(s.clock.Now())
+	return min(changeWait, left-min(answerTime, left/4))
 }
 
 // until waits for a view of the cluster in which done holds. It answers false if ctx ended first.

@@ -3,15 +3,14 @@ package admin
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-// CreateTopic implements runnelv1.AdminServer. It answers when this broker knows a leader of every partition.
+// CreateTopic implements runnelv1.AdminServer. It answers when this broker knows a leader of every partition, and in any
+// case before the client's deadline.
 func (s *Server) CreateTopic(ctx context.Context, r *runnelv1.CreateTopicRequest) (*runnelv1.CreateTopicResponse, error) {
 	const api = "create_topic"
 	s.metrics.requests.WithLabelValues(api).Inc()
@@ -20,7 +19,9 @@ func (s *Server) CreateTopic(ctx context.Context, r *runnelv1.CreateTopicRequest
 			"%d partitions with replication factor %d: neither may be below 0, and 0 means the default",
 			r.GetPartitions(), r.GetReplicationFactor()))
 	}
-	res, err := s.controller.Do(ctx, controller.CreateTopic{
+	wait, cancel := s.within(ctx, s.patience(ctx))
+	defer cancel()
+	res, err := s.controller.Do(wait, controller.CreateTopic{
 		Name: r.GetName(), Partitions: int(r.GetPartitions()), RF: int(r.GetReplicationFactor()), Config: r.GetConfig(),
 	})
 	if err != nil {
@@ -32,7 +33,7 @@ func (s *Server) CreateTopic(ctx context.Context, r *runnelv1.CreateTopicRequest
 			"the controller created topic %q and did not say how: describe it", r.GetName()))
 	}
 	s.log.Info("topic created", "topic", t.Name, "id", t.ID, "partitions", len(t.Partitions), "rf", t.ReplicationFactor())
-	if err := s.awaitLeaders(ctx, t, res.Revision); err != nil {
+	if err := s.awaitLeaders(ctx, wait, t, res.Revision); err != nil {
 		return nil, s.fail(api, err)
 	}
 	return &runnelv1.CreateTopicResponse{
@@ -40,19 +41,19 @@ func (s *Server) CreateTopic(ctx context.Context, r *runnelv1.CreateTopicRequest
 	}, nil
 }
 
-// awaitLeaders waits for this broker to know the topic and a leader of each of its partitions.
-func (s *Server) awaitLeaders(ctx context.Context, t *placement.Topic, revision uint64) error {
-	ctx, cancel := s.within(ctx, leaderWait)
-	defer cancel()
+// awaitLeaders waits, until wait ends, for this broker to know the topic and a leader of each of its partitions. ctx is the
+// client's, which lasts a little longer: the answer takes time too.
+func (s *Server) awaitLeaders(ctx, wait context.Context, t *placement.Topic, revision uint64) error {
 	gone := false
-	ok := s.until(ctx, func() bool {
+	ok := s.until(wait, func() bool {
 		st := s.cluster.State()
 		now := st.Topics[t.Name]
 		if now == nil || now.ID != t.ID {
 			gone = st.Revision >= revision
 			return gone
 		}
-		return len(s.leaderless(t, 1)) == 0
+		_, none := s.leaderless(t)
+		return none == 0
 	})
 	switch {
 	case gone:
@@ -60,53 +61,54 @@ func (s *Server) awaitLeaders(ctx context.Context, t *placement.Topic, revision 
 	case ok:
 		return nil
 	}
-	waiting := "this broker has not heard of it yet"
-	if none := s.leaderless(t, len(t.Partitions)); len(none) > 0 {
-		waiting = "these partitions have no leader yet: " + numbers(none)
+	missing := "this broker has not heard of it yet"
+	if first, none := s.leaderless(t); none > 0 {
+		have := "have"
+		if none == 1 {
+			have = "has"
+		}
+		ctx, cancel := s.within(ctx, whyWait)
+		defer cancel()
+		v := s.glance(t, first)
+		s.ask(ctx, []*view{v})
+		missing = fmt.Sprintf("%d of %d partitions %s no leader yet: partition %d: ", none, len(t.Partitions), have, first)
+		if why := v.leaderless(s.cluster.Alive); why != "" {
+			missing += why
+		} else {
+			missing += "it was elected just now"
+		}
 	}
 	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
-		"topic %q exists, but %s; do not create it again, ask for its description", t.Name, waiting)
+		"topic %q was created, but %s; do not create it again, ask for its description", t.Name, missing)
 }
 
-// leaderless gives the first partitions, at most limit, of which no leader is known.
-func (s *Server) leaderless(t *placement.Topic, limit int) []int {
-	var none []int
+// leaderless counts the partitions of which no leader is known, and gives the first of them.
+func (s *Server) leaderless(t *placement.Topic) (first, count int) {
 	for n := range t.Partitions {
 		if _, _, ok := s.cluster.Leader(t.Partitions[n].Group); !ok {
-			if none = append(none, n); len(none) == limit {
-				break
+			if count++; count == 1 {
+				first = n
 			}
 		}
 	}
-	return none
-}
-
-// numbers writes a list of partitions, cut where nobody would read on.
-func numbers(ns []int) string {
-	const most = 20
-	var out []string
-	for i, n := range ns {
-		if i == most {
-			return strings.Join(out, ", ") + fmt.Sprintf(" and %d more", len(ns)-most)
-		}
-		out = append(out, strconv.Itoa(n))
-	}
-	return strings.Join(out, ", ")
+	return first, count
 }
 
 // DeleteTopic implements runnelv1.AdminServer.
 func (s *Server) DeleteTopic(ctx context.Context, r *runnelv1.DeleteTopicRequest) (*runnelv1.DeleteTopicResponse, error) {
 	const api = "delete_topic"
 	s.metrics.requests.WithLabelValues(api).Inc()
-	res, err := s.controller.Do(ctx, controller.DeleteTopic{Name: r.GetName()})
+	wait, end := s.within(ctx, s.patience(ctx))
+	defer end()
+	res, err := s.controller.Do(wait, controller.DeleteTopic{Name: r.GetName()})
 	if err != nil {
 		return nil, s.fail(api, err)
 	}
 	s.log.Info("topic deleted", "topic", r.GetName())
 	// The deletion holds whether or not this broker sees it in time.
-	ctx, cancel := s.within(ctx, viewWait)
+	seen, cancel := s.within(wait, viewWait)
 	defer cancel()
-	s.until(ctx, func() bool { return s.cluster.State().Revision >= res.Revision })
+	s.until(seen, func() bool { return s.cluster.State().Revision >= res.Revision })
 	return &runnelv1.DeleteTopicResponse{}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/runnel-io/runnel/partition"
 	"github.com/runnel-io/runnel/placement/controller"
@@ -43,7 +44,30 @@ func TestCreateTopicSaysWhichPartitionsHaveNoLeader(t *testing.T) {
 		h.cluster.set(func() { h.cluster.st, h.cluster.leaders = stateWith(8, topicT(2)), map[uint64]int32{10: 1} })
 		h.clock.fire()
 		e := wantReason(t, (<-ch).err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, retriable)
-		if !strings.Contains(e.GetMessage(), `topic "t" exists`) || !strings.Contains(e.GetMessage(), "no leader yet: 1;") {
+		want := `topic "t" was created, but 1 of 2 partitions has no leader yet: partition 1: no leader is known: an election should be under way; ` +
+			`do not create it again, ask for its description`
+		if e.GetMessage() != want {
+			t.Errorf("message %q", e.GetMessage())
+		}
+	})
+	t.Run("before the client's deadline", func(t *testing.T) {
+		h := newHarness(t)
+		h.cluster.dead[2], h.cluster.dead[3] = true, true
+		within := func(d time.Duration) context.Context { return deadline{t.Context(), h.clock.Now().Add(d)} }
+		ch := h.create(within(3 * time.Second))
+		if h.waits != 2500*time.Millisecond {
+			t.Errorf("waits for %v of three seconds", h.waits)
+		}
+		for left, want := range map[time.Duration]time.Duration{time.Second: 750 * time.Millisecond, time.Hour: changeWait} {
+			if d := h.s.patience(within(left)); d != want {
+				t.Errorf("waits for %v of %v", d, left)
+			}
+		}
+		h.cluster.set(func() { h.cluster.st = stateWith(8, topicT(2)) })
+		<-h.cluster.asked
+		h.clock.fire()
+		e := wantReason(t, (<-ch).err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, retriable)
+		if !strings.Contains(e.GetMessage(), "2 of 2 partitions have no leader yet: partition 0: no quorum: the replicas on brokers 2 and 3 are silent") {
 			t.Errorf("message %q", e.GetMessage())
 		}
 	})
@@ -291,11 +315,5 @@ func TestPartitionStatusRefusesWhatItDoesNotKnow(t *testing.T) {
 	if b, err := h.s.ServePartitionStatus(t.Context(), []byte(`{"format":1,"topics":{"no":[0]}}`)); err != nil ||
 		string(b) != `{"format":1,"partitions":null}` {
 		t.Errorf("%s %v", b, err)
-	}
-}
-
-func TestLongListsOfPartitionsAreCut(t *testing.T) {
-	if s := numbers(make([]int, 30)); !strings.HasSuffix(s, ", 0 and 10 more") {
-		t.Error(s)
 	}
 }
