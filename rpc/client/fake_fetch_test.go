@@ -90,10 +90,7 @@ func (b *fakeBroker) fetchLocked(topic string, n int32, at, credit int64) *runne
 		res.Error = e
 		return res
 	}
-	if at < p.start || at > p.next {
-		if at < p.start { // a broker does not always tell where the log is
-			res.HighWatermark, res.LogStartOffset = p.next, p.start
-		}
+	if at < p.start || at > p.next { // as a broker's stream does, without telling where the log is
 		res.Error = runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE, "offset %d", at)
 		return res
 	}

@@ -164,6 +164,9 @@ func (st *fetchStream) take(res *runnelv1.FetchPartitionResult) bool {
 		p.backoff, p.lastErr = pacing{}, nil
 	}
 	r.mu.Unlock()
+	if f.reset {
+		f.next = r.logStart(st.ctx, p, f.next)
+	}
 	if tell && (failed || len(f.batches) > 0) && !r.deliver(st.ctx, f) {
 		return false
 	}

@@ -100,6 +100,17 @@ func andMore(first string, more int) string {
 	return fmt.Sprintf("%s (and %d more partitions wait)", first, more)
 }
 
+// logStart asks for a partition's log start offset. If it cannot be had, told will do, and the next refusal asks again.
+func (r *Reader) logStart(ctx context.Context, p *readPart, told int64) int64 {
+	ctx, cancel := context.WithTimeout(ctx, callPatience)
+	defer cancel()
+	start, err := r.c.listOffsets(ctx, r.topic, []int32{p.num}, AtStart(), nil)
+	if err != nil {
+		return told
+	}
+	return start[p.num]
+}
+
 // outOfRange says where the log is, for the reader's user to decide. A broker's refusal does not always tell; asking again
 // may fail too, and then the offset alone is named.
 func (r *Reader) outOfRange(p *readPart, at int64) *Error {
