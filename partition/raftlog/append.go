@@ -1,6 +1,7 @@
 package raftlog
 
 import (
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -20,7 +21,12 @@ type pending struct {
 
 // Append makes all queued writes of the replica durable in one go: term and vote in meta.db first, then all entries in
 // one transaction, split only where a segment ends. A write with nothing new costs no disk. Entries belong to the log
-// from here on and must not be changed. Any error poisons the log. Append task only.
+// from here on and must not be changed. Append task only.
+//
+// An error poisons the log, but for a *ResourceError: no file could be opened for want of descriptors, mappings or memory,
+// also not when Append had waited and tried again for two seconds (on Options.Clock). Then no entry of the call is written,
+// though term and vote may be and entries to be overwritten may be gone, which is harmless. The log is as good as before, and
+// the caller may call again with the same writes. Close ends the wait.
 func (l *Log) Append(ws []Write) error {
 	if err := l.failed(); err != nil {
 		return err
@@ -60,8 +66,13 @@ func (l *Log) Append(ws []Write) error {
 		l.mu.Unlock()
 	}
 	if commit > 0 {
+		// What the entries overwrite is not what was committed, so above them it counts only once they are there.
+		known := commit
+		if len(ents) > 0 {
+			known = min(known, ents[0].GetIndex()-1)
+		}
 		l.mu.Lock()
-		l.commit = max(l.commit, commit)
+		l.commit = max(l.commit, known)
 		l.mu.Unlock()
 	}
 	if len(ents) == 0 {
@@ -70,8 +81,15 @@ func (l *Log) Append(ws []Write) error {
 		}
 		return nil
 	}
-	if err := l.appendEntries(ents, committed); err != nil {
+	wrote, err := l.appendEntries(ents, committed, commit)
+	switch {
+	case err == nil:
+	case !isShortage(err):
 		return l.poison(err)
+	case wrote:
+		return l.poison(errors.New("only a part of the entries could be written, " + err.Error()))
+	default:
+		return err
 	}
 	l.s.tails.reclaim()
 	return nil
@@ -98,28 +116,29 @@ func overlay(ents []*raftpb.Entry, owned bool, more []*raftpb.Entry) ([]*raftpb.
 	return append(ents[:at-start], more...), true, nil
 }
 
-// appendEntries writes ents over whatever the log has from their first index on.
-func (l *Log) appendEntries(ents []*raftpb.Entry, committed uint64) error {
+// appendEntries writes ents over whatever the log has from their first index on. commit is what the leader told with them;
+// wrote tells, with an error, that some of them are on disk.
+func (l *Log) appendEntries(ents []*raftpb.Entry, committed, commit uint64) (wrote bool, err error) {
 	first := ents[0].GetIndex()
 	if first <= committed {
-		return fmt.Errorf("entry %d would overwrite committed entries (commit %d)", first, committed)
+		return false, fmt.Errorf("entry %d would overwrite committed entries (commit %d)", first, committed)
 	}
 	if first > l.last+1 {
-		return fmt.Errorf("entry %d leaves a gap after %d", first, l.last)
+		return false, fmt.Errorf("entry %d leaves a gap after %d", first, l.last)
 	}
 	cut := first // the transaction below deletes from here on; 0 once done
 	if first <= l.last {
 		l.setTruncating(true)
 		defer l.setTruncating(false)
-		if err := l.dropSegmentsAbove(first); err != nil {
-			return err
+		if err := l.patiently(func() error { return l.dropSegmentsAbove(first) }); err != nil {
+			return false, err
 		}
 	}
 	for len(ents) > 0 {
 		seg := l.segs[len(l.segs)-1]
 		if l.wantsRoll(seg, cut, len(ents[0].Data)) {
-			if err := l.roll(); err != nil {
-				return err
+			if err := l.patiently(l.roll); err != nil {
+				return wrote, err
 			}
 			seg = l.segs[len(l.segs)-1]
 		}
@@ -132,13 +151,14 @@ func (l *Log) appendEntries(ents []*raftpb.Entry, committed uint64) error {
 			}
 			n++
 		}
-		if err := l.writeEntries(seg, cut, ents[:n]); err != nil {
-			return err
+		if err := l.patiently(func() error { return l.writeEntries(seg, cut, ents[:n], commit) }); err != nil {
+			return wrote, err
 		}
+		wrote = true
 		ents = ents[n:]
 		cut = 0
 	}
-	return nil
+	return wrote, nil
 }
 
 // bytesBefore is what a segment holds, or an upper bound if the transaction will first delete from index cut on.
@@ -168,11 +188,11 @@ func (l *Log) aged(seg *segment) bool {
 
 // writeEntries is one transaction: what is overwritten goes, ents come, and state and an offered checkpoint with them.
 // On success memory follows.
-func (l *Log) writeEntries(seg *segment, cut uint64, ents []*raftpb.Entry) error {
+func (l *Log) writeEntries(seg *segment, cut uint64, ents []*raftpb.Entry, commit uint64) error {
 	l.mu.Lock()
 	truncates := cut != 0 && cut <= l.last
 	st := l.stateLocked(seg)
-	commit := l.commit
+	commit = max(commit, l.commit)
 	cp := l.offered
 	l.mu.Unlock()
 
@@ -219,7 +239,7 @@ func (l *Log) writeEntries(seg *segment, cut uint64, ents []*raftpb.Entry) error
 	if err != nil {
 		return err
 	}
-	l.published(seg, &st, cut, pend, cp)
+	l.published(seg, &st, cut, pend, cp, commit)
 	return nil
 }
 
@@ -329,7 +349,7 @@ func putAll(b *bolt.Bucket, buf *appendBuffers) error {
 }
 
 // published lets memory follow a commit.
-func (l *Log) published(seg *segment, st *segState, cut uint64, pend []pending, cp *Checkpoint) {
+func (l *Log) published(seg *segment, st *segState, cut uint64, pend []pending, cp *Checkpoint, commit uint64) {
 	var cost, freed int64
 	var bytes int
 	l.mu.Lock()
@@ -353,6 +373,7 @@ func (l *Log) published(seg *segment, st *segState, cut uint64, pend []pending, 
 	seg.apply(st)
 	l.last, l.next = st.last, st.next
 	l.runMax = st.runMax
+	l.commit = max(l.commit, commit)
 	if cp != nil {
 		l.checkpointedLocked(seg, cp)
 	}

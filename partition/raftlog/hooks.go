@@ -17,6 +17,8 @@ type Hooks struct {
 	Commit func(path string, commit func() error) error
 	// Opened is called after a bbolt file was opened or made, before its first transaction.
 	Opened func(path string, db *bolt.DB)
+	// Open is called before a bbolt file, or a folder for its sync, is opened; an error is what opening it then answers.
+	Open func(path string) error
 	// FS is called before each change of a folder; an error makes the change fail.
 	FS func(op FSOp) error
 	// NoSync switches every bbolt sync off. It exists to prove that the crash tests notice.
@@ -70,25 +72,64 @@ func (d disk) removeAll(path string) error {
 	return d.do(FSOp{Kind: "removeall", Path: path}, func() error { return os.RemoveAll(path) })
 }
 
-// syncDir makes the names in a folder durable (RELIABILITY E4: bbolt never does).
-func (d disk) syncDir(path string) error {
-	if d.h.NoSync {
+// opening runs the hook of Hooks.Open.
+func (h Hooks) opening(path string) error {
+	if h.Open == nil {
 		return nil
 	}
-	return d.do(FSOp{Kind: "syncdir", Path: path}, func() error {
-		f, err := os.Open(filepath.Clean(path))
-		if err != nil {
-			return err
-		}
-		err = f.Sync()
-		if cerr := f.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			return fmt.Errorf("sync folder %s: %w", path, err)
+	return h.Open(path)
+}
+
+// folder is a folder opened for syncing. It is opened before anything in it changes: then want of descriptors stops a change
+// that has not begun, rather than leave one in doubt.
+type folder struct {
+	d    disk
+	path string
+	f    *os.File // nil with Hooks.NoSync
+}
+
+func (d disk) openDir(path string) (*folder, error) {
+	if d.h.NoSync {
+		return &folder{d: d, path: path}, nil
+	}
+	err := d.h.opening(path)
+	var f *os.File
+	if err == nil {
+		f, err = os.Open(filepath.Clean(path))
+	}
+	if err != nil {
+		return nil, opening(fmt.Errorf("open folder %s: %w", path, err))
+	}
+	return &folder{d: d, path: path, f: f}, nil
+}
+
+// sync makes the names in the folder durable (RELIABILITY E4: bbolt never does).
+func (n *folder) sync() error {
+	if n.f == nil {
+		return nil
+	}
+	return n.d.do(FSOp{Kind: "syncdir", Path: n.path}, func() error {
+		if err := n.f.Sync(); err != nil {
+			return fmt.Errorf("sync folder %s: %w", n.path, err)
 		}
 		return nil
 	})
+}
+
+func (n *folder) close() {
+	if n.f != nil {
+		_ = n.f.Close() // nothing was written through it
+	}
+}
+
+// syncDir opens, syncs and closes a folder, where no write depends on the answer.
+func (d disk) syncDir(path string) error {
+	n, err := d.openDir(path)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	return n.sync()
 }
 
 func (d disk) commit(path string, tx *bolt.Tx) error {

@@ -55,6 +55,8 @@ type Log struct {
 	change *sync.Cond // users fell to 0, or a truncation ended
 	closed bool
 
+	closing chan struct{} // closed with the log: ends an append's wait for resources
+
 	// A truncation takes entries away under readers that walk beyond what is committed. What such a reader finds missing
 	// is no damage: it waits and reads again.
 	truncating bool

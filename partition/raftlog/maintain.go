@@ -63,7 +63,8 @@ func (l *Log) Aged() bool {
 }
 
 // Maintain does the work that is not urgent: writes an offered checkpoint, rolls an aged segment, seals, and unlinks
-// what FirstIndex has left behind. Append task only, between appends. Any error poisons the log.
+// what FirstIndex has left behind. Append task only, between appends. An error poisons the log. Want of descriptors or memory
+// is none: it is logged, Maintain does not wait for it as Append does, and what it leaves is done by the next call.
 func (l *Log) Maintain() error {
 	if err := l.failed(); err != nil {
 		return err
@@ -74,19 +75,29 @@ func (l *Log) Maintain() error {
 	if closed {
 		return ErrClosed
 	}
+	err := l.maintain(offered)
+	switch {
+	case err == nil:
+		return nil
+	case isShortage(err):
+		l.s.m.shortages.Inc()
+		l.log.Warn("upkeep of the log is put off", "error", err)
+		return nil
+	}
+	return l.poison(err)
+}
+
+func (l *Log) maintain(offered *Checkpoint) error {
 	if err := l.writeCheckpoint(offered); err != nil {
-		return l.poison(err)
+		return err
 	}
 	if seg := l.segs[len(l.segs)-1]; seg.last >= seg.first && l.aged(seg) {
 		if err := l.roll(); err != nil {
-			return l.poison(err)
+			return err
 		}
 	}
 	l.sealSegments()
-	if err := l.unlinkTrimmed(); err != nil {
-		return l.poison(err)
-	}
-	return nil
+	return l.unlinkTrimmed()
 }
 
 // writeCheckpoint writes a checkpoint in a transaction of its own.
@@ -139,6 +150,17 @@ func (l *Log) sealSegments() {
 // unlinkTrimmed removes the files below FirstIndex, the lowest first and the folder synced after each, so that what is
 // left never has a gap. Whoever holds a descriptor or a hard link keeps the data (RULES 8).
 func (l *Log) unlinkTrimmed() error {
+	l.mu.Lock()
+	idle := len(l.segs) == 1 || l.segs[0].last >= l.first
+	l.mu.Unlock()
+	if idle {
+		return nil
+	}
+	folder, err := l.s.disk.openDir(l.dir)
+	if err != nil {
+		return err
+	}
+	defer folder.close()
 	for {
 		l.mu.Lock()
 		seg := l.segs[0]
@@ -151,7 +173,7 @@ func (l *Log) unlinkTrimmed() error {
 		if err := l.s.disk.remove(seg.file.path); err != nil {
 			return err
 		}
-		if err := l.s.disk.syncDir(l.dir); err != nil {
+		if err := folder.sync(); err != nil {
 			return err
 		}
 		l.mu.Lock()

@@ -13,6 +13,7 @@ type metrics struct {
 	prefetches    prometheus.Counter
 	misses        prometheus.Counter
 	poisoned      prometheus.Counter
+	shortages     prometheus.Counter
 	openFiles     prometheus.Gauge
 	tailBytes     prometheus.GaugeFunc
 }
@@ -32,6 +33,7 @@ func newMetrics(r prometheus.Registerer, tailBytes func() float64) (*metrics, er
 		prefetches:    counter("prefetches_total", "Background reads for followers that lag behind the memory tail."),
 		misses:        counter("entries_misses_total", "Reads for sending that found their entries neither in the tail nor prefetched."),
 		poisoned:      counter("poisoned_total", "Logs poisoned by an I/O or checksum error."),
+		shortages:     counter("resource_shortages_total", "Times that a write could not begin for want of descriptors, mappings or memory."),
 		openFiles:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "runnel", Subsystem: "raftlog", Name: "open_files", Help: "Segment files open now."}),
 		tailBytes:     prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "runnel", Subsystem: "raftlog", Name: "tail_bytes", Help: "Memory held by recent and prefetched entries."}, tailBytes),
 	}
@@ -39,7 +41,7 @@ func newMetrics(r prometheus.Registerer, tailBytes func() float64) (*metrics, er
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{m.commits, m.appendBytes, m.appendEntries, m.skipped, m.metaCommits, m.metaChanges,
-		m.inlineReads, m.prefetches, m.misses, m.poisoned, m.openFiles, m.tailBytes} {
+		m.inlineReads, m.prefetches, m.misses, m.poisoned, m.shortages, m.openFiles, m.tailBytes} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

@@ -43,7 +43,7 @@ func (s *Store) OpenLog(group, replica uint64, o LogOptions) (*Log, error) {
 	s.mu.Unlock()
 
 	l := &Log{
-		s: s, id: id, dir: s.replicaDir(id), o: o, term: r.term, vote: r.vote,
+		s: s, id: id, dir: s.replicaDir(id), o: o, term: r.term, vote: r.vote, closing: make(chan struct{}),
 		log: s.log.With("group", group, "replica", replica),
 	}
 	l.change = sync.NewCond(&l.mu)
@@ -335,7 +335,8 @@ func (l *Log) setReadAhead(on bool) {
 }
 
 // Close ends the log: it waits for readers, writes an offered checkpoint and closes the files. The append task must have
-// stopped. raft.Storage still answers from memory afterwards.
+// stopped. raft.Storage still answers from memory afterwards. A *ResourceError means only that the checkpoint was not
+// written and the next open has more to fold.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -343,6 +344,7 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.closed = true
+	close(l.closing)
 	for l.users > 0 {
 		l.change.Wait()
 	}
@@ -354,7 +356,7 @@ func (l *Log) Close() error {
 
 	var err error
 	if l.failed() == nil {
-		if err = l.writeCheckpoint(offered); err != nil {
+		if err = l.writeCheckpoint(offered); err != nil && !isShortage(err) {
 			err = l.poison(err)
 		}
 	}

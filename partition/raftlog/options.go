@@ -30,8 +30,8 @@ type Options struct {
 
 	TailBytes     int64 // memory for recent entries, shared by all logs of the broker; default 256 MiB
 	SegmentBytes  int64 // default size of a segment in bytes of entries; default 256 MiB
-	MaxOpenSealed int   // sealed segment files kept open; default 256
-	MaxOpenActive int   // unsealed segment files kept open while idle; default 4096
+	MaxOpenSealed int   // sealed segment files kept open; default 256, less where the limits of the system are low
+	MaxOpenActive int   // unsealed segment files kept open while idle; default 4096, less where the limits are low
 
 	// Fatal is called once when meta.db itself failed: the broker must stop without another acknowledgement (RULES 2).
 	// From then on every Append of every log fails. May be nil. Must not block.

@@ -104,7 +104,8 @@ func (l *Log) prefetch(lo uint64) {
 		l.log.Warn("prefetch failed", "index", lo, "error", err)
 	}
 	l.s.tails.reclaim()
-	if l.o.Ready != nil {
+	// After a shortage raft's next heartbeat is soon enough to try again; poking it now would be a busy loop.
+	if l.o.Ready != nil && !isShortage(err) {
 		l.o.Ready()
 	}
 }

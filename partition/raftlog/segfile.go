@@ -140,8 +140,12 @@ func (f *segFile) closeLocked() {
 	}
 }
 
-// openBolt opens or, with create, makes a bbolt file. Damage comes back as a corruptError.
+// openBolt opens or, with create, makes a bbolt file. Damage comes back as a corruptError, want of resources as a
+// ResourceError.
 func openBolt(h Hooks, path string, mmap int, readOnly, create bool) (db *bolt.DB, err error) {
+	if err := h.opening(path); err != nil {
+		return nil, opening(fmt.Errorf("open %s: %w", path, err))
+	}
 	if !create {
 		// bbolt would make a missing file and initialise an empty one.
 		st, err := os.Stat(path)
@@ -149,7 +153,7 @@ func openBolt(h Hooks, path string, mmap int, readOnly, create bool) (db *bolt.D
 			return nil, corruptf("file %s is missing", path)
 		}
 		if err != nil {
-			return nil, err
+			return nil, opening(err)
 		}
 		if st.Size() < 4*boltPageSize {
 			return nil, corruptf("file %s has %d bytes, too few for a segment", path, st.Size())
@@ -179,7 +183,7 @@ func openBolt(h Hooks, path string, mmap int, readOnly, create bool) (db *bolt.D
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("open %s: another process or another part of this one has it open: %w", path, err)
 	default:
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, opening(fmt.Errorf("open %s: %w", path, err))
 	}
 	if readOnly {
 		advise(db, unix.MADV_SEQUENTIAL)
@@ -246,7 +250,8 @@ func (f *segFile) view(fn func(tx *bolt.Tx) error) error {
 	})
 }
 
-// update runs fn in a write transaction and commits it durably. After an error nothing is known about what is on disk.
+// update runs fn in a write transaction and commits it durably. After an error nothing is known about what is on disk, unless it is a
+// ResourceError: then the file could not be opened, and fn did not run.
 func (f *segFile) update(fn func(tx *bolt.Tx) error) error {
 	db, err := f.acquire()
 	if err != nil {

@@ -61,6 +61,11 @@ func headerCheck(id replicaID, first uint64) func(*bolt.DB) error {
 func (s *Store) createSegment(dir string, h *segHeader, cp *Checkpoint, commit uint64, segmentBytes int64) (*segFile, error) {
 	path := filepath.Join(dir, segName(h.first))
 	tmp := path + tmpSuffix
+	folder, err := s.disk.openDir(dir) // whatever has to be opened is opened before the file gets its name
+	if err != nil {
+		return nil, err
+	}
+	defer folder.close()
 	if err := s.disk.remove(tmp); err != nil {
 		return nil, err
 	}
@@ -95,7 +100,7 @@ func (s *Store) createSegment(dir string, h *segHeader, cp *Checkpoint, commit u
 	if err := s.disk.rename(tmp, path); err != nil {
 		return fail(err)
 	}
-	if err := s.disk.syncDir(dir); err != nil {
+	if err := folder.sync(); err != nil {
 		return fail(err)
 	}
 	f := s.newSegFile(path, segmentBytes, headerCheck(replicaID{h.group, h.replica}, h.first))

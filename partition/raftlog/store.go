@@ -52,8 +52,9 @@ func Open(o Options) (*Store, error) {
 	}
 	setDefault(&o.TailBytes, defaultTailBytes)
 	setDefault(&o.SegmentBytes, defaultSegmentBytes)
-	setDefault(&o.MaxOpenSealed, defaultMaxOpenSealed)
-	setDefault(&o.MaxOpenActive, defaultMaxOpenActive)
+	sealed, active := openFiles(systemLimits())
+	setDefault(&o.MaxOpenSealed, sealed)
+	setDefault(&o.MaxOpenActive, active)
 
 	s := &Store{
 		o: o, dir: o.Dir, log: o.Log.With("component", "raftlog"), disk: disk{o.Hooks},

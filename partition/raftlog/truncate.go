@@ -11,6 +11,14 @@ const deleteChunk = 1000
 // after each: a crash in between leaves a valid, shorter log (RULES 5). The new term is durable by then. The segment
 // that starts at index itself stays, since the one before it may be sealed.
 func (l *Log) dropSegmentsAbove(index uint64) error {
+	if seg := l.segs[len(l.segs)-1]; seg.first <= index || len(l.segs) == 1 {
+		return nil
+	}
+	folder, err := l.s.disk.openDir(l.dir)
+	if err != nil {
+		return err
+	}
+	defer folder.close()
 	for {
 		seg := l.segs[len(l.segs)-1]
 		if seg.first <= index || len(l.segs) == 1 {
@@ -20,7 +28,7 @@ func (l *Log) dropSegmentsAbove(index uint64) error {
 		if err := l.s.disk.remove(seg.file.path); err != nil {
 			return err
 		}
-		if err := l.s.disk.syncDir(l.dir); err != nil {
+		if err := folder.sync(); err != nil {
 			return err
 		}
 		// What the removed file's header said about the one before it will not hold any more.
