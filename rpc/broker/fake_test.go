@@ -262,7 +262,7 @@ func (r *fakeReplica) TryFetch(q partition.FetchRequest, dst []byte) (partition.
 		r.onTry(q)
 	}
 	if r.err != nil {
-		return partition.FetchResult{}, r.err
+		return partition.FetchResult{Next: q.Offset, HighWatermark: r.next, LogStart: r.start}, r.err
 	}
 	res := partition.FetchResult{Batches: dst, Next: q.Offset, HighWatermark: r.next, LogStart: r.start}
 	for i, b := range r.batches {

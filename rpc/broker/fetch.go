@@ -221,7 +221,11 @@ func (st *fetchStream) round() (more bool, err error) {
 		switch {
 		case e != nil:
 			p.dead = true
-			m.add(&runnelv1.FetchPartitionResult{Topic: p.topic, Partition: p.number, Error: e, NextOffset: p.offset})
+			// An offset out of range needs the range.
+			m.add(&runnelv1.FetchPartitionResult{
+				Topic: p.topic, Partition: p.number, Error: e, NextOffset: p.offset,
+				HighWatermark: res.HighWatermark, LogStartOffset: res.LogStart,
+			})
 		case len(res.Batches) == 0:
 			p.offset = max(p.offset, res.Next)
 			st.park(p)

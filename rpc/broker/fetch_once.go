@@ -123,11 +123,11 @@ func (s *Server) pollOnce(parts []*oncePart, r *runnelv1.FetchOnceRequest, maxBy
 		}
 		share := min(room, max(room/(len(parts)-i), minShare))
 		res, err := p.rep.TryFetch(partition.FetchRequest{Offset: p.ask.GetOffset(), MaxBytes: share, AnyReplica: r.GetAnyReplica()}, nil)
+		out.HighWatermark, out.LogStartOffset = res.HighWatermark, res.LogStart
 		if err != nil {
 			out.Error, failed = s.fetchError(err, p.ask.GetTopic(), p.ask.GetPartition()), true
 			continue
 		}
-		out.HighWatermark, out.LogStartOffset = res.HighWatermark, res.LogStart
 		if len(res.Batches) > room && size > 0 {
 			continue // a batch larger than what is left: next time
 		}
