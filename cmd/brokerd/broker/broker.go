@@ -24,8 +24,12 @@ import (
 	"github.com/runnel-io/runnel/rpc/peer"
 )
 
-// stopWithin bounds a clean stop: an orchestrator kills after that, and a kill is survived too.
-const stopWithin = 8 * time.Second
+const (
+	// stopWithin bounds a clean stop: an orchestrator kills after that, and a kill is survived too.
+	stopWithin = 8 * time.Second
+	// giveUpAfter is when Run returns although Stop does not: no deadline reaches a write that hangs in the kernel.
+	giveUpAfter = 10 * time.Second
+)
 
 // Broker is one running broker.
 type Broker struct {
@@ -77,7 +81,15 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(b.Wait(ctx), b.Stop())
+	err = b.Wait(ctx)
+	stopped := make(chan error, 1)
+	go func() { stopped <- b.Stop() }() // outlives Run only when the disk hangs, and then the process ends
+	select {
+	case stopErr := <-stopped:
+		return errors.Join(err, stopErr)
+	case <-time.After(giveUpAfter):
+		return errors.Join(err, fmt.Errorf("the broker did not stop within %s, perhaps since its disk hangs: the process ends without it, as after a kill", giveUpAfter))
+	}
 }
 
 // Wait returns when ctx ends, with nil, or when the broker cannot go on, with the reason. Stop is still to be called.
