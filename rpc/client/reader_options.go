@@ -31,8 +31,11 @@ func (c readerConfig) check() error {
 	}
 	seen := make(map[int32]bool, len(c.partitions))
 	for _, p := range c.partitions {
-		if p < 0 || seen[p] {
-			return fmt.Errorf("partition %d is negative or named twice", p)
+		if p < 0 {
+			return fmt.Errorf("partition is %d: use 0 or more", p)
+		}
+		if seen[p] {
+			return fmt.Errorf("partition %d is named twice: say it once", p)
 		}
 		seen[p] = true
 	}
