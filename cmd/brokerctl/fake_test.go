@@ -97,8 +97,10 @@ func (f *fakeCluster) CreateTopic(_ context.Context, r *runnelv1.CreateTopicRequ
 }
 
 func (f *fakeCluster) DeleteTopic(_ context.Context, r *runnelv1.DeleteTopicRequest) (*runnelv1.DeleteTopicResponse, error) {
-	if _, err := f.topic(r.GetName()); err != nil {
-		return nil, err
+	if _, err := f.topic(r.GetName()); f.down != nil {
+		return nil, f.down
+	} else if err != nil {
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "topic %q does not exist", r.GetName())
 	}
 	for i, t := range f.topics {
 		if t.name == r.GetName() {

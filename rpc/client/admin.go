@@ -51,10 +51,13 @@ func (a *Admin) DeleteTopic(ctx context.Context, req *runnelv1.DeleteTopicReques
 	c, maybe := a.caller(), false
 	c.failed = func(e *Error) { maybe = maybe || e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE }
 	resp, err := retry(ctx, c, req, adminCall(runnelv1.AdminClient.DeleteTopic))
-	if err != nil && maybe && runnelv1.AsError(err).GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC {
+	if runnelv1.AsError(err).GetReason() != runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC {
+		return resp, err
+	}
+	if maybe {
 		return &runnelv1.DeleteTopicResponse{}, nil
 	}
-	return resp, err
+	return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "topic %q does not exist", req.GetName())
 }
 
 // ListTopics lists the topics.
@@ -64,7 +67,11 @@ func (a *Admin) ListTopics(ctx context.Context, req *runnelv1.ListTopicsRequest)
 
 // DescribeTopic tells a topic's settings, replicas and leaders.
 func (a *Admin) DescribeTopic(ctx context.Context, req *runnelv1.DescribeTopicRequest) (*runnelv1.DescribeTopicResponse, error) {
-	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.DescribeTopic))
+	resp, err := retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.DescribeTopic))
+	if runnelv1.AsError(err).GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC {
+		return nil, unknownTopic(req.GetName())
+	}
+	return resp, err
 }
 
 // ListBrokers lists the brokers.

@@ -121,5 +121,11 @@ func (c *Client) Flush(ctx context.Context) error { return c.prod.flush(ctx) }
 
 // Metadata asks a broker about topics, or about all topics if none is named.
 func (c *Client) Metadata(ctx context.Context, topics ...string) (*runnelv1.MetadataResponse, error) {
-	return retry(ctx, c.prod.caller(), &runnelv1.MetadataRequest{Topics: topics}, brokerCall(runnelv1.BrokerClient.Metadata))
+	resp, err := retry(ctx, c.prod.caller(), &runnelv1.MetadataRequest{Topics: topics}, brokerCall(runnelv1.BrokerClient.Metadata))
+	for _, t := range resp.GetTopics() {
+		if t.GetError().GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC {
+			t.Error = unknownTopic(t.GetName())
+		}
+	}
+	return resp, err
 }

@@ -280,8 +280,12 @@ func (m *metadata) denyLocked(name string, t *tracked, addr string) {
 	if t.unknown < unknownAnswers || (weak && t.unknown < 3*unknownAnswers) {
 		return
 	}
-	t.view = &topicView{err: runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC,
-		"topic %q does not exist: create it first", name)}
+	t.view = &topicView{err: unknownTopic(name)}
+}
+
+// unknownTopic is the same words whichever call finds out.
+func unknownTopic(name string) *Error {
+	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "topic %q does not exist: create it first", name)
 }
 
 // takeChanges gives the leader changes since the last call.
