@@ -134,7 +134,7 @@ func (s *Server) DescribeTopic(ctx context.Context, r *runnelv1.DescribeTopicReq
 	st := s.cluster.State()
 	t := st.Topics[r.GetName()]
 	if t == nil {
-		return nil, s.fail(api, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "no topic is named %q", r.GetName()))
+		return nil, s.fail(api, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "topic %q does not exist: create it first", r.GetName()))
 	}
 	views := s.view(ctx, []*placement.Topic{t})
 	out := &runnelv1.DescribeTopicResponse{Name: t.Name, Id: t.ID, Config: t.Config}

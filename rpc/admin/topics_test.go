@@ -151,7 +151,10 @@ func TestDescribeTopicAsksEachBrokerOnce(t *testing.T) {
 		t.Errorf("calls %v", h.caller.calls)
 	}
 	_, err = h.s.DescribeTopic(t.Context(), &runnelv1.DescribeTopicRequest{Name: "no"})
-	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, definite)
+	e := wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, definite)
+	if e.GetMessage() != `topic "no" does not exist: create it first` {
+		t.Errorf("message %q", e.GetMessage())
+	}
 }
 
 // The leader's word is of what its replicas have; whether they live, the brokers know.

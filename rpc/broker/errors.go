@@ -10,14 +10,19 @@ import (
 )
 
 const (
-	reasonInvalid     = runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT
-	reasonStopping    = runnelv1.ErrorReason_ERROR_REASON_STOPPING
-	reasonInternal    = runnelv1.ErrorReason_ERROR_REASON_INTERNAL
-	reasonNotLeader   = runnelv1.ErrorReason_ERROR_REASON_NOT_LEADER
-	reasonCorrupt     = runnelv1.ErrorReason_ERROR_REASON_CORRUPT_BATCH
-	reasonTooLarge    = runnelv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE
-	reasonUnavailable = runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE
+	reasonInvalid      = runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT
+	reasonStopping     = runnelv1.ErrorReason_ERROR_REASON_STOPPING
+	reasonInternal     = runnelv1.ErrorReason_ERROR_REASON_INTERNAL
+	reasonNotLeader    = runnelv1.ErrorReason_ERROR_REASON_NOT_LEADER
+	reasonCorrupt      = runnelv1.ErrorReason_ERROR_REASON_CORRUPT_BATCH
+	reasonTooLarge     = runnelv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE
+	reasonUnavailable  = runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE
+	reasonUnknownTopic = runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC
 )
+
+func unknownTopic(name string) *runnelv1.Error {
+	return runnelv1.Errorf(reasonUnknownTopic, "topic %q does not exist: create it first", name)
+}
 
 func (s *Server) stoppingError() *runnelv1.Error {
 	return runnelv1.Errorf(reasonStopping, "broker %d is shutting down: ask another broker", s.id)

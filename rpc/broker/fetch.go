@@ -251,7 +251,7 @@ func (st *fetchStream) round() (more bool, err error) {
 func (st *fetchStream) take(p *fetchPart, maxBytes int, dst []byte) (partition.FetchResult, *runnelv1.Error) {
 	s := st.s
 	if p.rep == nil {
-		rep, e := s.replicas.replica(p.topic, p.number)
+		rep, e := s.replica(p.topic, p.number)
 		if e != nil {
 			return partition.FetchResult{}, s.metrics.error(apiFetch, s.hint(e, p.topic, p.number))
 		}
@@ -268,7 +268,7 @@ func (st *fetchStream) take(p *fetchPart, maxBytes int, dst []byte) (partition.F
 func (s *Server) fetchError(err error, topic string, n int32) *runnelv1.Error {
 	e := runnelv1.AsError(err)
 	if e.GetKind() == runnelv1.ErrorKind_ERROR_KIND_RETRIABLE {
-		if _, now := s.replicas.replica(topic, n); now != nil && now.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
+		if _, now := s.replica(topic, n); now != nil && now.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
 			return now
 		}
 	}

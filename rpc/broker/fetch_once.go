@@ -110,7 +110,7 @@ func (s *Server) pollOnce(parts []*oncePart, r *runnelv1.FetchOnceRequest, maxBy
 		}}
 		out := p.result.Result
 		if p.rep == nil {
-			rep, e := s.replicas.replica(p.ask.GetTopic(), p.ask.GetPartition())
+			rep, e := s.replica(p.ask.GetTopic(), p.ask.GetPartition())
 			if e != nil {
 				out.Error, failed = s.hint(e, p.ask.GetTopic(), p.ask.GetPartition()), true
 				continue

@@ -35,7 +35,7 @@ func (s *Server) Metadata(_ context.Context, r *runnelv1.MetadataRequest) (*runn
 		t := st.Topics[name]
 		if t == nil {
 			out.Topics = append(out.Topics, &runnelv1.TopicMetadata{Name: name, Error: s.metrics.error(apiMetadata,
-				runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "no topic is named %q: create it first", name))})
+				unknownTopic(name))})
 			continue
 		}
 		out.Topics = append(out.Topics, s.topicMetadata(t))

@@ -43,7 +43,7 @@ func (s *Server) ListOffsets(ctx context.Context, r *runnelv1.ListOffsetsRequest
 
 // lookUp finds one offset. The offset of an error is -1, which no reader takes for a place in the log.
 func (s *Server) lookUp(ctx context.Context, p *runnelv1.ListOffsetsPartition) (int64, *runnelv1.Error) {
-	rep, e := s.replicas.replica(p.GetTopic(), p.GetPartition())
+	rep, e := s.replica(p.GetTopic(), p.GetPartition())
 	if e != nil {
 		return -1, e
 	}

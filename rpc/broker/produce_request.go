@@ -62,7 +62,7 @@ func (r *produceRequest) hand(ctx context.Context, i int, in *inbound) {
 	// A client's bytes are read here: should they reveal a defect, it costs that client this one batch.
 	if err := s.guard("check a batch", func() error {
 		var e *runnelv1.Error
-		if p, e = s.replicas.replica(in.topic, in.partition); e == nil {
+		if p, e = s.replica(in.topic, in.partition); e == nil {
 			h, buf, e = s.check(ctx, p, in)
 		}
 		if e != nil {

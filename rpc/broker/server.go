@@ -112,6 +112,15 @@ func (l localReplicas) replica(topic string, n int32) (replica, *runnelv1.Error)
 	return p, nil
 }
 
+// replica finds this broker's replica of a partition.
+func (s *Server) replica(topic string, n int32) (replica, *runnelv1.Error) {
+	rep, e := s.replicas.replica(topic, n)
+	if e.GetReason() == reasonUnknownTopic {
+		return nil, unknownTopic(topic) // in the words of Metadata
+	}
+	return rep, e
+}
+
 // New makes the service. Register it with runnelv1.RegisterBrokerServer, on a server made by NewGRPCServer, whose codec
 // saves copies (any other works too).
 func New(c Config) *Server { return newServer(c, localReplicas{c.Partitions}, c.Budget) }
