@@ -102,7 +102,7 @@ func oneOf(only, why string) setting {
 func KnownSettings() []string { return slices.Sorted(maps.Keys(settings)) }
 
 // ParseSettings reads a topic's settings over the defaults. It names every mistake at once: the error is a
-// *runnelv1.Error, UNKNOWN_SETTING with the nearest known name, or INVALID_ARGUMENT.
+// *runnelv1.Error, UNKNOWN_SETTING with the known names and the one that was probably meant, or INVALID_ARGUMENT.
 func ParseSettings(config map[string]string) (Settings, error) {
 	s := DefaultSettings()
 	reason := runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT
@@ -111,12 +111,19 @@ func ParseSettings(config map[string]string) (Settings, error) {
 		set, ok := settings[name]
 		if !ok {
 			reason = runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING
-			problems = append(problems, fmt.Sprintf("setting %q is unknown, the nearest known one is %q", name, nearest(name)))
+			p := fmt.Sprintf("setting %q is unknown", name)
+			if near := nearest(name); near != "" {
+				p += fmt.Sprintf(" (did you mean %q?)", near)
+			}
+			problems = append(problems, p)
 			continue
 		}
 		if p := set(&s, config[name]); p != "" {
 			problems = append(problems, fmt.Sprintf("setting %s=%q: %s", name, config[name], p))
 		}
+	}
+	if reason == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING {
+		problems = append(problems, "the known settings are "+strings.Join(KnownSettings(), ", "))
 	}
 	if len(problems) > 0 {
 		return Settings{}, runnelv1.Errorf(reason, "%s", strings.Join(problems, "; "))
@@ -124,11 +131,12 @@ func ParseSettings(config map[string]string) (Settings, error) {
 	return s, nil
 }
 
-// nearest is the known setting with the least edit distance to name.
+// nearest is the known setting that name was probably meant to be: the one with the least edit distance, at most a third
+// of its length. It is "" if there is none, since a far-fetched guess misleads.
 func nearest(name string) string {
 	best, least := "", math.MaxInt
 	for _, k := range KnownSettings() {
-		if d := editDistance(name, k); d < least {
+		if d := editDistance(name, k); d < least && 3*d <= len(k) {
 			best, least = k, d
 		}
 	}

@@ -31,6 +31,21 @@ func TestParseSettings(t *testing.T) {
 	}
 }
 
+func TestAFarFetchedNameIsNotSuggested(t *testing.T) {
+	list := "the known settings are " + strings.Join(KnownSettings(), ", ")
+	for name, want := range map[string]string{
+		"min.insync.replicas": `setting "min.insync.replicas" is unknown; ` + list,
+		"x":                   `setting "x" is unknown; ` + list,
+		"":                    `setting "" is unknown; ` + list,
+		"retention_ms":        `setting "retention_ms" is unknown (did you mean "retention.ms"?); ` + list,
+		"compresion.typ":      `setting "compresion.typ" is unknown (did you mean "compression.type"?); ` + list,
+	} {
+		if _, err := ParseSettings(map[string]string{name: "1"}); err == nil || err.Error() != want {
+			t.Errorf("%v\nwant %s", err, want)
+		}
+	}
+}
+
 func TestSettingsNameEveryMistakeAndTheNearestName(t *testing.T) {
 	_, err := ParseSettings(map[string]string{"retention.msec": "1", "segment.bytes": "12", "max.mesage.bytes": "1"})
 	var e *runnelv1.Error
