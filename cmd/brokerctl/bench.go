@@ -131,8 +131,11 @@ func benchTable(w io.Writer, r load.Result) error {
 	rate := "as fast as acks allow"
 	if r.Rate > 0 {
 		rate = fmt.Sprintf("%g records/s", r.Rate)
+		if r.Rate == 1 {
+			rate = "1 record/s"
+		}
 	}
-	_, err := fmt.Fprintf(w, "%s: %s bytes, %s, %s, %s, replication factor %d, %s\n", r.Mode, count(int64(r.RecordSize)),
+	_, err := fmt.Fprintf(w, "%s: %s, %s, %s, %s, replication factor %d, %s\n", r.Mode, plural(int64(r.RecordSize), "byte"),
 		plural(int64(r.Producers), "producer"), plural(int64(r.Consumers), "consumer"),
 		plural(int64(r.Partitions), "partition"), r.ReplicationFactor, rate)
 	if err != nil {
@@ -173,7 +176,7 @@ func newProgress(w io.Writer) *progress {
 func (p *progress) line(s load.Snapshot) {
 	text := fmt.Sprintf("%4.0fs %s", s.Elapsed.Seconds(), s.Phase)
 	if s.RecordsPerSecond > 0 || s.Phase == "measuring" {
-		text += fmt.Sprintf("  %s records/s  %.1f MB/s", count(int64(s.RecordsPerSecond)), s.MBPerSecond)
+		text += fmt.Sprintf("  %s/s  %.1f MB/s", plural(int64(s.RecordsPerSecond), "record"), s.MBPerSecond)
 	}
 	if s.P99 > 0 {
 		text += fmt.Sprintf("  p99 %.2f ms", float64(s.P99.Microseconds())/1000)

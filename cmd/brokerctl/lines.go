@@ -28,7 +28,7 @@ type tooLongError struct {
 }
 
 func (e *tooLongError) Error() string {
-	return fmt.Sprintf("line %d is longer than %d bytes", e.line, e.limit)
+	return fmt.Sprintf("line %d is longer than %s", e.line, plural(int64(e.limit), "byte"))
 }
 
 // next is the next line without its newline, valid until the next call. The last line needs no newline. The error at

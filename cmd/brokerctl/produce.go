@@ -136,8 +136,12 @@ func (a *app) produce(ctx context.Context, topic string, pf produceFlags) (err e
 	if sum.Unknown > 0 {
 		note = ": those may be in the topic"
 	}
-	return fmt.Errorf("%w (of %d records sent %d are acknowledged, %d failed, %d unknown%s)",
-		cause, sum.Records, sum.Acked, sum.Failed, sum.Unknown, note)
+	are := "are"
+	if sum.Acked == 1 {
+		are = "is"
+	}
+	return fmt.Errorf("%w (of %s sent %d %s acknowledged, %d failed, %d unknown%s)",
+		cause, plural(sum.Records, "record"), sum.Acked, are, sum.Failed, sum.Unknown, note)
 }
 
 // maxMessageBytes asks for the topic's limit, and so finds out before the first line is read that there is no such
@@ -173,8 +177,8 @@ func (a *app) printProduced(s produceJSON) error {
 	if a.output == "json" {
 		return printJSON(a.out, s)
 	}
-	_, err := fmt.Fprintf(a.errOut, "%s, %s bytes in %.3f s: %s records/s, %.1f MB/s\n",
-		plural(s.Acked, "record"), count(s.Bytes), s.Seconds, count(int64(s.RecordsPerSecond)), s.MBPerSecond)
+	_, err := fmt.Fprintf(a.errOut, "%s, %s in %.3f s: %s/s, %.1f MB/s\n",
+		plural(s.Acked, "record"), plural(s.Bytes, "byte"), s.Seconds, plural(int64(s.RecordsPerSecond), "record"), s.MBPerSecond)
 	return err
 }
 

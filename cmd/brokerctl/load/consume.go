@@ -25,7 +25,7 @@ func (r *run) consume(ctx context.Context) error {
 			return fmt.Errorf("filling topic %s: %w", r.topic, err)
 		}
 		if t := sum(fill); t.errors > 0 {
-			return fmt.Errorf("filling topic %s: %d of %d records failed: %w", r.topic, t.errors, r.cfg.Records, t.firstErr)
+			return fmt.Errorf("filling topic %s: records failed: %d of %d: %w", r.topic, t.errors, r.cfg.Records, t.firstErr)
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -105,7 +105,7 @@ func (r *run) readAgain(ctx context.Context, share []int32, want int64, m *meter
 			m.fail(err, 1)
 			return nil
 		case got != want:
-			m.fail(fmt.Errorf("a pass over partitions %v ended after %d of %d records", share, got, want), want-got)
+			m.fail(fmt.Errorf("a pass over partitions %v ended early, at record %d of %d", share, got, want), want-got)
 			return nil
 		case r.win.to.IsZero():
 			return nil

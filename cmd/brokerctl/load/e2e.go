@@ -67,7 +67,7 @@ func (r *run) endToEnd(ctx context.Context) (err error) {
 	stopReading()
 	err = errors.Join(sendErr, g.Wait())
 	if missing := sent.records - track.seen.Load(); missing > 0 && ctx.Err() == nil {
-		r.meters[0].fail(fmt.Errorf("%d acknowledged records did not reach a consumer within %v", missing, r.cfg.Timeout), missing)
+		r.meters[0].fail(fmt.Errorf("of the acknowledged records %d did not reach a consumer within %v", missing, r.cfg.Timeout), missing)
 	}
 	return err
 }
