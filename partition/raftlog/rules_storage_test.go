@@ -219,7 +219,7 @@ func TestTailBudgetIsSharedByAllLogs(t *testing.T) {
 	}
 }
 
-// Readers, the worker and the append task at once, with truncations under the readers.
+// Readers, prefetches, the worker and the append task at once, with truncations and trims under the readers.
 func TestReadersDoNotDisturbTheAppendTask(t *testing.T) {
 	s := openStore(t, t.TempDir(), func(o *Options) {
 		o.Hooks.NoSync = true
@@ -259,6 +259,15 @@ func TestReadersDoNotDisturbTheAppendTask(t *testing.T) {
 			}
 		}()
 	}
+	wg.Add(1)
+	go func() { // what a lagging follower has read ahead: always the next to be trimmed
+		defer wg.Done()
+		for done := false; !done; {
+			_, done = state()
+			fi, _ := l.FirstIndex()
+			l.prefetch(fi)
+		}
+	}()
 	index, base, term := uint64(2), int64(0), uint64(1)
 	for round := range 120 {
 		ents := batches(t, index, term, base, 6, 3000)
