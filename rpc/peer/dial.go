@@ -61,6 +61,10 @@ func (p *Peers) dial(ctx context.Context, addr string, broker int32) (*conn, err
 	d := net.Dialer{Timeout: connectTimeout, Control: socketOptions}
 	raw, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) { // it says the address again
+			err = op.Err
+		}
 		return nil, fmt.Errorf("peer: connect to %s: %w", addr, err)
 	}
 	self := p.cfg.Identity()
@@ -108,6 +112,11 @@ func greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Iden
 	}
 	if err != nil {
 		return Identity{}, fmt.Errorf("peer: handshake with %s: %w", raw.RemoteAddr(), err)
+	}
+	if broker != 0 && isSelf(self, resp) {
+		return Identity{}, &refusal{err: runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
+			"the address of broker %d, %s, answers as this broker itself, broker %d: this broker has taken over the address that broker %d had; "+
+				"start broker %d at an address of its own", broker, raw.RemoteAddr(), self.BrokerID, broker, broker)}
 	}
 	if e := resp.GetError(); e != nil {
 		return Identity{}, &refusal{err: e}

@@ -86,6 +86,11 @@ func identityOf(h hello) Identity {
 	}
 }
 
+// isSelf tells whether the other end is this very process, not another one with the same id.
+func isSelf(own Identity, other hello) bool {
+	return own.BrokerID != 0 && own.BrokerID == other.GetBrokerId() && own.Nonce != 0 && own.Nonce == other.GetBootNonce()
+}
+
 // acceptable is the rule that both sides apply to the other. nil = welcome. A broker without a cluster is welcome: it is
 // founding or joining, and only calls are open to it.
 func acceptable(own Identity, other hello) *runnelv1.Error {
@@ -104,7 +109,10 @@ func acceptable(own Identity, other hello) *runnelv1.Error {
 			other.GetBrokerId(), other.GetClusterId(), own.BrokerID, own.ClusterID)
 	}
 	if own.BrokerID != 0 && own.BrokerID == other.GetBrokerId() {
-		return refuse("both ends of a connection say they are broker %d: a data folder was copied, or an address leads back to its own broker", own.BrokerID)
+		if isSelf(own, other) {
+			return refuse("broker %d has connected to itself: the address of another broker leads back to it", own.BrokerID)
+		}
+		return refuse("both ends of a connection say they are broker %d: a data folder was copied", own.BrokerID)
 	}
 	return nil
 }

@@ -70,6 +70,21 @@ func TestWrongBrokerAtTheAddress(t *testing.T) {
 	}
 }
 
+// A dead broker's address may be this broker's own by now: nobody copied a data folder then.
+func TestAnAddressThatLeadsBackToItsOwnBroker(t *testing.T) {
+	a, _ := two(t)
+	a.net.set(3, a.addr)
+	_, err := a.Call(callContext(t), 3, "x", nil)
+	e := asError(t, err)
+	if e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE || !strings.Contains(e.GetMessage(), "the address of broker 3, ") ||
+		!strings.Contains(e.GetMessage(), "answers as this broker itself") || strings.Contains(e.GetMessage(), "copied") {
+		t.Fatalf("%v", e)
+	}
+	if e := acceptable(a.identity(), helloRequest(a.identity())); !strings.Contains(e.GetMessage(), "connected to itself") {
+		t.Fatalf("%v", e)
+	}
+}
+
 func TestAdmitCanRefuse(t *testing.T) {
 	n := newTestNet()
 	a := start(t, n, member(1), listenOn(t, "127.0.0.1:0"), nil)
