@@ -116,7 +116,9 @@ func invoke(ctx context.Context, c *conn, method string, body []byte) ([]byte, e
 	req, resp := &runnelv1.CallRequest{Method: method, Body: body}, &runnelv1.CallResponse{}
 	if err := c.cc.Invoke(ctx, runnelv1.Peer_Call_FullMethodName, req, resp); err != nil {
 		// It may have been served: gRPC does not tell a call that was never sent from one whose answer was lost.
-		return nil, runnelv1.FromStatus(err)
+		e := runnelv1.FromStatus(err)
+		e.Message = plainText(e.GetMessage())
+		return nil, e
 	}
 	if e := resp.GetError(); e != nil {
 		return nil, e

@@ -202,7 +202,7 @@ func (l *link) pump(ctx context.Context, c *conn) error {
 	desc := &grpc.StreamDesc{StreamName: "Lane", ClientStreams: true, ServerStreams: true}
 	stream, err := c.cc.NewStream(ctx, desc, runnelv1.Peer_Lane_FullMethodName)
 	if err != nil {
-		return fmt.Errorf("peer: open lane: %w", err)
+		return fmt.Errorf("peer: open lane: %w", plain(err))
 	}
 	// The other side never sends: receiving only tells that the stream ended, and why, also while nothing is sent.
 	ended := make(chan error, 1)
@@ -221,7 +221,7 @@ func (l *link) pump(ctx context.Context, c *conn) error {
 	if errors.Is(why, io.EOF) {
 		return err
 	}
-	return fmt.Errorf("peer: lane lost: %w", why)
+	return fmt.Errorf("peer: lane lost: %w", plain(why))
 }
 
 // sendAll writes batches of packets until the queue is drained (nil) or the stream fails.

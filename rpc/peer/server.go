@@ -101,7 +101,7 @@ func (s *server) Lane(stream grpc.BidiStreamingServer[runnelv1.Frame, runnelv1.F
 				return nil
 			}
 			if stream.Context().Err() == nil && s.p.quiet.allow(who.who.BrokerID) {
-				s.p.log.Warn("a lane ended with an error", "peer", who.who.BrokerID, "lane", laneName(lane), "error", err)
+				s.p.log.Warn("a lane ended with an error", "peer", who.who.BrokerID, "lane", laneName(lane), "error", plain(err))
 			}
 			return err
 		}
