@@ -166,7 +166,7 @@ func TestConsumeNamesRecordsThatAreNotRead(t *testing.T) {
 		c := base(Consume)
 		c.Records = 1000
 		res, err := runFake(t.Context(), t, f, c)
-		if err != nil || res.Errors != 12 || !strings.Contains(res.FirstError, "ended after 988 of 1000 records") {
+		if err != nil || res.Errors != 12 || !strings.Contains(res.FirstError, "ended early, at record 988 of 1000") {
 			t.Errorf("%d errors (%s), %v; want the 3 of each of 4 partitions", res.Errors, res.FirstError, err)
 		}
 	})
@@ -212,7 +212,7 @@ func TestEndToEndNamesRecordsThatNeverArrive(t *testing.T) {
 		c := base(EndToEnd)
 		c.Rate, c.Duration = 1000, time.Second
 		res, err := runFake(t.Context(), t, f, c)
-		if err != nil || res.Records != 990 || res.Errors != 10 || !strings.Contains(res.FirstError, "10 acknowledged records did not reach") {
+		if err != nil || res.Records != 990 || res.Errors != 10 || !strings.Contains(res.FirstError, "of the acknowledged records 10 did not reach") {
 			t.Errorf("%d records, %d errors (%s), %v; want 990 and 10 missing", res.Records, res.Errors, res.FirstError, err)
 		}
 	})
