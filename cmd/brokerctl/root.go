@@ -46,7 +46,13 @@ func newRoot(a *app) *cobra.Command {
 		Short:         "Operate a Runnel cluster, produce and consume records, measure it",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Version:       buildVersion().String(),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Annotations[question] != "" && !cmd.Flags().Changed("timeout") {
 				a.timeout = questionTimeout
@@ -61,6 +67,8 @@ func newRoot(a *app) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
 	f := root.PersistentFlags()
 	f.StringVar(&a.brokers, "brokers", "", "brokers to ask first, host:port,... (default $RUNNEL_BROKERS or "+defaultBrokers+")")
 	f.StringVarP(&a.output, "output", "o", "table", "output format: table or json")
@@ -76,19 +84,23 @@ func noun(use, short string, verbs ...*cobra.Command) *cobra.Command {
 		Use:   use,
 		Short: short,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var names []string
-			for _, v := range cmd.Commands() {
-				names = append(names, v.Name())
-			}
 			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q: %s has %s", args[0], verb(cmd), strings.Join(names, ", "))
+				return unknownCommand(cmd, args[0])
 			}
-			return fmt.Errorf("%s needs a command: %s", verb(cmd), strings.Join(names, ", "))
+			return fmt.Errorf("%s needs a command: %s", verb(cmd), strings.Join(commandNames(cmd), ", "))
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	c.AddCommand(verbs...)
 	return c
+}
+
+// unknownCommand suggests what was meant, or lists what there is.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	if guess := didYouMean(name, "", commandNames(cmd)); guess != "" {
+		return fmt.Errorf("unknown command %q%s", name, guess)
+	}
+	return fmt.Errorf("unknown command %q: %s has %s", name, verb(cmd), strings.Join(commandNames(cmd), ", "))
 }
 
 // verb is the command without the program's name, which every error begins with.

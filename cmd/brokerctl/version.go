@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the build (-ldflags "-X main.version=..."); without it the module's own version tells.
+// version is set by the build (-ldflags "-X main.version=..."); without it the commit tells, as in brokerd.
 var version string
 
 // versionJSON is the answer of `version`.
@@ -26,7 +26,7 @@ func (a *app) versionCmd() *cobra.Command {
 			if a.output == "json" {
 				return printJSON(a.out, v)
 			}
-			_, err := fmt.Fprintf(a.out, "brokerctl %s, commit %s, %s\n", v.Version, orDash(v.Commit), v.Go)
+			_, err := fmt.Fprintln(a.out, v)
 			return err
 		},
 	}
@@ -35,9 +35,6 @@ func (a *app) versionCmd() *cobra.Command {
 func buildVersion() versionJSON {
 	v := versionJSON{Version: version, Go: runtime.Version()}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if v.Version == "" {
-			v.Version = info.Main.Version
-		}
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
 				v.Commit = s.Value
@@ -45,7 +42,15 @@ func buildVersion() versionJSON {
 		}
 	}
 	if v.Version == "" {
-		v.Version = "(devel)"
+		v.Version = "development"
+		if len(v.Commit) >= 12 {
+			v.Version += "-" + v.Commit[:12]
+		}
 	}
 	return v
+}
+
+// String is the line of `version` and --version.
+func (v versionJSON) String() string {
+	return fmt.Sprintf("brokerctl %s, commit %s, %s", v.Version, orDash(v.Commit), v.Go)
 }
