@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"github.com/runnel-io/runnel/partition/raftlog"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -49,9 +50,13 @@ func (g *Group) fail(err error) {
 		return
 	}
 	g.failed.CompareAndSwap(nil, &err)
-	g.log.Error("the replica stops and is quarantined; replace it", "error", err, "term", g.term, "applied", g.applied)
 	g.metrics.quarantined.Inc()
-	g.appends.quarantine(err.Error())
+	if raftlog.Lasting(err) {
+		g.log.Error("the replica stops and is quarantined; replace it", "error", err, "term", g.term, "applied", g.applied)
+		g.appends.quarantine(err.Error())
+	} else {
+		g.log.Error("the replica stops until the broker is started again", "error", err, "term", g.term, "applied", g.applied)
+	}
 	g.end(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_STORAGE,
 		"the replica of %s on broker %d failed while the write was in flight: %v", g.name, g.self, err))
 }
@@ -115,6 +120,9 @@ func (g *Group) close(checkpoint bool) error {
 	if err := g.Healthy(); err != nil {
 		g.metrics.quarantined.Dec()
 		// Once more, in case the append task had no time to: it is idempotent.
+		if !raftlog.Lasting(err) {
+			return g.store.Close()
+		}
 		return errors.Join(g.shared.quarantine(g.id, g.replica, err.Error()), g.store.Close())
 	}
 	return g.store.Close()

@@ -3,6 +3,7 @@ package raftlog
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // ErrInUse is returned by Open when another process holds the data folder.
@@ -26,6 +27,14 @@ type QuarantinedError struct {
 
 func (e *QuarantinedError) Error() string {
 	return fmt.Sprintf("replica %d of group %d is quarantined (%s); replace it by a new replica", e.Replica, e.Group, e.Reason)
+}
+
+// Lasting tells whether what stopped a replica forbids it to run ever again. A full disk and a lack of descriptors or memory do
+// not. A full disk fails the write of new pages, before the meta page that would make them count; that page is overwritten in
+// place and needs no space. So a log that is opened again is as it was before (E5), and the replica stops only until then.
+func Lasting(err error) bool {
+	var r *ResourceError
+	return !errors.As(err, &r) && !errors.Is(err, syscall.ENOSPC)
 }
 
 // PoisonedError is returned by every call on a Log after its first I/O or checksum error. What the failed commit

@@ -103,8 +103,10 @@ func (l *Log) poison(err error) error {
 	}
 	l.s.m.poisoned.Inc()
 	l.log.Error("raft log is poisoned: the replica must stop", "error", err)
-	if qerr := l.s.Quarantine(l.id.group, l.id.replica, err.Error()); qerr != nil {
-		l.log.Error("recording the quarantine failed", "error", qerr)
+	if Lasting(err) {
+		if qerr := l.s.Quarantine(l.id.group, l.id.replica, err.Error()); qerr != nil {
+			l.log.Error("recording the quarantine failed", "error", qerr)
+		}
 	}
 	if l.o.Poisoned != nil {
 		l.o.Poisoned(p)
