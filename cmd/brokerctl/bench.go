@@ -56,7 +56,7 @@ func (a *app) benchModeCmd(mode load.Mode, short string) *cobra.Command {
 			if c.Records > 0 && !flags.Changed("duration") {
 				c.Duration = 0
 			}
-			if flags.Changed("linger") && c.Linger < 0 {
+			if c.Linger < 0 {
 				return fmt.Errorf("--linger is %v: use 0 or more", c.Linger)
 			}
 			c.Timeout = a.timeout
@@ -73,9 +73,9 @@ func (a *app) benchModeCmd(mode load.Mode, short string) *cobra.Command {
 	f.DurationVar(&c.Duration, "duration", 10*time.Second, "measured time; with --records unlimited unless set")
 	f.DurationVar(&c.WarmUp, "warm-up", 0, "time under load before the measured time")
 	f.Float64Var(&c.Rate, "rate", d.rate, "records a second of all producers together; latency counts from when a record was due (0: as fast as acks allow)")
-	f.IntVar(&c.BatchBytes, "batch-bytes", 0, "largest batch of a client (default the client's, 256 KiB)")
+	f.IntVar(&c.BatchBytes, "batch-bytes", client.DefaultBatchBytes, "largest batch of a client")
 	f.IntVar(&c.BufferBytes, "buffer-bytes", 16<<20, "bytes that a client may have unacknowledged")
-	f.DurationVar(&c.Linger, "linger", -1, "how long a batch waits for more records (default the client's, 2ms; latency and e2e: 0)")
+	f.DurationVar(&c.Linger, "linger", mode.Linger(), "how long a batch waits for more records; 0: not at all")
 	f.StringVarP(&compression, "compression", "z", "none", "none, gzip, snappy, lz4 or zstd")
 	f.StringVar(&c.Topic, "topic", "", "existing topic to use; it stays, with what was written (default a new one, removed afterwards)")
 	f.Int64Var(&c.Records, "records", 0, "stop after so many records; consume: fill the topic with so many")

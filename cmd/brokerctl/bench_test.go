@@ -15,7 +15,7 @@ func testResult() load.Result {
 	return load.Result{
 		RecordsPerSecond: 612345.6, MBPerSecond: 122.469, P50US: at(1234), P90US: at(2000), P99US: at(15000), P999US: at(16000), MaxUS: at(1234567),
 		Records: 3061728, Seconds: 5, Mode: load.Produce, Topic: "bench-produce-1", RecordSize: 200, Producers: 1, Consumers: 1, Clients: 1,
-		Partitions: 12, ReplicationFactor: 3, DurationSeconds: 5, LingerUS: -1, Compression: "none", Config: map[string]string{},
+		Partitions: 12, ReplicationFactor: 3, DurationSeconds: 5, LingerUS: 2000, Compression: "none", Config: map[string]string{},
 	}
 }
 

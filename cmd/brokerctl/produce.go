@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -62,6 +63,7 @@ func (a *app) produceCmd() *cobra.Command {
 	f.StringVarP(&pf.delimiter, "key-delimiter", "K", "", `text between key and value in each line, such as : or \t`)
 	f.StringArrayVarP(&pf.headers, "header", "H", nil, "header of every record, name=value (repeatable)")
 	f.Int32VarP(&pf.partition, "partition", "p", client.AnyPartition, "partition to write to (default by key, or spread)")
+	f.Lookup("partition").DefValue = "0" // keeps -1, which nobody can give, out of the help
 	f.StringVarP(&pf.compression, "compression", "z", "none", "none, gzip, snappy, lz4 or zstd")
 	mustComplete(cmd, "compression", "none", "gzip", "snappy", "lz4", "zstd")
 	return cmd
@@ -290,13 +292,14 @@ func (p *lineProducer) failure() error {
 func (p *lineProducer) summary(took time.Duration) produceJSON {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	round := func(v float64) float64 { return math.Round(v*1000) / 1000 }
 	s := produceJSON{
-		Topic: p.topic, Records: p.sent, Acked: p.acked, Failed: p.failed, Bytes: p.size, Seconds: took.Seconds(),
+		Topic: p.topic, Records: p.sent, Acked: p.acked, Failed: p.failed, Bytes: p.size, Seconds: round(took.Seconds()),
 		Unknown: p.sent - p.acked - p.failed,
 	}
-	if s.Seconds > 0 {
-		s.RecordsPerSecond = float64(s.Acked) / s.Seconds
-		s.MBPerSecond = float64(s.Bytes) / s.Seconds / 1e6
+	if took > 0 {
+		s.RecordsPerSecond = round(float64(s.Acked) / took.Seconds())
+		s.MBPerSecond = round(float64(s.Bytes) / took.Seconds() / 1e6)
 	}
 	return s
 }

@@ -10,11 +10,15 @@ import (
 	"github.com/runnel-io/runnel/partition/record"
 )
 
+// What a client does without the option of the same name. Sizes are in bytes.
 const (
-	defaultBatchBytes      = 256 << 10
+	DefaultBatchBytes  = 256 << 10
+	DefaultBufferBytes = 64 << 20
+	DefaultLinger      = 2 * time.Millisecond
+)
+
+const (
 	defaultRequestBytes    = 1 << 20
-	defaultBufferBytes     = 64 << 20
-	defaultLinger          = 2 * time.Millisecond
 	defaultDeliveryTimeout = 2 * time.Minute
 	// maxDeliveryTimeout: brokers remember a producer's newest batches for 15 minutes of silence at least. A batch that is sent
 	// again after that would be appended twice, so sending again has to stop well before.
@@ -36,10 +40,10 @@ type config struct {
 
 func defaultConfig() config {
 	return config{
-		batchBytes:      defaultBatchBytes,
+		batchBytes:      DefaultBatchBytes,
 		requestBytes:    defaultRequestBytes,
-		bufferBytes:     defaultBufferBytes,
-		linger:          defaultLinger,
+		bufferBytes:     DefaultBufferBytes,
+		linger:          DefaultLinger,
 		deliveryTimeout: defaultDeliveryTimeout,
 		log:             slog.New(slog.DiscardHandler),
 	}

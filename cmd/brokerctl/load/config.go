@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/partition/record"
+	"github.com/runnel-io/runnel/rpc/client"
 )
 
 // Mode is what a run measures.
@@ -18,6 +19,14 @@ const (
 	Consume  Mode = "consume" // reads a topic filled beforehand
 	EndToEnd Mode = "e2e"     // from the moment a record is due to the moment a consumer has it
 )
+
+// Linger is how long batches wait for more records in this mode unless the run says otherwise.
+func (m Mode) Linger() time.Duration {
+	if m == Latency || m == EndToEnd {
+		return 0
+	}
+	return client.DefaultLinger
+}
 
 // Config is a run. The zero value of a field that says so means its default.
 type Config struct {
@@ -125,8 +134,14 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Mode == Consume && c.Records == 0 && c.Topic == "" {
 		c.Records = max(min(fillBytes/int64(c.RecordSize), fillRecords), 1)
 	}
-	if c.Linger < 0 && (c.Mode == Latency || c.Mode == EndToEnd) {
-		c.Linger = 0
+	if c.BatchBytes == 0 {
+		c.BatchBytes = client.DefaultBatchBytes
+	}
+	if c.BufferBytes == 0 {
+		c.BufferBytes = client.DefaultBufferBytes
+	}
+	if c.Linger < 0 {
+		c.Linger = c.Mode.Linger()
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = 30 * time.Second

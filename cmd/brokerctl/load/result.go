@@ -35,9 +35,9 @@ type Result struct {
 	DurationSeconds   float64           `json:"duration_seconds"`
 	WarmUpSeconds     float64           `json:"warm_up_seconds"`
 	Rate              float64           `json:"rate"`
-	BatchBytes        int               `json:"batch_bytes"`  // 0: the client's default
-	BufferBytes       int               `json:"buffer_bytes"` // 0: the client's default
-	LingerUS          int64             `json:"linger_us"`    // -1: the client's default
+	BatchBytes        int               `json:"batch_bytes"`
+	BufferBytes       int               `json:"buffer_bytes"`
+	LingerUS          int64             `json:"linger_us"`
 	Compression       string            `json:"compression"`
 	Config            map[string]string `json:"config"`
 }
@@ -53,15 +53,12 @@ func (r *run) result() Result {
 	seconds := max(end.Sub(r.win.from).Seconds(), 0)
 	c := r.cfg
 	res := Result{
-		Errors: t.errors, Records: t.records, Seconds: round(seconds, 6),
+		Errors: t.errors, Records: t.records, Seconds: round(seconds, 3),
 		Mode: c.Mode, Topic: r.topic, RecordSize: c.RecordSize, Producers: c.Producers, Consumers: c.Consumers, Clients: c.Clients,
 		Partitions: r.partitions, ReplicationFactor: r.replicas,
-		DurationSeconds: c.Duration.Seconds(), WarmUpSeconds: c.WarmUp.Seconds(), Rate: c.Rate,
-		BatchBytes: c.BatchBytes, BufferBytes: c.BufferBytes, LingerUS: max(c.Linger.Microseconds(), -1),
+		DurationSeconds: round(c.Duration.Seconds(), 3), WarmUpSeconds: round(c.WarmUp.Seconds(), 3), Rate: round(c.Rate, 3),
+		BatchBytes: c.BatchBytes, BufferBytes: c.BufferBytes, LingerUS: c.Linger.Microseconds(),
 		Compression: c.Compression.String(), Config: c.TopicConfig,
-	}
-	if c.Linger < 0 {
-		res.LingerUS = -1
 	}
 	if res.Config == nil {
 		res.Config = map[string]string{}
