@@ -338,11 +338,3 @@ func (c *Cluster) makeTopics() bool {
 	}
 	return true
 }
-
-func placed(s *placement.State, x *slot) (placement.Partition, bool) {
-	t := s.Topics[x.topic]
-	if t == nil || int(x.number) >= len(t.Partitions) {
-		return placement.Partition{}, false
-	}
-	return t.Partitions[x.number], true
-}

@@ -17,7 +17,6 @@ type reader struct {
 	slot       int
 	anyReplica bool
 	at         int64
-	wait       time.Duration // before the next poll
 	round      int
 }
 

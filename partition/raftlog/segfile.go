@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -227,7 +228,11 @@ func guard(path string, f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = corruptf("%s: %v", path, r)
+			what := fmt.Sprint(r)
+			if _, fault := r.(runtime.Error); fault { // bbolt met a page that is not there, or holds something else
+				what = "a page is missing or damaged"
+			}
+			err = corruptf("%s: %s", path, what)
 		}
 	}()
 	return f()
