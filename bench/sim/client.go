@@ -8,7 +8,6 @@ import (
 	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/partition"
 	"github.com/runnel-io/runnel/partition/record"
-	"github.com/runnel-io/runnel/placement"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
