@@ -105,10 +105,10 @@ func statusTable(w io.Writer, resp *runnelv1.ClusterStatusResponse) error {
 	}
 	g := newGrid("PROBLEM", "TOPIC", "PARTITION", "REASON")
 	for _, p := range resp.GetLeaderless() {
-		g.add("leaderless", p.GetTopic(), p.GetPartition(), orDash(p.GetReason()))
+		g.add("leaderless", shortName(p.GetTopic()), p.GetPartition(), orDash(p.GetReason()))
 	}
 	for _, p := range resp.GetUnderReplicated() {
-		g.add("under-replicated", p.GetTopic(), p.GetPartition(), orDash(p.GetReason()))
+		g.add("under-replicated", shortName(p.GetTopic()), p.GetPartition(), orDash(p.GetReason()))
 	}
 	return g.print(w)
 }

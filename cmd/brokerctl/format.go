@@ -40,7 +40,7 @@ func parseFormat(s string) (format, error) {
 			continue
 		}
 		if i++; i == len(s) {
-			return nil, fmt.Errorf("-f ends with a lone %q: double it to print it", c)
+			return nil, fmt.Errorf("-f ends with a lone %c: double it to print it", c)
 		}
 		if c == '\\' {
 			b, ok := unescape(s[i])

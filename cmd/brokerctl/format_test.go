@@ -158,3 +158,23 @@ func TestParseDelimiter(t *testing.T) {
 		}
 	}
 }
+
+func TestLongNamesAreCutInTablesOnly(t *testing.T) {
+	f := newFakeCluster()
+	whole, long := strings.Repeat("x", nameWidth), strings.Repeat("y", nameWidth+1)
+	for _, name := range []string{whole, long} {
+		if r := try(t.Context(), f, "", "topic", "create", name); r.status != 0 {
+			t.Fatal(r.err)
+		}
+	}
+	table, js := try(t.Context(), f, "", "topic", "list").out, try(t.Context(), f, "", "topic", "list", "-o", "json").out
+	if !strings.Contains(table, whole+" ") || !strings.Contains(table, long[:nameWidth-1]+"… ") || !strings.Contains(js, long) {
+		t.Errorf("%s%s", table, js)
+	}
+}
+
+func TestALoneBackslashIsShownAsOne(t *testing.T) {
+	if _, err := parseFormat(`a\`); err == nil || err.Error() != `-f ends with a lone \: double it to print it` {
+		t.Errorf("got %v", err)
+	}
+}

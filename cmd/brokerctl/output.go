@@ -97,6 +97,17 @@ func ids(list []int32) string {
 	return strings.Join(s, ",")
 }
 
+// nameWidth bounds names in tables, so that one long name does not push the rest of every row off the screen. JSON has
+// them whole.
+const nameWidth = 60
+
+func shortName(s string) string {
+	if r := []rune(s); len(r) > nameWidth {
+		return string(r[:nameWidth-1]) + "…"
+	}
+	return s
+}
+
 // orDash stands in for an empty cell, so that columns can be counted.
 func orDash(s string) string {
 	if s == "" {

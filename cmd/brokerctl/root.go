@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -165,7 +166,13 @@ func (a *app) ask(ctx context.Context, f func(context.Context, cluster) error) (
 
 // explain makes one line of an error, with what to do where the cluster could not know it.
 func (a *app) explain(err error) string {
-	text := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	var lines []string
+	for _, l := range strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }) {
+		if !slices.Contains(lines, l) { // a full disk fails the write and the close
+			lines = append(lines, l)
+		}
+	}
+	text := strings.Join(lines, "; ")
 	if errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}

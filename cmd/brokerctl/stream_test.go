@@ -222,3 +222,24 @@ func TestReadersOfManyPartitionsAreMerged(t *testing.T) {
 		t.Errorf("%d clients and readers are still open", f.open)
 	}
 }
+
+// fullWriter is /dev/full.
+type fullWriter struct{}
+
+func (fullWriter) Write([]byte) (int, error) {
+	return 0, &os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.ENOSPC}
+}
+
+func TestAFullDiskIsToldOnce(t *testing.T) {
+	f := newFakeCluster()
+	try(t.Context(), f, "", "topic", "create", "orders")
+	try(t.Context(), f, strings.Repeat(strings.Repeat("x", 1000)+"\n", 200), "produce", "orders") // above the buffer
+	synctest.Test(t, func(t *testing.T) {
+		var errOut bytes.Buffer
+		a := &app{in: strings.NewReader(""), out: fullWriter{}, errOut: &errOut, connect: f.connect, getenv: func(string) string { return "" }}
+		status := execute(t.Context(), a, []string{"consume", "orders", "--offset", "start", "--exit-at-end"})
+		if want := "brokerctl: write /dev/stdout: no space left on device\n"; status != 1 || errOut.String() != want {
+			t.Errorf("status %d: %s", status, errOut.String())
+		}
+	})
+}

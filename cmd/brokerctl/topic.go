@@ -125,7 +125,7 @@ func (a *app) topicListCmd() *cobra.Command {
 			}
 			g := newGrid("NAME", "ID", "PARTITIONS", "REPLICATION-FACTOR")
 			for _, t := range topics {
-				g.add(t.Name, t.ID, t.Partitions, t.ReplicationFactor)
+				g.add(shortName(t.Name), t.ID, t.Partitions, t.ReplicationFactor)
 			}
 			return g.print(a.out)
 		},
