@@ -79,7 +79,7 @@ func (a *app) benchModeCmd(mode load.Mode, short string) *cobra.Command {
 	f.StringVarP(&compression, "compression", "z", "none", "none, gzip, snappy, lz4 or zstd")
 	f.StringVar(&c.Topic, "topic", "", "existing topic to use; it stays, with what was written (default a new one, removed afterwards)")
 	f.Int64Var(&c.Records, "records", 0, "stop after so many records; consume: fill the topic with so many")
-	f.StringArrayVar(&config, "config", nil, "setting of the new topic, name=value (repeatable)")
+	f.StringArrayVar(&config, "config", nil, "setting of the new topic, name=value (repeatable; see topic create --help)")
 	mustComplete(cmd, "compression", "none", "gzip", "snappy", "lz4", "zstd")
 	completeTopic := func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		return a.completeTopic(cmd, nil, prefix)

@@ -52,6 +52,7 @@ func (a *app) topicCreateCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "create NAME",
 		Short:             "Create a topic; answers when every partition has a leader",
+		Long:              "Create a topic; answers when every partition has a leader.\n\n" + settingsHelp(),
 		Example:           "  brokerctl topic create orders --partitions 12 --replication-factor 3 --config retention.ms=86400000",
 		Args:              exactly("NAME", "the topic's name"),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -90,7 +91,7 @@ func (a *app) topicCreateCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.Int32Var(&partitions, "partitions", 1, "number of partitions")
 	f.Int32Var(&replicas, "replication-factor", 0, "replicas of each partition (default the smaller of 3 and the number of brokers)")
-	f.StringArrayVar(&config, "config", nil, "topic setting, name=value (repeatable)")
+	f.StringArrayVar(&config, "config", nil, "topic setting, name=value (repeatable; listed above)")
 	return cmd
 }
 
