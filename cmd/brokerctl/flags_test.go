@@ -14,7 +14,7 @@ func TestMistypedFlagsAndCommands(t *testing.T) {
 		{"consume x --exit-at-end=x", `--exit-at-end is "x": give true or false, or the flag alone`},
 		{"bench e2e --rate x", `--rate is "x": give a number`},
 		{"topic list --timeout 5", `--timeout is "5": give a duration such as 5s`},
-		{"topic list --ouput json", "unknown flag --ouput: did you mean --output?"},
+		{"topic list --outpt json", "unknown flag --outpt: did you mean --output?"},
 		{"consume x --exitatend", "unknown flag --exitatend: did you mean --exit-at-end?"},
 		{"topic list --xyzzy", "unknown flag --xyzzy"},
 		{"topc list", `unknown command "topc": did you mean topic?`},
