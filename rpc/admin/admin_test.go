@@ -91,11 +91,17 @@ func (c *fakeCluster) set(f func()) {
 
 type fakeController struct {
 	f    func(controller.Request) (controller.Response, error)
+	wait func(context.Context) error // before f, if set
 	last controller.Request
 }
 
-func (c *fakeController) Do(_ context.Context, r controller.Request) (controller.Response, error) {
+func (c *fakeController) Do(ctx context.Context, r controller.Request) (controller.Response, error) {
 	c.last = r
+	if c.wait != nil {
+		if err := c.wait(ctx); err != nil {
+			return controller.Response{}, err
+		}
+	}
 	return c.f(r)
 }
 

@@ -51,6 +51,7 @@ func (v *view) leaderless(alive func(int32) bool) string {
 	if voters == 0 {
 		return "it has no voters"
 	}
+	slices.Sort(silent)
 	if len(silent) > 0 {
 		why = append([]string{silence(silent)}, why...)
 	}

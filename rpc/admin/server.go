@@ -109,10 +109,16 @@ func newServer(c Config, local statuses) *Server {
 	}
 }
 
+// timeUp is a deadline set here, in words that cannot be taken for a client that got no answer.
+type timeUp struct{}
+
+func (timeUp) Error() string        { return "the time is over" }
+func (timeUp) Is(target error) bool { return target == context.DeadlineExceeded }
+
 // within bounds ctx by the broker's clock.
 func (s *Server) within(ctx context.Context, d time.Duration) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	t := s.clock.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
+	t := s.clock.AfterFunc(d, func() { cancel(timeUp{}) })
 	return ctx, func() {
 		t.Stop()
 		cancel(context.Canceled)

@@ -71,6 +71,19 @@ func TestCreateTopicSaysWhichPartitionsHaveNoLeader(t *testing.T) {
 			t.Errorf("message %q", e.GetMessage())
 		}
 	})
+	t.Run("without a controller", func(t *testing.T) {
+		h := newHarness(t)
+		h.ctrl.wait = func(ctx context.Context) error {
+			h.clock.fire()
+			<-ctx.Done()
+			return fmt.Errorf("no controller answered: %w", context.Cause(ctx))
+		}
+		_, err := h.s.CreateTopic(t.Context(), &runnelv1.CreateTopicRequest{Name: "t"})
+		e := wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_TIMEOUT, runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE)
+		if !strings.Contains(e.GetMessage(), "no controller answered: the time is over") {
+			t.Errorf("message %q", e.GetMessage())
+		}
+	})
 	t.Run("when the client's time is over", func(t *testing.T) {
 		h := newHarness(t)
 		ctx, cancel := context.WithCancel(t.Context())
