@@ -86,7 +86,9 @@ func (c *Client) askOffsets(ctx context.Context, topic string, at At, left map[i
 			if last.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
 				return last
 			}
-			last.Kind = runnelv1.ErrorKind_ERROR_KIND_RETRIABLE // reading has no effect
+			// Reading has no effect, so whatever happened the call may be made again.
+			last = notWritten(last.GetReason(), fmt.Sprintf("partition %s/%d: its leader, broker %d, does not answer: %s",
+				topic, parts[0].GetPartition(), broker, plainReason(last)))
 			continue
 		}
 		for _, r := range resp.GetResults() {

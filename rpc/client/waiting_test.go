@@ -28,6 +28,7 @@ func TestAReaderTellsWhyItWaits(t *testing.T) {
 		wantWaiting(r, "")
 		c.stop(1)
 		wantWaiting(r, "partition t/0: broker 1: connection refused")
+		wantWaiting(reader(t, cl, "t", FromStart(), Partitions(0)), "partition t/0: its leader, broker 1, does not answer: connection refused")
 		c.restart(1)
 		wantWaiting(r, "")
 	})
