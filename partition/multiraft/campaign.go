@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
@@ -57,6 +58,34 @@ func (g *Group) leaderGone(lead, term uint64) {
 			}
 		}
 	})
+}
+
+// noLead is what a leader itself says of its end in a term. It is final, unlike silence: nobody leads a term twice. And it
+// overtakes: appends of that leader may still be under way on the other lane, and each would make raft take it for the leader again,
+// with a lease that turns PreVotes away for all of raft's slow time-out. So the term is remembered.
+func (g *Group) noLead(lead, term uint64) {
+	g.do(func() {
+		if term >= g.overTerm {
+			g.overLead, g.overTerm = lead, term
+		}
+	})
+	g.leaderGone(lead, term)
+}
+
+// forgetOver forgets a leader that has said that it leads no longer, when a late message of its has brought it back.
+func (g *Group) forgetOver() {
+	if g.overLead == 0 {
+		return
+	}
+	st := g.rn.BasicStatus()
+	switch {
+	case st.GetTerm() > g.overTerm:
+		g.overLead = 0
+	case st.Lead == g.overLead && st.GetTerm() == g.overTerm && st.RaftState == raft.StateFollower:
+		if err := g.rn.ForgetLeader(); err != nil {
+			g.log.Debug("forgetting the leader", "error", err)
+		}
+	}
 }
 
 // campaign starts an election, unless that would do harm.

@@ -74,8 +74,10 @@ type Group struct {
 	snapshots     map[uint64]time.Time // peer -> when raft last gave up on shipping it the log
 	peersAt       time.Time
 	peersCommit   uint64 // commit at peersAt
-	stopping      bool
-	halted        bool // by halt, and not because it failed: the machine is still to be told
+	// overLead said that it leads no longer, in overTerm; 0 for nobody.
+	overLead, overTerm uint64
+	stopping           bool
+	halted             bool // by halt, and not because it failed: the machine is still to be told
 }
 
 // view is a replica as its host sees it. Immutable.

@@ -140,7 +140,7 @@ func (h *Host) Receive(from int32, p *Packet) {
 	h.leaders.receive(from, p)
 	for _, n := range p.NoLead {
 		if g := h.groups.get(n.Group); g != nil {
-			g.leaderGone(n.Replica, n.Term)
+			g.noLead(n.Replica, n.Term)
 		}
 	}
 	for _, m := range p.Messages {

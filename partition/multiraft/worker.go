@@ -39,6 +39,9 @@ func (g *Group) run() {
 		}
 		g.keepPreVote(m)
 		g.step(m)
+		if g.overLead != 0 && m.GetFrom() == g.overLead {
+			g.forgetOver() // at once: the next message may be a PreVote
+		}
 	}
 	g.syncRole()
 	g.turnDue = g.turnDue || box.turn
