@@ -104,12 +104,11 @@ func (a *Agent) ownDisk(s *placement.State) bool {
 func (a *Agent) wantTopic(t *placement.Topic) {
 	settings, err := partition.ParseSettings(t.Config)
 	if err != nil {
-		// The controller checked them, so a newer version did. Run with the defaults rather than not at all.
-		a.log.Error("the topic's settings are not known to this version; its partitions run with the defaults here", "topic", t.Name, "err", err)
-		if settings, err = partition.ParseSettings(nil); err != nil {
-			a.log.Error("the default settings are refused", "err", err)
-			return
-		}
+		// The controller checked them, so another version did. Run with the defaults rather than not at all, but delete nothing
+		// by a rule that may not be the topic's.
+		a.log.Error("the topic's settings are not known to this version; its partitions run with the defaults here, and nothing is deleted", "topic", t.Name, "err", err)
+		settings = partition.DefaultSettings()
+		settings.RetentionMS, settings.RetentionBytes = -1, -1
 	}
 	for n := range t.Partitions {
 		p := &t.Partitions[n]
