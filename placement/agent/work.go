@@ -101,7 +101,9 @@ func (a *Agent) run(r *replica) error {
 	r.partition = p
 	r.status = func() status {
 		st := g.Status()
-		return status{commit: st.Commit, applied: st.Applied, hasLeader: st.Lead != 0, leads: st.Session, lost: g.Healthy() != nil}
+		_, _, led := a.host.Leader(r.group)
+		// Who leads is known by the leaders' own word before raft's next slow heartbeat tells this replica.
+		return status{commit: st.Commit, applied: st.Applied, hasLeader: st.Lead != 0 || led, leads: st.Session, lost: g.Healthy() != nil}
 	}
 
 	a.mu.Lock()
