@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/runnel-io/runnel/partition"
@@ -34,6 +35,8 @@ type core struct {
 	ctl   *controller.Controller
 	agent *agent.Agent
 
+	fresh atomic.Bool // the state was as new as the controller's once
+
 	mu    sync.Mutex
 	heard []int32 // brokers that heartbeats are exchanged with
 }
@@ -56,7 +59,12 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	c.agent = agent.New(agent.Config{
 		Env: b.env, BrokerID: id.BrokerID, Host: c.host, Store: b.store, Budget: b.budget,
 		Metrics: partition.NewMetrics(b.reg), Log: b.log, Registerer: b.reg, DiskFull: b.disk.full,
-		StateCurrent: c.ctl.CaughtUp,
+		StateCurrent: func() (bool, string) {
+			if c.fresh.Load() {
+				return true, ""
+			}
+			return c.ctl.CaughtUp()
+		},
 		Forget: func(ctx context.Context, replicas []uint64) error {
 			_, err := c.ctl.Do(ctx, controller.ForgetReplicas{Broker: id.BrokerID, Replicas: replicas})
 			return err

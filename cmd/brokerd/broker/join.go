@@ -245,6 +245,7 @@ func (b *Broker) refresh(ctx context.Context) error {
 	for {
 		changed := b.changes.changed()
 		if c.ctl.State().Revision >= r.Revision {
+			c.fresh.Store(true)
 			return nil
 		}
 		select {
