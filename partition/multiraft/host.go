@@ -99,7 +99,7 @@ func New(c Config) *Host {
 	s.live = newLiveness(c.BrokerID, c.BootNonce, c.SilentAfter, c.Env, log, h.beat.Wake)
 	s.leaders = newLeaderTable(c.BootNonce, c.Env, h.beat.Wake)
 	s.elections = newElections(s.live, c.Env, h.beat.Wake)
-	h.ticker = ticker{tick: c.TickInterval, beat: c.HeartbeatInterval}
+	h.ticker = ticker{tick: c.TickInterval, beat: c.HeartbeatInterval, unreached: make(map[int32]bool)}
 	return h
 }
 
