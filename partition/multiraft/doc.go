@@ -21,10 +21,10 @@
 // Apply is inline on the worker. It writes nothing to disk, so a pool of its own would buy a second owner of the
 // machine's state, and a mutex, for nothing.
 //
-// One more task a host, the beat, is its only ticker: broker-to-broker heartbeats each 100 ms, raft's slow ticks each 500 ms
+// One more task a host, the beat, is its only ticker: broker-to-broker heartbeats each 100 ms, raft's slow ticks each TickInterval
 // (spread over the heartbeats in between), the election trigger, the leader changes to tell, and the search for leaders that
 // cannot work. Raft's own heartbeats wait for the next heartbeat to the same broker, so those of all groups travel as one packet.
-// An idle group thus costs two ticks a second and nothing else.
+// An idle group thus costs its ticks and nothing else.
 //
 // # Who finds failures
 //

@@ -102,7 +102,7 @@ const (
 	ErrorReason_ERROR_REASON_TIMEOUT               ErrorReason = 12 // retriable for reads, indeterminate for writes
 	ErrorReason_ERROR_REASON_UNAVAILABLE           ErrorReason = 13 // retriable: no leader, no quorum, or starting
 	ErrorReason_ERROR_REASON_TOPIC_EXISTS          ErrorReason = 14 // definite
-	ErrorReason_ERROR_REASON_UNKNOWN_SETTING       ErrorReason = 15 // definite: the message names the nearest known setting
+	ErrorReason_ERROR_REASON_UNKNOWN_SETTING       ErrorReason = 15 // definite: the message lists the known settings
 	ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS    ErrorReason = 16 // definite: the replication factor is above the brokers alive
 	ErrorReason_ERROR_REASON_LOST_LEADERSHIP       ErrorReason = 17 // indeterminate: the leader changed while the write was in flight
 	ErrorReason_ERROR_REASON_STORAGE               ErrorReason = 18 // indeterminate: the replica's disk failed
