@@ -40,7 +40,8 @@ type boot struct {
 	cancel context.CancelFunc
 	store  *raftlog.Store
 	nonce  uint64
-	asking map[int32]bool // brokers whose refusal is on its way
+	asking map[int32]bool  // brokers whose refusal is on its way
+	linked map[int32]*boot // which boot of a broker the transport is connected to
 
 	id    int32 // 0 before it joined
 	host  *multiraft.Host
@@ -75,7 +76,7 @@ func (m *machine) start() error {
 	p.Skew(m.skew)
 	pe := p.Env()
 	b := &boot{
-		m: m, proc: p, ctx: ctx, cancel: cancel, asking: map[int32]bool{}, nonce: c.w.Rand().Uint64() | 1,
+		m: m, proc: p, ctx: ctx, cancel: cancel, asking: map[int32]bool{}, linked: map[int32]*boot{}, nonce: c.w.Rand().Uint64() | 1,
 		env: &env.Env{Clock: pe.Clock, Executor: pe.Executor, Rand: pe.Rand, Log: c.log.With("machine", m.n)},
 	}
 	b.env.Executor = executor{pe.Executor, b}

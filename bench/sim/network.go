@@ -40,6 +40,14 @@ func (t transport) Send(to int32, lane multiraft.Lane, p *multiraft.Packet) bool
 			m.up.host.Receive(from, &cp)
 		}
 	})
+	if ok && b.linked[to] != m.up { // a connection to this boot, made for this packet
+		b.linked[to] = m.up
+		c.w.After(0, func() {
+			if b.alive() {
+				b.host.Reached(to)
+			}
+		})
+	}
 	if !ok && m.refuses && !b.asking[to] {
 		// The machine lives and says that nothing listens.
 		b.asking[to] = true

@@ -7,7 +7,6 @@ type ticker struct {
 	tick, beat time.Duration
 	next       time.Time // of the next heartbeat
 	round      uint64    // heartbeats so far; picks the groups that tick in it
-	unreached  map[int32]bool
 }
 
 // runBeat is the host's one ticker. It runs each HeartbeatInterval, when an election is due, and at once when a broker came
@@ -67,23 +66,8 @@ func (h *Host) sendHeartbeats(now time.Time) {
 func (h *Host) sendHeartbeat(to int32, now time.Time) {
 	p := &Packet{Heartbeat: h.live.heartbeat(to, now), Messages: h.out.takeHeld(to)}
 	h.leaders.fill(to, p, now)
-	if !h.out.packet(to, LaneControl, p) {
-		if p.LeadersFull {
-			h.leaders.lost(to)
-		}
-		h.ticker.unreached[to] = true
-		return
-	}
-	if !h.ticker.unreached[to] {
-		return
-	}
-	// A broker that starts again is heard before it can be reached: what raft sent when it was heard is lost, and raft's next
-	// heartbeat is seconds away.
-	delete(h.ticker.unreached, to)
-	for _, g := range h.groups.all() {
-		if g.view.Load().role == RoleLeader {
-			g.peerChanged(peerEvent{broker: to, up: true})
-		}
+	if !h.out.packet(to, LaneControl, p) && p.LeadersFull {
+		h.leaders.lost(to)
 	}
 }
 
@@ -133,6 +117,8 @@ func (h *Host) brokerChanged(e peerEvent) {
 			g.peerChanged(e)
 		case v.leadBroker == e.broker && (e.down || e.restarted):
 			g.leaderGone(v.lead, v.term)
+		case v.leadBroker == e.broker && e.reached:
+			g.leaderReached(v.lead, v.term)
 		}
 	}
 	if e.restarted || e.up {

@@ -21,7 +21,11 @@ const maxPreVotes = 8
 
 // keepPreVote keeps a PreVote that raft is about to ignore.
 func (g *Group) keepPreVote(m *raftpb.Message) {
-	if m.GetType() != raftpb.MsgPreVote || g.role != RoleFollower || g.lead == 0 || m.GetTerm() <= g.term {
+	if m.GetType() != raftpb.MsgPreVote {
+		return
+	}
+	// What raft is now, and not as of the last syncRole: a late message of the dead leader may have come just before.
+	if st := g.rn.BasicStatus(); st.RaftState != raft.StateFollower || st.Lead == 0 || m.GetTerm() <= st.GetTerm() {
 		return
 	}
 	k := keptPreVote{m, g.env.Now()}
@@ -94,7 +98,7 @@ func (g *Group) campaign() {
 	switch {
 	case g.role == RoleLeader, g.term >= maxTerm:
 		return
-	case g.role == RoleCandidate && now.Sub(g.candidateSince) < candidateMin:
+	case g.role == RoleCandidate && now.Sub(g.candidateSince) < candidateMin && g.canWin():
 		return
 	case g.appends.age(now) > stallAfter: // it could not even vote for itself
 		return
@@ -104,5 +108,44 @@ func (g *Group) campaign() {
 	g.metrics.campaigns.Inc()
 	if err := g.rn.Campaign(); err != nil {
 		g.log.Debug("campaigning", "error", err)
+	}
+}
+
+// countRefusal takes note of a vote that was refused to this candidate. If it cannot win any more it stands again soon: of three
+// voters without their leader, two can stand in one term, and each waits for the vote of the dead one. The wait is by chance,
+// so that they do not meet again.
+func (g *Group) countRefusal(m *raftpb.Message) {
+	if m.GetType() != raftpb.MsgVoteResp || !m.GetReject() || g.role != RoleCandidate || m.GetTerm() != g.term {
+		return
+	}
+	if g.refusedTerm != g.term {
+		g.refusedTerm, g.refusedBy = g.term, g.refusedBy[:0]
+	}
+	if !slices.Contains(g.refusedBy, m.GetFrom()) {
+		g.refusedBy = append(g.refusedBy, m.GetFrom())
+	}
+	if !g.canWin() {
+		g.elections.soon(g, time.Duration(g.env.Int64N(int64(standAgain))))
+	}
+}
+
+// canWin tells whether a candidate may still get a majority: from the voters that live and have not refused.
+func (g *Group) canWin() bool {
+	return quorum(g.conf, func(id uint64) bool {
+		refused := g.refusedTerm == g.term && slices.Contains(g.refusedBy, id)
+		return id == g.replica || !refused && g.live.hears(g.members.broker(id))
+	})
+}
+
+// counterStand has this replica stand when it refuses another's PreVote although there is no leader: its log or its term is
+// newer, so it can win where the other cannot.
+func (g *Group) counterStand(responses []*raftpb.Message) {
+	if g.lead != 0 || g.role == RoleCandidate {
+		return
+	}
+	for _, r := range responses {
+		if r.GetType() == raftpb.MsgPreVoteResp && r.GetReject() {
+			g.elections.soon(g, 0)
+		}
 	}
 }

@@ -51,6 +51,7 @@ type node struct {
 	host    *Host
 	ledgers map[uint64]*ledger
 	groups  map[uint64]*Group
+	linked  map[int32]*node // which boot of a peer the transport is connected to
 }
 
 // newCluster makes a cluster of n brokers; none runs yet.
@@ -101,7 +102,7 @@ func (c *cluster) startAll() {
 func (c *cluster) start(id int32) *node {
 	c.t.Helper()
 	c.nonce++
-	n := &node{c: c, id: id, proc: c.w.Process(fmt.Sprintf("b%d", id)), ledgers: make(map[uint64]*ledger), groups: make(map[uint64]*Group)}
+	n := &node{c: c, id: id, proc: c.w.Process(fmt.Sprintf("b%d", id)), ledgers: make(map[uint64]*ledger), groups: make(map[uint64]*Group), linked: make(map[int32]*node)}
 	if testing.Verbose() && os.Getenv("RUNNEL_LOG") != "" {
 		n.proc.Env().Log = slog.New(slog.NewTextHandler(&stamped{c.w}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -338,11 +339,16 @@ func (x *wire) Send(to int32, lane Lane, p *Packet) bool {
 	for _, m := range p.Messages {
 		cp.Messages = append(cp.Messages, Message{Group: m.Group, Raft: proto.Clone(m.Raft).(*raftpb.Message)})
 	}
-	return x.c.net.Send(x.from, to, int(lane), func() {
+	ok := x.c.net.Send(x.from, to, int(lane), func() {
 		if n := x.c.nodes[to]; n != nil {
 			n.host.Receive(x.from, &cp)
 		}
 	})
+	if from, peer := x.c.nodes[x.from], x.c.nodes[to]; ok && from != nil && from.linked[to] != peer {
+		from.linked[to] = peer // a connection to this boot, made for this packet
+		x.c.w.After(0, func() { from.host.Reached(to) })
+	}
+	return ok
 }
 
 type stamped struct{ w *sim.World }

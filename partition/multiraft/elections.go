@@ -12,7 +12,8 @@ import (
 const (
 	rankDelay    = 150 * time.Millisecond // the k-th live voter waits k times this
 	againAfter   = 300 * time.Millisecond // then campaigns again after this and up to as much more
-	candidateMin = 2 * time.Second        // a candidate younger than this is left alone: retrying throws away real votes
+	candidateMin = 2 * time.Second        // a candidate younger than this that can win is left alone: retrying throws away real votes
+	standAgain   = 150 * time.Millisecond // one that cannot win stands again after up to this
 
 	foundAgain = 10 * time.Millisecond // the preferred leader of a new group tries again after this and up to 15 ms more
 	foundFor   = 10 * time.Second      // for this long
@@ -39,6 +40,7 @@ type contest struct {
 	since time.Time // a majority has been alive since then; zero if none is
 	next  time.Time
 	tried bool
+	early time.Time // campaigns then although it is not due: see soon; zero for not
 }
 
 func newElections(l *liveness, e *env.Env, kick func()) *elections {
@@ -51,8 +53,8 @@ func (e *elections) add(g *Group) {
 	defer e.mu.Unlock()
 	if e.watch[g.id] == nil {
 		e.watch[g.id] = &contest{g: g}
-		e.kick()
 	}
+	e.kick()
 }
 
 func (e *elections) remove(g *Group) {
@@ -61,6 +63,18 @@ func (e *elections) remove(g *Group) {
 	if c := e.watch[g.id]; c != nil && c.g == g {
 		delete(e.watch, g.id)
 	}
+}
+
+// soon has a group campaign after wait, if it has still no leader then.
+func (e *elections) soon(g *Group, wait time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.watch[g.id]
+	if c == nil || c.g != g {
+		return
+	}
+	c.early = e.env.Now().Add(wait)
+	e.kick()
 }
 
 // reconsider has contests that wait for a majority looked at again; run does so each time.
@@ -108,6 +122,9 @@ func (e *elections) considerLocked(c *contest, now time.Time, may bool) (next ti
 		}
 		g.leaderGone(v.lead, v.term) // a late message of a dead leader brought it back to mind
 		c.since = time.Time{}
+		if c.tried { // and ended this replica's try
+			c.early = now
+		}
 		return next, false, false
 	}
 	members := g.members.get()
@@ -129,6 +146,9 @@ func (e *elections) considerLocked(c *contest, now time.Time, may bool) (next ti
 			c.next = c.since.Add(time.Duration(rank)*rankDelay + v.delay)
 		}
 	}
+	if !c.early.IsZero() && c.early.Before(c.next) {
+		c.next = c.early
+	}
 	// A replica that just voted leaves its candidate time to be heard as leader: a PreVote now could depose it, as the old
 	// leader's would after each transfer.
 	if c.next.Before(v.notBefore) {
@@ -137,7 +157,7 @@ func (e *elections) considerLocked(c *contest, now time.Time, may bool) (next ti
 	if now.Before(c.next) || !may {
 		return c.next, false, false
 	}
-	c.tried = true
+	c.tried, c.early = true, time.Time{}
 	if found {
 		c.next = now.Add(foundAgain + time.Duration(e.env.Int64N(int64(15*time.Millisecond))))
 	} else {

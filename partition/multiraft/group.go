@@ -71,6 +71,8 @@ type Group struct {
 	transfer      *transfer
 	stalledAt     time.Time
 	preVotes      []keptPreVote
+	refusedTerm   uint64               // the term in which
+	refusedBy     []uint64             // these refused it their votes
 	snapshots     map[uint64]time.Time // peer -> when raft last gave up on shipping it the log
 	peersAt       time.Time
 	peersCommit   uint64 // commit at peersAt

@@ -99,7 +99,7 @@ func New(c Config) *Host {
 	s.live = newLiveness(c.BrokerID, c.BootNonce, c.SilentAfter, c.Env, log, h.beat.Wake)
 	s.leaders = newLeaderTable(c.BootNonce, c.Env, h.beat.Wake)
 	s.elections = newElections(s.live, c.Env, h.beat.Wake)
-	h.ticker = ticker{tick: c.TickInterval, beat: c.HeartbeatInterval, unreached: make(map[int32]bool)}
+	h.ticker = ticker{tick: c.TickInterval, beat: c.HeartbeatInterval}
 	return h
 }
 
@@ -127,6 +127,11 @@ func (h *Host) HasQuorumOfBrokers() bool { return h.live.hasQuorum() }
 
 // Refused says that a broker's peer port refused a connection: it is taken for dead at once, until it is heard again.
 func (h *Host) Refused(broker int32) { h.live.refuse(broker) }
+
+// Reached says that a lane to a broker is connected, for the first time or again. What was sent on it before may be lost: a broker
+// that starts again is heard before it can be reached, and a connection takes with it what it carried. Raft would notice
+// at its next slow heartbeat.
+func (h *Host) Reached(broker int32) { h.live.reach(broker) }
 
 // Receive takes a packet from the transport. It does not block and may be called from anywhere; the packet belongs to
 // the Host afterwards.

@@ -50,14 +50,15 @@ type peer struct {
 	refusedAt time.Time // zero: its port did not refuse us since it was last heard
 	skewMS    int64     // its clock minus ours
 
-	up                                bool // as last told by events
-	nowRefused, nowRestarted, nowBack bool // not yet told
+	up bool // as last told by events
+	// Not yet told:
+	nowRefused, nowRestarted, nowReached, nowBack bool
 }
 
-// peerEvent says that a broker went, came, or came as a new boot.
+// peerEvent says that a broker went, came, came as a new boot, or is connected anew.
 type peerEvent struct {
-	broker              int32
-	down, up, restarted bool
+	broker                       int32
+	down, up, restarted, reached bool
 }
 
 func newLiveness(self int32, nonce uint64, silent time.Duration, e *env.Env, log *slog.Logger, kick func()) *liveness {
@@ -149,6 +150,15 @@ func (l *liveness) refuse(broker int32) {
 	}
 }
 
+func (l *liveness) reach(broker int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.peers[broker]; p != nil && !p.nowReached {
+		p.nowReached = true
+		l.kick()
+	}
+}
+
 // events tells what changed since the last call, in the order of broker ids, and judges the clock.
 func (l *liveness) events(now time.Time) []peerEvent {
 	l.mu.Lock()
@@ -157,12 +167,14 @@ func (l *liveness) events(now time.Time) []peerEvent {
 	for _, id := range l.ids {
 		p := l.peers[id]
 		hears := l.hearsLocked(p, now)
-		e := peerEvent{broker: id, restarted: p.nowRestarted, up: hears && !p.up, down: p.up && !hears || p.nowRefused}
-		if e.down || e.up || e.restarted {
+		e := peerEvent{broker: id, restarted: p.nowRestarted, reached: p.nowReached, up: hears && !p.up, down: p.up && !hears || p.nowRefused}
+		if e.down || e.up || e.restarted || e.reached {
 			es = append(es, e)
+		}
+		if e.down || e.up || e.restarted {
 			l.log.Info("a broker came or went", "peer", id, "up", e.up, "down", e.down, "restarted", e.restarted, "refused", p.nowRefused)
 		}
-		p.up, p.nowRefused, p.nowRestarted, p.nowBack = hears, false, false, false
+		p.up, p.nowRefused, p.nowRestarted, p.nowReached, p.nowBack = hears, false, false, false, false
 	}
 	l.judgeClockLocked(now)
 	return es

@@ -38,6 +38,7 @@ func (g *Group) run() {
 			continue
 		}
 		g.keepPreVote(m)
+		g.countRefusal(m)
 		g.step(m)
 		if g.overLead != 0 && m.GetFrom() == g.overLead {
 			g.forgetOver() // at once: the next message may be a PreVote
@@ -135,6 +136,7 @@ func (g *Group) ready(rd raft.Ready) {
 		g.confirmed(rs)
 	}
 	if write != nil {
+		g.counterStand(write.GetResponses())
 		g.write(write)
 	}
 	if apply != nil {
@@ -197,13 +199,13 @@ func (g *Group) refuse(box *letters) {
 	}
 }
 
-// peerChanged reacts on the leader to a broker that came or went.
+// peerChanged reacts on the leader to a broker that came, went or can be reached again.
 func (g *Group) peerChanged(e peerEvent) {
 	g.do(func() {
 		if g.role != RoleLeader {
 			return
 		}
-		if e.up || e.restarted {
+		if e.up || e.restarted || e.reached && !e.down {
 			g.step(beatNow()) // its replicas answer, and raft sends them what they lack
 			return
 		}
@@ -212,6 +214,18 @@ func (g *Group) peerChanged(e peerEvent) {
 				g.rn.ReportUnreachable(id)
 			}
 		}
+	})
+}
+
+// leaderReached has a follower tell its leader, whose broker can be reached again, that it is there: its last answers may be
+// lost. It is the answer to a heartbeat, at which raft sends what was not acknowledged; it promises nothing.
+func (g *Group) leaderReached(lead, term uint64) {
+	g.do(func() {
+		if g.role != RoleFollower || g.lead != lead || g.term != term {
+			return
+		}
+		g.route(&raftpb.Message{Type: raftpb.MsgHeartbeatResp.Enum(), From: &g.replica, To: &lead, Term: &term}, &g.sends)
+		g.flush()
 	})
 }
 

@@ -35,6 +35,7 @@ func (p *producer) streamBroke(st *produceStream, err error) {
 	for _, r := range st.requests {
 		for i, b := range r.batches {
 			if b.attempt == r.attempts[i] {
+				b.q.lost = true
 				p.unansweredLocked(b, e)
 			}
 		}
@@ -78,7 +79,7 @@ func (p *producer) resultLocked(b *batch, res *runnelv1.ProducePartitionResult) 
 	if e == nil {
 		b.state, b.base, b.attempt = stateDone, res.GetBaseOffset(), 0
 		q.inFlight--
-		q.failures, q.lastErr = 0, nil
+		q.failures, q.lost, q.lastErr = 0, false, nil
 		p.settleLocked(q)
 		return
 	}

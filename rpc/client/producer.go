@@ -213,9 +213,13 @@ func (p *producer) setPartitionsLocked(t *topicQueues, v *topicView) {
 	for n, l := range v.leaders {
 		q := t.parts[n]
 		if q.leader != l {
-			// A partition that moved need not wait out a pause that was meant for the old leader.
-			if q.leader.id != l.id && l.id != noLeader && q.failures <= 1 {
+			// A partition that moved need not wait out a pause that was meant for the old leader. Without a newer term it must the
+			// second time: two brokers may each name the other for a while.
+			if l.id != noLeader && (l.term > q.leader.term || q.leader.id != l.id && q.failures <= 1) {
 				q.notBefore = time.Time{}
+			}
+			if l.term > q.leader.term {
+				q.failures, q.lost = 0, false
 			}
 			q.leader = l
 			p.readyLocked(q)
@@ -290,7 +294,7 @@ func (p *producer) wantsLeader() bool {
 			return true
 		}
 		for _, q := range t.parts {
-			if q.leader.id == noLeader && !q.empty() {
+			if (q.leader.id == noLeader || q.lost) && !q.empty() {
 				return true
 			}
 		}

@@ -40,6 +40,8 @@ type queue struct {
 	// failures counts rewinds since the last acknowledgement, and sets the pause before notBefore.
 	failures  int
 	notBefore time.Time
+	// lost: its leader's broker could not be reached, or the stream to it broke. So it waits for another leader, or for that one.
+	lost bool
 	// lastErr is the newest reason why something is sent again, for the message of a time-out.
 	lastErr *Error
 

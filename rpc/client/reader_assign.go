@@ -123,7 +123,7 @@ func (r *Reader) wake() {
 	}
 }
 
-// wantsLeader tells whether a partition waits for a leader.
+// wantsLeader tells whether a partition waits for a leader, or for one that can be reached.
 func (r *Reader) wantsLeader() bool {
 	select {
 	case <-r.positioned:
@@ -134,7 +134,7 @@ func (r *Reader) wantsLeader() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range r.parts {
-		if !p.stopped && p.stream == nil && (int(p.num) >= len(v.leaders) || v.leaders[p.num].id == noLeader) {
+		if !p.stopped && p.stream == nil && (p.backoff.failures > 0 || int(p.num) >= len(v.leaders) || v.leaders[p.num].id == noLeader) {
 			return true
 		}
 	}

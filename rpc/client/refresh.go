@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	// pollMin and pollMax pace the search for a leader, and the sending again that goes with it.
-	pollMin = 10 * time.Millisecond
-	pollMax = 100 * time.Millisecond
+	// pollMin and pollMax pace the search for a leader, and the sending again that goes with it. The pause is a pollShare-th of the
+	// search so far: what it adds to an outage is in proportion to it, and a long one costs brokers little.
+	pollMin   = 10 * time.Millisecond
+	pollMax   = 100 * time.Millisecond
+	pollShare = 5
 	// pollIdle is how old metadata may get when nothing goes wrong.
 	pollIdle = time.Minute
 	// askMin is how long the first broker asked has; each one that fails in a row doubles it up to askMax.
@@ -93,11 +95,11 @@ func (r *refresher) trigger() {
 // run is the refresher's goroutine.
 func (r *refresher) run(ctx context.Context) {
 	defer close(r.ended)
-	var pace time.Duration
+	var since time.Time // of the search for a leader; zero if none is on
 	timer := time.NewTimer(pollIdle)
 	defer timer.Stop()
 	for {
-		if pace == 0 {
+		if since.IsZero() {
 			timer.Reset(pollIdle)
 			select {
 			case <-ctx.Done():
@@ -117,11 +119,13 @@ func (r *refresher) run(ctx context.Context) {
 		r.callHook()
 		// Pokes come in bursts; this pause makes one refresh of a burst.
 		pause := pollMin
-		if wanting {
-			pace = min(max(2*pace, pollMin), pollMax)
-			pause = pace
-		} else {
-			pace = 0
+		switch {
+		case !wanting:
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		default:
+			pause = min(max(time.Since(since)/pollShare, pollMin), pollMax)
 		}
 		timer.Reset(pause)
 		select {

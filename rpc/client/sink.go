@@ -220,7 +220,7 @@ func (s *sink) notSentLocked(r *request, err error) {
 	for i, b := range r.batches {
 		b.holds--
 		if b.attempt == r.attempts[i] {
-			b.q.lastErr = e
+			b.q.lost, b.q.lastErr = true, e
 			s.p.endAttemptLocked(b, true)
 		}
 	}

@@ -35,6 +35,9 @@ type Config struct {
 	Receive func(from int32, p *multiraft.Packet)
 	// Refused is told each time a broker's machine refuses a connection: nothing listens there. nil = nobody. It must not block.
 	Refused func(broker int32)
+	// Reached is told each time a lane to a broker is connected, for the first time or again. What was sent on it shortly before may be
+	// lost. nil = nobody. It must not block.
+	Reached func(broker int32)
 	// Serve answers a call. from is the caller's broker id, or 0 if the caller or this broker belongs to no cluster: then only
 	// what a joining broker needs may be answered. Errors reach the caller as *runnelv1.Error.
 	Serve func(ctx context.Context, from int32, method string, body []byte) ([]byte, error)
@@ -57,6 +60,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.Refused == nil {
 		c.Refused = func(int32) {}
+	}
+	if c.Reached == nil {
+		c.Reached = func(int32) {}
 	}
 	if c.Admit == nil {
 		c.Admit = func(Identity) error { return nil }

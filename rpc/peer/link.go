@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,9 +22,11 @@ import (
 const (
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 200 * time.Millisecond
-	// A connection that lived shorter than this counts as a failed try, so that a peer which accepts and drops at once is not
-	// dialled in a busy loop.
+	// A connection that lived shorter than this counts as a failed try.
 	livedLongEnough = time.Second
+	// atOnceEvery bounds how often a lost connection is tried again without a pause, so that a peer which accepts and drops at once is
+	// not dialled in a busy loop.
+	atOnceEvery = time.Second
 	// logEvery bounds how often a link says that it still cannot connect, or that it is refused.
 	logEvery = time.Minute
 
@@ -40,11 +43,15 @@ type link struct {
 	metrics laneMetrics
 	// unsendable bounds how often it is said that a packet cannot be sent.
 	unsendable *quiet
+	// paused: nobody answered the last dial, and the link waits before the next. seen, with one slot, ends the pause.
+	paused atomic.Bool
+	seen   chan struct{}
 
 	// Of the link's goroutine:
 	enc    encoder
 	told   time.Time // when the last failure was logged
 	failed int       // tries in a row that failed
+	atOnce time.Time // when a lost connection was last tried again without a pause
 }
 
 func (p *Peers) newLink(to int32, lane multiraft.Lane) *link {
@@ -53,7 +60,7 @@ func (p *Peers) newLink(to int32, lane multiraft.Lane) *link {
 		maxBytes = p.cfg.AppendQueueBytes
 	}
 	return &link{
-		p: p, to: to, lane: lane, q: newQueue(maxBytes), metrics: p.metrics.out(to, lane), unsendable: newQuiet(),
+		p: p, to: to, lane: lane, q: newQueue(maxBytes), metrics: p.metrics.out(to, lane), unsendable: newQuiet(), seen: make(chan struct{}, 1),
 		log: p.log.With("peer", to, "lane", laneName(lane)),
 	}
 }
@@ -87,6 +94,7 @@ func (l *link) send(pk *multiraft.Packet) bool {
 
 // run connects and sends until ctx ends or the queue is drained.
 func (l *link) run(ctx context.Context) {
+dialling:
 	for ctx.Err() == nil {
 		addr, ok := l.p.cfg.Resolve(l.to)
 		if !ok { // not known yet, or not any more: try again when somebody sends
@@ -106,6 +114,8 @@ func (l *link) run(ctx context.Context) {
 				level = slog.LevelDebug
 			}
 			l.log.Log(ctx, level, "connected", "address", addr, "peer_version", c.other.Version)
+			l.p.isUp(l.to)
+			l.p.cfg.Reached(l.to)
 			err = l.pump(ctx, c)
 			c.close()
 			l.metrics.connected.Set(0)
@@ -118,14 +128,17 @@ func (l *link) run(ctx context.Context) {
 			break
 		}
 		l.failure(addr, err)
-		if l.failed == 0 {
+		switch {
+		case c != nil && time.Since(l.atOnce) >= atOnceEvery:
 			// The first retry is at once, and what is sent meanwhile waits for it; what the lost connection held is gone.
+			l.atOnce = time.Now()
 			l.drop()
 			l.q.setOpen(true)
-		} else {
+		default:
+			l.paused.Store(c == nil)
 			l.drop()
 			if !l.pause(ctx) {
-				break
+				break dialling
 			}
 		}
 		l.failed++
@@ -173,9 +186,24 @@ func (l *link) idle(ctx context.Context) bool {
 	}
 }
 
-// pause waits 50 ms, doubling up to 200 ms, plus up to a quarter at random. It opens the queue at the end: what is sent
-// while the next try is under way waits for its outcome. False if the link shall end.
+// up has a link that waits after a dial that nobody answered dial now: the broker was met elsewhere. Its lanes fail and come back
+// together, so a lane that still waited would drop what the others' traffic brings about, such as the first append after an
+// election. It is called from other goroutines.
+func (l *link) up() {
+	if !l.paused.CompareAndSwap(true, false) {
+		return
+	}
+	l.q.setOpen(true)
+	select {
+	case l.seen <- struct{}{}:
+	default:
+	}
+}
+
+// pause waits 50 ms, doubling up to 200 ms, plus up to a quarter at random, or until up. It opens the queue at the end: what is
+// sent while the next try is under way waits for its outcome. False if the link shall end.
 func (l *link) pause(ctx context.Context) bool {
+	defer l.paused.Store(false)
 	d := min(minBackoff<<min(max(l.failed-1, 0), 8), maxBackoff)
 	d += rand.N(d/4 + 1)
 	t := time.NewTimer(d)
@@ -183,6 +211,9 @@ func (l *link) pause(ctx context.Context) bool {
 	for {
 		select {
 		case <-t.C:
+			l.q.setOpen(true)
+			return true
+		case <-l.seen:
 			l.q.setOpen(true)
 			return true
 		case <-ctx.Done():

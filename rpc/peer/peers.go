@@ -108,6 +108,19 @@ func (p *Peers) peer(id int32) *peerLinks {
 	return l
 }
 
+// isUp has the links to a broker that wait before they dial again do it now.
+func (p *Peers) isUp(broker int32) {
+	p.mu.RLock()
+	l := p.peers[broker]
+	p.mu.RUnlock()
+	if l == nil {
+		return
+	}
+	for _, lane := range l.lanes {
+		lane.up()
+	}
+}
+
 // enter registers a call; the context it gives also ends when Peers stops.
 func (p *Peers) enter(ctx context.Context) (context.Context, func(), *runnelv1.Error) {
 	p.mu.RLock()

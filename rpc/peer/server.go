@@ -94,6 +94,7 @@ func (s *server) Lane(stream grpc.BidiStreamingServer[runnelv1.Frame, runnelv1.F
 	if who.conn != nil {
 		who.conn.setCalls(false)
 	}
+	s.p.isUp(who.who.BrokerID)
 	var f inFrame
 	for {
 		if err := stream.RecvMsg(&f); err != nil {

@@ -229,6 +229,11 @@ func (b *Broker) startPeers() error {
 				c.host.Refused(id)
 			}
 		},
+		Reached: func(id int32) {
+			if c := b.core.Load(); c != nil {
+				c.host.Reached(id)
+			}
+		},
 		Serve: b.servePeer, Log: b.log, Registerer: b.reg,
 	})
 	if err != nil {

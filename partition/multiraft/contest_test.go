@@ -1,0 +1,123 @@
+package multiraft
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// seeds runs a test of elections, in which chance plays a part, with ten of them.
+func seeds(t *testing.T, f func(t *testing.T, c *cluster)) {
+	t.Helper()
+	for seed := uint64(1); seed <= 10; seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { f(t, loadedCluster(t, seed)) })
+	}
+}
+
+// survivors gives the brokers but one, in order of their rank.
+func (c *cluster) survivors(dead int32) (ids []int32) {
+	for _, id := range c.ids {
+		if id != dead {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Both survivors stand in one term, each with its own vote, and the dead leader's never comes.
+func TestRule21CandidatesThatCannotWinStandAgainSoon(t *testing.T) {
+	seeds(t, func(t *testing.T, c *cluster) {
+		old := c.leader(1).id
+		duels := map[uint64]map[uint64]bool{}
+		c.tap = func(_, _ int32, _ Lane, p *Packet) bool {
+			for _, m := range p.Messages {
+				if m.Raft.GetType() == raftpb.MsgVote {
+					if duels[m.Raft.GetTerm()] == nil {
+						duels[m.Raft.GetTerm()] = map[uint64]bool{}
+					}
+					duels[m.Raft.GetTerm()][m.Raft.GetFrom()] = true
+				}
+			}
+			return true
+		}
+		c.kill(old)
+		c.refused(old)
+		for _, id := range c.survivors(old) {
+			c.nodes[id].groups[1].Campaign()
+		}
+		at := c.w.Now()
+		c.put(1, "after")
+		if took := c.w.Now() - at; took > 500*time.Millisecond {
+			t.Errorf("an ack after %s, want 500ms", took)
+		}
+		t.Logf("who stood, by term: %v", duels)
+		c.settled(1)
+	})
+}
+
+// The first in rank has the shorter log: it cannot win, and the second need not wait for its turn.
+func TestRule21TheLongerLogStandsAtOnceWhenTheShorterAsks(t *testing.T) {
+	seeds(t, func(t *testing.T, c *cluster) {
+		old := c.leader(1).id
+		behind := c.survivors(old)[0]
+		c.tap = func(_, to int32, lane Lane, _ *Packet) bool { return to != behind || lane != LaneAppend }
+		c.put(1, "while one is behind")
+		c.tap = nil
+		c.kill(old)
+		c.refused(old)
+		at := c.w.Now()
+		c.put(1, "after")
+		if took := c.w.Now() - at; took > 100*time.Millisecond {
+			t.Errorf("an ack after %s, want 100ms", took)
+		}
+		c.settled(1)
+	})
+}
+
+// A new leader's first appends, or the answers to them, get lost with a connection that both ends outlive.
+func TestLostAppendsGoAgainOnceTheConnectionIsBack(t *testing.T) {
+	for _, lost := range []raftpb.MessageType{raftpb.MsgApp, raftpb.MsgAppResp} {
+		t.Run(lost.String(), func(t *testing.T) {
+			seeds(t, func(t *testing.T, c *cluster) {
+				old := c.leader(1).id
+				cut := true
+				c.tap = func(_, _ int32, _ Lane, p *Packet) bool {
+					for _, m := range p.Messages {
+						if cut && m.Raft.GetType() == lost {
+							return false
+						}
+					}
+					return true
+				}
+				c.kill(old)
+				c.refused(old)
+				two := c.survivors(old)
+				c.until("one leads", time.Second, func() bool {
+					return c.nodes[two[0]].groups[1].Status().Role == RoleLeader || c.nodes[two[1]].groups[1].Status().Role == RoleLeader
+				})
+				c.w.Run(c.w.Now() + 50*time.Millisecond)
+				if c.leader(1) != nil {
+					t.Fatal("in session, although nothing can be committed")
+				}
+				cut = false
+				// Only the end that sent what got lost connects again.
+				for _, id := range two {
+					leads := c.nodes[id].groups[1].Status().Role == RoleLeader
+					if leads == (lost == raftpb.MsgApp) {
+						for _, o := range two {
+							c.nodes[id].host.Reached(o)
+						}
+					}
+				}
+				at := c.w.Now()
+				c.put(1, "after")
+				if took := c.w.Now() - at; took > 250*time.Millisecond {
+					t.Errorf("an ack after %s, want 250ms", took)
+				}
+				c.settled(1)
+			})
+		})
+	}
+}

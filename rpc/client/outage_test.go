@@ -1,0 +1,35 @@
+package client
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// What the client adds to an outage is in proportion to it: after the next leader is elected a record is acknowledged within a
+// fifth of the time that took, wherever in its pauses the partition was.
+func TestTheNextLeaderIsFoundInProportionToTheOutage(t *testing.T) {
+	for _, outage := range []time.Duration{15, 35, 65, 110, 190, 260, 400} {
+		outage *= time.Millisecond
+		t.Run(fmt.Sprint(outage), func(t *testing.T) {
+			simulate(t, func(t *testing.T) {
+				c := newFakeCluster(t, 3)
+				c.topic("t", 1)
+				cl := c.client()
+				ctx := within(t, time.Minute)
+				if err := cl.ProduceSync(ctx, &Record{Topic: "t", Value: []byte("before")}); err != nil {
+					t.Fatal(err)
+				}
+				c.stop(1)
+				began := time.Now()
+				time.AfterFunc(outage, func() { c.lead("t", 0, 2) })
+				if err := cl.ProduceSync(ctx, &Record{Topic: "t", Value: []byte("after")}); err != nil {
+					t.Fatal(err)
+				}
+				if added := time.Since(began) - outage; added > max(outage/pollShare, pollMin)+10*time.Millisecond {
+					t.Errorf("acknowledged %s after the election, which took %s", added, outage)
+				}
+			})
+		})
+	}
+}
