@@ -15,7 +15,7 @@ const (
 	candidateMin = 2 * time.Second        // a candidate younger than this that can win is left alone: retrying throws away real votes
 	standAgain   = 150 * time.Millisecond // one that cannot win stands again after up to this
 
-	// The preferred leader of a new group tries again after foundAgain and up to half as much more, then after twice as long, up to
+	// The preferred leader of a new group tries again after foundAgain and up to half as much more, then after a quarter longer each time, up to
 	// foundSlow: one of a few groups finds its peers at once, one of a thousand must not keep them busy with asking.
 	foundAgain = 10 * time.Millisecond
 	foundSlow  = 160 * time.Millisecond
@@ -44,7 +44,7 @@ type contest struct {
 	next  time.Time
 	tried bool
 	wait  time.Duration // between two tries of a founder
-	early time.Time // campaigns then although it is not due: see soon; zero for not
+	early time.Time     // campaigns then although it is not due: see soon; zero for not
 }
 
 func newElections(l *liveness, e *env.Env, kick func()) *elections {
@@ -163,7 +163,7 @@ func (e *elections) considerLocked(c *contest, now time.Time, may bool) (next ti
 	}
 	c.tried, c.early = true, time.Time{}
 	if found {
-		c.wait = min(max(2*c.wait, foundAgain), foundSlow)
+		c.wait = min(max(c.wait+c.wait/4, foundAgain), foundSlow)
 		c.next = now.Add(c.wait + time.Duration(e.env.Int64N(int64(c.wait/2))))
 	} else {
 		c.next = now.Add(againAfter + time.Duration(e.env.Int64N(int64(againAfter))))
