@@ -23,7 +23,7 @@ import (
 const (
 	recordSize = 200
 	partitions = 12
-	// A partition keeps at most retention and the segment that is being written: 12 of them, three times, 4.8 GB.
+	// A partition keeps little more than retention and the segment that is being written: 12 of them, three times, some 6 GB.
 	segmentBytes   = 64 << 20
 	retentionBytes = 64 << 20
 )
@@ -37,7 +37,7 @@ func main() {
 	var o options
 	flag.DurationVar(&o.duration, "duration", 10*time.Minute, "how long the load lasts")
 	flag.DurationVar(&o.every, "every", 5*time.Second, "how often memory is looked at")
-	flag.StringVar(&o.temp, "temp", "", "folder for the brokers' data, some 5 GB (default: the system's)")
+	flag.StringVar(&o.temp, "temp", "", "folder for the brokers' data, some 6 GB (default: the system's)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
