@@ -54,4 +54,10 @@ func TestEvictForgetsWhatWasCached(t *testing.T) {
 	if c.Resident != 0 {
 		t.Fatalf("%d bytes are still cached", c.Resident)
 	}
+	if rate, err := Read(dir); err != nil || rate <= 0 {
+		t.Errorf("read at %v MB/s, %v", rate, err)
+	}
+	if c, err = Look(dir); err != nil || c.Resident != size {
+		t.Errorf("just read: %+v, %v", c, err)
+	}
 }

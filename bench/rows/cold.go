@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -33,7 +34,7 @@ func consumeCold(ctx context.Context, b bencher) (res result, err error) {
 	if _, err := b.bench(ctx, "produce", "--topic", coldTopic, "--record-size", fmt.Sprint(coldRecord), "--records", fmt.Sprint(coldRecords)); err != nil {
 		return res, fmt.Errorf("filling the topic: %w", err)
 	}
-	evicted, err := restartCold(ctx, b)
+	evicted, raw, err := restartCold(ctx, b)
 	if err != nil {
 		return res, err
 	}
@@ -41,31 +42,40 @@ func consumeCold(ctx context.Context, b bencher) (res result, err error) {
 	if err != nil {
 		return res, err
 	}
-	note := fmt.Sprintf("of %.0f MB on disk %.1f MB stayed cached after the brokers' stop, %.1f MB were when reading began",
-		float64(cached.Bytes)/1e6, float64(evicted.Resident)/1e6, float64(cached.Resident)/1e6)
+	note := fmt.Sprintf("of %.0f MB on disk %.1f MB stayed cached after the brokers' stop, %.1f MB were when reading began; a plain read of one broker's files makes %.0f MB/s",
+		float64(cached.Bytes)/1e6, float64(evicted.Resident)/1e6, float64(cached.Resident)/1e6, raw)
 	fmt.Fprintf(os.Stderr, "%-20s %s\n", "consume-cold", note)
 	if float64(cached.Resident) > cachedAtMost*float64(cached.Bytes) {
 		return res, fmt.Errorf("this would not be a cold read: %s", note)
 	}
-	return b.bench(ctx, "consume", "--topic", coldTopic, "--record-size", fmt.Sprint(coldRecord), "--consumers", "1", "--records", fmt.Sprint(coldRecords))
+	res, err = b.bench(ctx, "consume", "--topic", coldTopic, "--record-size", fmt.Sprint(coldRecord), "--consumers", "1", "--records", fmt.Sprint(coldRecords))
+	res.RawRead = math.Round(raw)
+	return res, err
 }
 
-// restartCold answers what of the brokers' files was cached while they were stopped.
-func restartCold(ctx context.Context, b bencher) (c disk.Cached, err error) {
+// restartCold answers what of the brokers' files was cached while they were stopped, and at what rate (MB/s) a plain read of
+// one broker's files from the disk goes.
+func restartCold(ctx context.Context, b bencher) (c disk.Cached, raw float64, err error) {
 	stop, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
 	if err := b.cluster.Stop(stop); err != nil {
-		return c, err
+		return c, 0, err
+	}
+	if _, err = b.look(disk.Evict); err != nil {
+		return c, 0, err
+	}
+	if raw, err = disk.Read(b.cluster.Brokers[0].DataDir()); err != nil {
+		return c, 0, err
 	}
 	if c, err = b.look(disk.Evict); err != nil {
-		return c, err
+		return c, 0, err
 	}
 	for _, broker := range b.cluster.Brokers {
 		if err := broker.Start(); err != nil {
-			return c, err
+			return c, 0, err
 		}
 	}
-	return c, b.cluster.Ready(ctx)
+	return c, raw, b.cluster.Ready(ctx)
 }
 
 // look adds up over all brokers.

@@ -57,6 +57,9 @@ func render(picked []row, all []measured) string {
 			raw := sum / float64(len(m.Limit))
 			share = fmt.Sprintf("%.0f%% of %.0f MB/s", 100*m.mid().MBPerSecond/raw, raw)
 		}
+		if raw := m.mid().RawRead; raw > 0 {
+			share = fmt.Sprintf("%.0f%% of %.0f MB/s", 100*m.mid().MBPerSecond/raw, raw)
+		}
 		counted = counted || m.mid().RecordsPerCommit > 0
 		t.AppendRow(table.Row{r.title, r.want(m.mid()), r.want(s[0]), r.want(s[len(s)-1]), share, commits(m.mid()), perCommit(m.mid()), r.goal})
 	}

@@ -28,6 +28,8 @@ type result struct {
 	CommitsPerSecond float64    `json:"commits_per_second,omitempty"` // of all brokers
 	RecordsPerCommit float64    `json:"records_per_commit,omitempty"` // of one replica
 	Work             *proc.Work `json:"work,omitempty"`               // with the warm-up
+	// RawRead is what reading the same files from the same disk gave, where a row reads from the disk.
+	RawRead float64 `json:"raw_read_mb_per_second,omitempty"`
 }
 
 // bencher runs rows on a cluster.
