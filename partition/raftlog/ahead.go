@@ -12,6 +12,8 @@ const (
 	// aheadNow is read before a reader goes on, aheadSoon in the background behind it.
 	aheadNow  = 1 << 20
 	aheadSoon = 3 << 20
+	// aheadLeast is the size of a file from which on it is worth it: a smaller one was read whole when it was opened.
+	aheadLeast = warmBytes
 )
 
 // readAhead reads on where the entries of a file being written are read one after the other. Such a file is mapped with
@@ -33,8 +35,8 @@ func (a *readAhead) touch(tx *bolt.Tx, part []byte) {
 		return
 	}
 	end := tx.Size()
-	if off < 0 || off >= end {
-		return // not in the map
+	if off < 0 || off >= end || end < aheadLeast {
+		return
 	}
 	start := off &^ (boltPageSize - 1)
 	mid := min(start+aheadNow, end)

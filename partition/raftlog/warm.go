@@ -19,6 +19,8 @@ var warmBuffers = sync.Pool{New: func() any { return new([warmChunk]byte) }}
 // warm reads a small file's data into the page cache. A page fault on a mapped file keeps its processor: with as many cold
 // files being opened as there are processors nothing else runs, and a broker with a thousand partitions missed its heartbeats
 // for twenty seconds after a crash. A read gives the processor away, and is one request instead of one for each page.
+// After a clean stop the machine itself may have started anew.
+//
 // Errors are left to the reader of the map, who knows whether the page matters.
 func warm(path string) {
 	f, err := os.Open(path)
