@@ -137,10 +137,10 @@ func (g *Group) canWin() bool {
 	})
 }
 
-// counterStand has this replica stand when it refuses another's PreVote although there is no leader: its log or its term is
+// counterStand has this replica stand when it refuses another's PreVote although no leader is heard: its log or its term is
 // newer, so it can win where the other cannot.
 func (g *Group) counterStand(responses []*raftpb.Message) {
-	if g.lead != 0 || g.role == RoleCandidate {
+	if g.role == RoleCandidate || g.lead != 0 && g.live.hears(g.members.broker(g.lead)) {
 		return
 	}
 	for _, r := range responses {
