@@ -34,6 +34,9 @@ type View struct {
 type Plan struct {
 	// Moves holds the moves to propose, the most urgent first. They fit together: each was planned on the others.
 	Moves []placement.ProposeMove
+	// Cancels holds moves that can never be finished where they were to go; CancelReasons, at the same index, tells why.
+	Cancels       []placement.CancelMove
+	CancelReasons []string
 	// Preferred holds new orders of replicas; PreferredReasons, at the same index, tells why.
 	Preferred        []placement.SetPreferred
 	PreferredReasons []string
@@ -53,7 +56,7 @@ const MaxBlocked = 200
 
 // Empty tells whether there is nothing to propose and no leader to transfer.
 func (p *Plan) Empty() bool {
-	return len(p.Moves) == 0 && len(p.Preferred) == 0 && len(p.Transfers) == 0
+	return len(p.Moves) == 0 && len(p.Cancels) == 0 && len(p.Preferred) == 0 && len(p.Transfers) == 0
 }
 
 // Transfer asks a partition's leader to hand over.
