@@ -56,13 +56,14 @@ func (w *world) balanceTopic(t *topic) {
 		slices.SortFunc(order, func(a, b int) int {
 			return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(w.brokers[b].replicas, w.brokers[a].replicas), cmp.Compare(a, b))
 		})
-		if !w.passOneOf(t, held, order, counts) {
+		if !w.passOneOf(held, order, counts) {
 			return
 		}
 	}
 }
 
-func (w *world) passOneOf(t *topic, held holders, order, counts []int) bool {
+func (w *world) passOneOf(held holders, order, counts []int) bool {
+	waits := false
 	for _, a := range order {
 		for j := len(order) - 1; j >= 0; j-- {
 			b := order[j]
@@ -73,14 +74,19 @@ func (w *world) passOneOf(t *topic, held holders, order, counts []int) bool {
 			if p == nil {
 				continue
 			}
-			reason := fmt.Sprintf("broker %d has %d replicas of the topic and broker %d has %d", w.brokers[a].id, counts[a], w.brokers[b].id, counts[b])
-			if !w.propose(p, i, b, w.evening(b), reason) {
-				return false
+			if !w.hasRoom() || !w.mayCopy(p, b) {
+				waits = true
+				continue
 			}
+			reason := fmt.Sprintf("broker %d has %d replicas of the topic and broker %d has %d", w.brokers[a].id, counts[a], w.brokers[b].id, counts[b])
+			w.propose(p, i, b, w.evening(b), reason)
 			counts[a]--
 			counts[b]++
 			return true
 		}
+	}
+	if waits {
+		w.plan.Waiting++
 	}
 	return false
 }
@@ -128,12 +134,16 @@ func (w *world) choose(held []*part, a, b int, fits func(*part) bool) (*part, in
 
 // score tells how well a move fits beside its purpose: the less the better.
 type score struct {
+	wait   int   // for other copies
 	leader int   // does it even the preferred leaders
 	gap    int64 // what remains of the difference in bytes
 	size   int64 // bytes to copy
 }
 
 func (s score) less(o score) bool {
+	if s.wait != o.wait {
+		return s.wait < o.wait
+	}
 	if s.leader != o.leader {
 		return s.leader < o.leader
 	}
@@ -148,6 +158,9 @@ func (w *world) scoreOf(p *part, i, a, b int) score {
 	s := score{size: w.v.Bytes[p.p.Group]}
 	if s.gap = from.bytes - to.bytes - 2*s.size; s.gap < 0 {
 		s.gap = -s.gap
+	}
+	if !w.mayCopy(p, b) {
+		s.wait = 1
 	}
 	more := p.topic.preferredOn(a) > p.topic.preferredOn(b) && from.preferred > to.preferred
 	if (i == 0) != more {
@@ -165,7 +178,7 @@ func (w *world) balanceAll() {
 	held := make(holders, len(w.brokers))
 	w.eachIdle(func(p *part) { w.hold(held, p) })
 	stuck := make([]bool, len(w.brokers)) // no partition of it fits anywhere
-	for {
+	for w.hasRoom() {
 		w.byReplicas(order)
 		a := -1
 		for j := len(order) - 1; j >= 0 && a < 0; j-- {
@@ -176,29 +189,32 @@ func (w *world) balanceAll() {
 		if a < 0 || w.brokers[a].replicas < w.brokers[order[0]].replicas+2 {
 			return
 		}
-		moved, full := w.passOneFrom(held, order, a)
-		if full {
-			return
-		}
-		stuck[a] = !moved
+		stuck[a] = !w.passOneFrom(held, order, a)
 	}
+	w.plan.Waiting++
 }
 
-// passOneFrom moves one replica from broker a to one that has two fewer or less; full: enough moves are under way.
-func (w *world) passOneFrom(held holders, order []int, a int) (moved, full bool) {
+// passOneFrom moves one replica from broker a to one that has two fewer or less.
+func (w *world) passOneFrom(held holders, order []int, a int) bool {
+	waits := false
 	for _, b := range order {
 		if w.brokers[a].replicas < w.brokers[b].replicas+2 {
-			return false, false
+			break
 		}
 		p, i := w.choose(held[a], a, b, func(p *part) bool { return p.topic.replicasOn(a) > p.topic.replicasOn(b) })
 		if p == nil {
 			continue
 		}
-		reason := fmt.Sprintf("broker %d has %d replicas and broker %d has %d", w.brokers[a].id, w.brokers[a].replicas, w.brokers[b].id, w.brokers[b].replicas)
-		if !w.propose(p, i, b, w.evening(b), reason) {
-			return false, true
+		if !w.mayCopy(p, b) {
+			waits = true
+			continue
 		}
-		return true, false
+		reason := fmt.Sprintf("broker %d has %d replicas and broker %d has %d", w.brokers[a].id, w.brokers[a].replicas, w.brokers[b].id, w.brokers[b].replicas)
+		w.propose(p, i, b, w.evening(b), reason)
+		return true
 	}
-	return false, false
+	if waits {
+		w.plan.Waiting++
+	}
+	return false
 }

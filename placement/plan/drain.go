@@ -56,7 +56,7 @@ func (w *world) stuck(p *part, i int) string {
 		}
 	}
 	if n := w.serving(p); n < majority(len(p.at)) {
-		return fmt.Sprintf("%d of its %d replicas serve, which is no majority: bring back a broker that holds one", n, len(p.at))
+		return noMajority(n, len(p.at))
 	}
 	if w.place(p, i, false) < 0 {
 		return w.noPlace(len(p.at))
@@ -101,7 +101,7 @@ func Drain(v View, id int32) DrainStatus {
 			default:
 				why := ""
 				if n := w.serving(p); w.bad(p.at[at]) && n < majority(len(p.at)) {
-					why = fmt.Sprintf("%d of its %d replicas serve, which is no majority: bring back a broker that holds one", n, len(p.at))
+					why = noMajority(n, len(p.at))
 				} else if len(p.at) <= p.topic.rf {
 					why = w.stuckOn(p, at)
 				}

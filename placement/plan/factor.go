@@ -26,7 +26,7 @@ func (w *world) factor(fewer bool) {
 func (w *world) grow(p *part) {
 	was, rf := len(p.at), p.topic.rf
 	if n := w.serving(p); n < majority(was) {
-		w.block(p, p.at[0].broker, fmt.Sprintf("the partition has %d of %d replicas and %d serve, which is no majority: bring back a broker that holds one", was, rf, n))
+		w.block(p, p.at[0].broker, fmt.Sprintf("the partition has %d of %d replicas, and %s", was, rf, noMajority(n, was)))
 		return
 	}
 	if !w.hasRoom() {

@@ -35,7 +35,7 @@ func Next(v View) Plan {
 	w.recordPreferred()
 	w.transfers()
 	if n := w.plan.Waiting; n > 0 {
-		w.reason("%d more moves wait until fewer are under way", n)
+		w.reason("at least %d more moves wait until fewer are under way", n)
 	}
 	return w.plan
 }
@@ -46,7 +46,7 @@ func (w *world) reason(format string, args ...any) {
 
 // describe tells of brokers that shape the plan.
 func (w *world) describe() {
-	w.reason("%s alive and not draining, of %d brokers", w.names(w.targets, "is", "are"), len(w.brokers))
+	w.reason("brokers alive and not draining: %s", w.usable())
 	racks := map[int]bool{}
 	for _, b := range w.targets {
 		racks[w.brokers[b].rack] = true

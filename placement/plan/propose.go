@@ -133,7 +133,7 @@ func (w *world) noPlace(n int) string {
 			draining = append(draining, fmt.Sprint(b.id))
 		}
 	}
-	why := fmt.Sprintf("replication factor %d needs %d brokers that are alive and not draining, and %s of %d", n, n, w.names(w.targets, "is", "are"), len(w.brokers))
+	why := fmt.Sprintf("replication factor %d needs %d brokers that are alive and not draining, of which there are %s", n, n, w.usable())
 	do := []string{"start another broker"}
 	if len(silent) > 0 {
 		do = append(do, "bring back broker "+strings.Join(silent, ", "))
@@ -145,20 +145,16 @@ func (w *world) noPlace(n int) string {
 	return why + ": " + strings.Join(do[:len(do)-1], ", ") + " or " + do[len(do)-1]
 }
 
-// names lists brokers with their number: "2 (1, 4) are".
-func (w *world) names(bs []int, one, many string) string {
-	if len(bs) == 0 {
-		return "none " + one
-	}
-	ids := make([]string, len(bs))
-	for i, b := range bs {
+// usable counts and names the brokers that may get replicas: "2 of 4 (1, 3)".
+func (w *world) usable() string {
+	ids := make([]string, len(w.targets))
+	for i, b := range w.targets {
 		ids[i] = fmt.Sprint(w.brokers[b].id)
 	}
-	verb := many
-	if len(bs) == 1 {
-		verb = one
+	if len(ids) == 0 {
+		ids = []string{"none"}
 	}
-	return fmt.Sprintf("%d (%s) %s", len(bs), strings.Join(ids, ", "), verb)
+	return fmt.Sprintf("%d of %d (%s)", len(w.targets), len(w.brokers), strings.Join(ids, ", "))
 }
 
 // whither says where a replica goes and why that is a good place.

@@ -61,6 +61,7 @@ func (w *world) eachIdle(f func(p *part)) {
 // replace plans successors for replicas that are quarantined (first) or whose brokers are dead. One replica of a partition
 // at a time, so its majority never rests on replicas that are new.
 func (w *world) replace() {
+	w.lost()
 	if len(w.v.Quarantined) > 0 {
 		w.eachIdle(func(p *part) {
 			for i, s := range p.at {
@@ -81,9 +82,40 @@ func (w *world) replace() {
 	})
 }
 
+// lost tells of partitions that move and have lost their majority: their moves cannot go on.
+func (w *world) lost() {
+	for i := range w.topics {
+		t := &w.topics[i]
+		for n := range t.parts {
+			p := &t.parts[n]
+			if p.p.Move == nil {
+				continue
+			}
+			now := part{topic: t, n: p.n, p: p.p}
+			gone := -1
+			for _, r := range p.p.Replicas {
+				if b := w.at(r.Broker); b >= 0 {
+					now.at = append(now.at, slot{id: r.ID, broker: b})
+					if w.bad(now.at[len(now.at)-1]) {
+						gone = b
+					}
+				}
+			}
+			if serve := w.serving(&now); gone >= 0 && serve < majority(len(now.at)) {
+				w.block(p, gone, fmt.Sprintf("move %d cannot go on: %s", p.p.Move.ID, noMajority(serve, len(now.at))))
+			}
+		}
+	}
+}
+
+// noMajority says what to do when too few replicas serve.
+func noMajority(serve, of int) string {
+	return fmt.Sprintf("%d of %d replicas serve, which is no majority: bring back a broker that holds one, or give up what is lost with `brokerctl partition recover`", serve, of)
+}
+
 func (w *world) replaceOne(p *part, i int, kind placement.Kind, why string) {
 	if n := w.serving(p); n < majority(len(p.at)) {
-		w.block(p, p.at[i].broker, fmt.Sprintf("%s, and %d of %d replicas serve, which is no majority: bring back a broker that holds one, or give up what is lost with `brokerctl partition recover`", why, n, len(p.at)))
+		w.block(p, p.at[i].broker, why+", and "+noMajority(n, len(p.at)))
 		return
 	}
 	if len(p.at) > p.topic.rf {

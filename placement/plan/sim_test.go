@@ -213,6 +213,7 @@ func (s *sim) finish() {
 // settle plans and finishes until there is nothing to do; it fails if that takes too long.
 func (s *sim) settle() Plan {
 	s.t.Helper()
+	s.finish()
 	for range 2000 {
 		p := Next(s.v)
 		if p.Empty() {

@@ -45,7 +45,8 @@ type Plan struct {
 	// Blocked holds what should be done and cannot be, at most MaxBlocked of them; BlockedMore counts the rest.
 	Blocked     []Blocked
 	BlockedMore int
-	// Waiting counts the moves that were left out because enough are under way (MaxMoves, MaxPerBroker).
+	// Waiting counts the moves that were left out because enough are under way (MaxMoves, MaxPerBroker); there may be more,
+	// since what is less urgent than these was not looked at.
 	Waiting int
 	// Reasons describe the situation as a whole, a line each.
 	Reasons []string
