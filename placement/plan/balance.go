@@ -56,13 +56,13 @@ func (w *world) balanceTopic(t *topic) {
 		slices.SortFunc(order, func(a, b int) int {
 			return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(w.brokers[b].replicas, w.brokers[a].replicas), cmp.Compare(a, b))
 		})
-		if !w.passOneOf(held, order, counts) {
+		if !w.passOneOf(t, held, order, counts) {
 			return
 		}
 	}
 }
 
-func (w *world) passOneOf(held holders, order, counts []int) bool {
+func (w *world) passOneOf(t *topic, held holders, order, counts []int) bool {
 	waits := false
 	for _, a := range order {
 		for j := len(order) - 1; j >= 0; j-- {
@@ -87,6 +87,23 @@ func (w *world) passOneOf(held holders, order, counts []int) bool {
 	}
 	if waits {
 		w.plan.Waiting++
+		return false
+	}
+	if w.racks == len(w.brokers) {
+		return false
+	}
+	load := func(b int) int { return t.replicasOn(b) }
+	for _, a := range order {
+		if counts[a] < counts[order[len(order)-1]]+2 {
+			break
+		}
+		way := w.detour(held, a, load, func(*part, int, int) bool { return true })
+		if w.take(way, load, " of the topic") {
+			for _, b := range order {
+				counts[b] = t.replicasOn(b)
+			}
+			return true
+		}
 	}
 	return false
 }
@@ -213,8 +230,13 @@ func (w *world) passOneFrom(held holders, order []int, a int) bool {
 		w.propose(p, i, b, w.evening(b), reason)
 		return true
 	}
-	if waits {
-		w.plan.Waiting++
+	if waits || w.racks == len(w.brokers) {
+		if waits {
+			w.plan.Waiting++
+		}
+		return false
 	}
-	return false
+	load := func(b int) int { return w.brokers[b].replicas }
+	way := w.detour(held, a, load, func(p *part, from, to int) bool { return p.topic.replicasOn(from) > p.topic.replicasOn(to) })
+	return w.take(way, load, "")
 }

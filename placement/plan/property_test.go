@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -79,9 +80,65 @@ func TestReplicasAndLeadersEndAtMostOneApart(t *testing.T) {
 		if got.Replicas > 1 || got.TopicReplicas > 1 {
 			t.Fatalf("replicas end %d apart, of topic %s %d: %+v", got.Replicas, got.WorstTopic, got.TopicReplicas, got.Brokers)
 		}
-		// With three replicas or one more than half of the brokers there is always a chain to pass leadership along.
 		if got.TopicLeaders != got.TopicPreferred || got.Leaders != got.Preferred {
 			t.Fatalf("leaders are not where they are preferred: %+v", got)
+		}
+	})
+}
+
+// Where every broker holds every partition, leaders can go anywhere: each topic and the cluster end at most one apart.
+func TestLeadersEndAtMostOneApartWhereReplicasAreEverywhere(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newSim(t)
+		n := rapid.IntRange(1, 5).Draw(t, "brokers")
+		for range n {
+			s.join("")
+		}
+		for i := range rapid.IntRange(1, 8).Draw(t, "topics") {
+			var brokers [][]int32
+			for range rapid.IntRange(1, 9).Draw(t, "partitions") {
+				brokers = append(brokers, rapid.Permutation(s.v.State.BrokerIDs()).Draw(t, "on"))
+			}
+			s.create(fmt.Sprintf("t%d", i), brokers...)
+		}
+		s.settle()
+		if got := Spread(s.v); got.Leaders > 1 || got.TopicLeaders > 1 || s.moved > 0 {
+			t.Fatalf("leaders end %d apart, of a topic %d, after %d copies: %+v", got.Leaders, got.TopicLeaders, s.moved, got.Brokers)
+		}
+	})
+}
+
+// New partitions complete the topic: leaders and replicas of the whole become even if they were.
+func TestAddedPartitionsContinueTheTopic(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newSim(t)
+		n := rapid.IntRange(2, 8).Draw(t, "brokers")
+		for range n {
+			s.join("")
+		}
+		rf := rapid.IntRange(1, n-1).Draw(t, "rf")
+		first, err := Topic(s.v.State, s.v.Alive, "t", rapid.IntRange(1, 20).Draw(t, "first"), rf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.create("t", first.Brokers...)
+		drained := rapid.Bool().Draw(t, "drained")
+		if drained {
+			s.apply(placement.SetDraining{Broker: 1, Draining: true})
+		}
+		more, err := AddPartitions(s.v.State, s.v.Alive, "t", rapid.IntRange(1, 20).Draw(t, "more"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bs := range more.Brokers {
+			if drained && slices.Contains(bs, 1) {
+				t.Fatalf("a draining broker gets %v", bs)
+			}
+		}
+		s.apply(placement.AddPartitions{Topic: "t", From: len(first.Brokers), Brokers: more.Brokers})
+		s.elect()
+		if got := Spread(s.v); !drained && got.Replicas > 1 {
+			t.Fatalf("replicas are %d apart: %+v", got.Replicas, got.Brokers)
 		}
 	})
 }
@@ -93,6 +150,7 @@ func TestRacksEndSpread(t *testing.T) {
 		for range rapid.IntRange(0, 2).Draw(t, "joins") {
 			s.join(rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}).Draw(t, "rack"))
 		}
+		s.v.MaxMoves = rapid.IntRange(0, 3).Draw(t, "moves")
 		s.settle()
 		racks := map[string]int{}
 		for _, b := range s.v.State.Brokers {

@@ -90,7 +90,9 @@ func TestHundredBrokersHundredThousandPartitions(t *testing.T) {
 		t.Fatalf("after the loss the brokers are %d apart", got.Replicas)
 	}
 	s.join("rack-1")
-	measure("one broker joined")
+	p = measure("one broker joined")
+	s.adoptQuick(p)
+	even()
 	began = time.Now()
 	Spread(s.v)
 	t.Logf("spread in %s", time.Since(began))

@@ -263,6 +263,13 @@ func randomSim(t *rapid.T, maxBrokers, maxParts int, racks bool) *sim {
 		}
 		s.create(fmt.Sprintf("t%d", i), brokers...)
 	}
+	if rapid.Bool().Draw(t, "sized") {
+		for _, name := range s.v.State.TopicNames() {
+			for _, p := range s.v.State.Topics[name].Partitions {
+				s.v.Bytes[p.Group] = int64(rapid.IntRange(0, 9).Draw(t, "GiB")) << 30
+			}
+		}
+	}
 	return s
 }
 
