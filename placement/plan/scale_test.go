@@ -150,3 +150,72 @@ func BenchmarkNextAfterLoss(b *testing.B) {
 		}
 	}
 }
+
+// Many topics of one partition cost no more than one topic of many.
+func TestHundredThousandTopics(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	before := heap()
+	s := newSim(t)
+	for i := range 100 {
+		s.join(fmt.Sprintf("rack-%d", i%5))
+	}
+	st := *s.v.State // one command a topic would copy the topics each time
+	st.Topics = map[string]*placement.Topic{}
+	for i := range 100_000 {
+		name := fmt.Sprintf("topic-%05d", i)
+		rs := make([]placement.Replica, 3)
+		for j := range rs {
+			rs[j] = placement.Replica{ID: st.NextReplica, Broker: int32(1 + (i*7+j*(1+i%11))%100)}
+			st.NextReplica++
+		}
+		st.Topics[name] = &placement.Topic{Name: name, ID: uint64(i + 1), Partitions: []placement.Partition{{Group: uint64(i + 2), Replicas: rs}}}
+	}
+	st.Replicas = 300_000
+	s.v.State = &st
+	t.Logf("state of %d topics: %d MiB in memory", len(st.Topics), (heap()-before)>>20)
+	for range 50 {
+		began := time.Now()
+		p := Next(s.v)
+		t.Logf("%s for %d moves, %d orders", time.Since(began), len(p.Moves), len(p.Preferred))
+		if p.Empty() {
+			break
+		}
+		s.adoptQuick(p)
+	}
+	s.silence(17, time.Hour)
+	began := time.Now()
+	p := Next(s.v)
+	t.Logf("one broker lost: %s for %d moves", time.Since(began), len(p.Moves))
+	if len(p.Moves) < 2500 || p.Waiting > 0 {
+		t.Fatalf("%d moves, %d waiting", len(p.Moves), p.Waiting)
+	}
+	s.adoptQuick(p)
+	if got := Spread(s.v); got.Replicas > 1 {
+		t.Fatalf("after the loss the brokers are %d apart", got.Replicas)
+	}
+	began = time.Now()
+	next, _, err := placement.Apply(s.v.State, placement.ProposeMove{Topic: "topic-00001", AddBrokers: []int32{s.free("topic-00001")},
+		Removes: []uint64{s.v.State.Topics["topic-00001"].Partitions[0].Replicas[0].ID}, Kind: placement.KindManual})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("one command: %s", time.Since(began))
+	began = time.Now()
+	b, err := next.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("marshalled, %d MiB, in %s", len(b)>>20, time.Since(began))
+}
+
+// free is a broker without a replica of the topic's first partition.
+func (s *sim) free(topic string) int32 {
+	for _, id := range s.v.State.BrokerIDs() {
+		if _, ok := s.v.State.Topics[topic].Partitions[0].On(id); !ok && s.v.Alive[id] {
+			return id
+		}
+	}
+	return 0
+}
