@@ -22,7 +22,11 @@ func part(s *State) *Partition { return &s.Topics["t"].Partitions[0] }
 func advance(t *testing.T, s *State, to Phase) *State {
 	for part(s).Move.Phase != to {
 		m := part(s).Move
+		before := *m
 		s, _ = mustApply(t, s, AdvanceMove{TopicID: s.Topics["t"].ID, Move: m.ID, From: m.Phase, To: m.Next()})
+		if !reflect.DeepEqual(*m, before) || part(s).Move.Revision != s.Revision {
+			t.Fatalf("the step changed its input to %+v, or has another revision than %d: %+v", m, s.Revision, part(s).Move)
+		}
 	}
 	return s
 }
