@@ -12,8 +12,11 @@ type Result struct {
 	// Broker and ControllerReplica answer FoundCluster and RegisterBroker.
 	Broker            int32
 	ControllerReplica uint64
-	// Topic answers CreateTopic, DeleteTopic (the topic that is gone) and SetTopicConfig.
+	// Topic answers CreateTopic, DeleteTopic (the topic that is gone), SetTopicConfig, AddPartitions and
+	// SetReplicationFactor.
 	Topic *Topic
+	// Moves answers ProposeMoves: the moves' ids, in the order of the command.
+	Moves []uint64
 	// FirstProducer and Producers answer AllocateProducers: the ids FirstProducer .. FirstProducer+Producers-1.
 	FirstProducer int64
 	Producers     int64
@@ -45,6 +48,30 @@ func Apply(s *State, c Command) (*State, Result, error) {
 		r, err = n.forgetReplicas(c)
 	case SetControllerReplica:
 		r, err = n.setControllerReplica(c)
+	case ProposeMoves:
+		r, err = n.proposeMoves(c)
+	case ProposeMove:
+		r, err = n.proposeMoves(ProposeMoves{Moves: []ProposeMove{c}})
+	case AdvanceMove:
+		r, err = n.advanceMove(c)
+	case CancelMove:
+		r, err = n.cancelMove(c)
+	case EndCancelled:
+		r, err = n.endCancelled(c)
+	case FinishMove:
+		r, err = n.finishMove(c)
+	case SetPreferred:
+		r, err = n.setPreferred(c)
+	case SetDraining:
+		r, err = n.setDraining(c)
+	case RemoveBroker:
+		r, err = n.removeBroker(c)
+	case AddPartitions:
+		r, err = n.addPartitions(c)
+	case SetReplicationFactor:
+		r, err = n.setReplicationFactor(c)
+	case RecordRecovery:
+		r, err = n.recordRecovery(c)
 	default:
 		err = Errorf(CodeUnknownCommand, "command %T is unknown to this version: upgrade the broker", c)
 	}
@@ -76,6 +103,7 @@ func (s *State) foundCluster(c FoundCluster) (Result, error) {
 	s.NextBroker, s.NextReplica = 2, 2
 	s.NextGroup = ControllerGroup + 1
 	s.NextTopic = 1
+	s.NextMove = 1
 	s.NextProducer = 1
 	b := brokerOf(c.Broker)
 	b.ID, b.ControllerReplica = 1, 1
@@ -122,7 +150,7 @@ func (s *State) registerBroker(c RegisterBroker) (Result, error) {
 
 func (s *State) renewBroker(old *Broker, in Registration) Result {
 	b := brokerOf(in)
-	b.ID, b.ControllerReplica = old.ID, old.ControllerReplica
+	b.ID, b.ControllerReplica, b.Draining = old.ID, old.ControllerReplica, old.Draining
 	r := Result{Broker: b.ID, ControllerReplica: b.ControllerReplica}
 	if *b != *old {
 		s.setBroker(b)

@@ -49,6 +49,11 @@ func drawCommand(t *rapid.T, s *State) Command {
 	broker := rapid.Int32Range(0, 6)
 	name := rapid.SampledFrom([]string{"a", "b", "c", "bad name", ".."})
 	config := rapid.MapOfN(rapid.SampledFrom([]string{"retention.ms", "segment.bytes"}), rapid.StringMatching(`[0-9]{0,3}`), 0, 2)
+	if rapid.IntRange(0, 2).Draw(t, "moves") > 0 {
+		if c := drawMoveCommand(t, s); c != nil {
+			return c
+		}
+	}
 	switch rapid.IntRange(0, 9).Draw(t, "kind") {
 	case 0:
 		return FoundCluster{ClusterID: rapid.SampledFrom([]string{"c1", "c2"}).Draw(t, "cluster"), Broker: reg(1)}
@@ -87,7 +92,7 @@ func TestApplyKeepsTheInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := New()
 		seen := usedIDs{}
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+		for range rapid.IntRange(1, 120).Draw(t, "steps") {
 			c := drawCommand(t, s)
 			before := marshal(t, s)
 
@@ -131,6 +136,7 @@ func TestApplyKeepsTheInvariants(t *testing.T) {
 				t.Fatalf("%T: the state does not survive encoding", c)
 			}
 			check(t, next, seen)
+			checkStep(t, s, next, dec)
 			s = next
 		}
 	})
@@ -167,19 +173,24 @@ func check(t *rapid.T, s *State, used usedIDs) {
 				t.Fatalf("group %d, next is %d", p.Group, s.NextGroup)
 			}
 			used.use(t, fmt.Sprintf("group %d", p.Group), owner)
-			on := map[int32]bool{}
-			for _, r := range p.Replicas {
+			for _, r := range p.All() {
 				replicas++
-				if r.ID >= s.NextReplica || s.Tombstones[r.ID] != nil || s.Brokers[r.Broker] == nil || on[r.Broker] {
+				if r.ID >= s.NextReplica || s.Tombstones[r.ID] != nil || s.Brokers[r.Broker] == nil {
 					t.Fatalf("replica %+v of %s", r, owner)
 				}
-				on[r.Broker] = true
 				used.use(t, fmt.Sprintf("replica %d", r.ID), fmt.Sprintf("%s on %d", owner, r.Broker))
 			}
 		}
 	}
+	checkMoves(t, s, used)
 	if replicas != s.Replicas {
 		t.Fatalf("%d replicas are counted as %d", replicas, s.Replicas)
+	}
+	for key, owner := range used { // a removed broker that comes back with an empty id is another one
+		var id int32
+		if _, err := fmt.Sscan(owner, &id); err == nil && strings.HasPrefix(key, "incarnation ") && s.Brokers[id] == nil {
+			delete(used, key)
+		}
 	}
 	for id, b := range s.Brokers {
 		if b.ID != id || id >= s.NextBroker {

@@ -101,6 +101,18 @@ const (
 	typeAllocateProducers    = "allocate_producers"
 	typeForgetReplicas       = "forget_replicas"
 	typeSetControllerReplica = "set_controller_replica"
+	typeProposeMoves         = "propose_moves"
+	typeProposeMove          = "propose_move"
+	typeAdvanceMove          = "advance_move"
+	typeCancelMove           = "cancel_move"
+	typeEndCancelled         = "end_cancelled"
+	typeFinishMove           = "finish_move"
+	typeSetPreferred         = "set_preferred"
+	typeSetDraining          = "set_draining"
+	typeRemoveBroker         = "remove_broker"
+	typeAddPartitions        = "add_partitions"
+	typeSetReplicationFactor = "set_replication_factor"
+	typeRecordRecovery       = "record_recovery"
 )
 
 func typeOf(c Command) string {
@@ -121,6 +133,30 @@ func typeOf(c Command) string {
 		return typeForgetReplicas
 	case SetControllerReplica:
 		return typeSetControllerReplica
+	case ProposeMoves:
+		return typeProposeMoves
+	case ProposeMove:
+		return typeProposeMove
+	case AdvanceMove:
+		return typeAdvanceMove
+	case CancelMove:
+		return typeCancelMove
+	case EndCancelled:
+		return typeEndCancelled
+	case FinishMove:
+		return typeFinishMove
+	case SetPreferred:
+		return typeSetPreferred
+	case SetDraining:
+		return typeSetDraining
+	case RemoveBroker:
+		return typeRemoveBroker
+	case AddPartitions:
+		return typeAddPartitions
+	case SetReplicationFactor:
+		return typeSetReplicationFactor
+	case RecordRecovery:
+		return typeRecordRecovery
 	}
 	return ""
 }
@@ -169,6 +205,30 @@ func Decode(b []byte) (Command, error) {
 		return decode[ForgetReplicas](f)
 	case typeSetControllerReplica:
 		return decode[SetControllerReplica](f)
+	case typeProposeMoves:
+		return decode[ProposeMoves](f)
+	case typeProposeMove:
+		return decode[ProposeMove](f)
+	case typeAdvanceMove:
+		return decode[AdvanceMove](f)
+	case typeCancelMove:
+		return decode[CancelMove](f)
+	case typeEndCancelled:
+		return decode[EndCancelled](f)
+	case typeFinishMove:
+		return decode[FinishMove](f)
+	case typeSetPreferred:
+		return decode[SetPreferred](f)
+	case typeSetDraining:
+		return decode[SetDraining](f)
+	case typeRemoveBroker:
+		return decode[RemoveBroker](f)
+	case typeAddPartitions:
+		return decode[AddPartitions](f)
+	case typeSetReplicationFactor:
+		return decode[SetReplicationFactor](f)
+	case typeRecordRecovery:
+		return decode[RecordRecovery](f)
 	}
 	return nil, Errorf(CodeUnknownCommand, "command %q is unknown to this version: upgrade the broker", f.Type)
 }

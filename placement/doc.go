@@ -1,20 +1,38 @@
-// Package placement is the cluster's desired state as a value: which brokers belong to it, which topics exist, and on
-// which brokers each partition's replicas live.
+// Package placement is the cluster's desired state as a value: which brokers belong to it, which topics exist, on which
+// brokers each partition's replicas live, and which of them are on the move.
 //
 // Data flows one way. The controller group (package placement/controller) puts commands, encoded by Encode, into its
 // raft log; every broker folds the committed ones with Apply in log order and so arrives at the same State. The agent
 // (package placement/agent) turns the newest State into replicas on its own broker, and the routing answers of
 // rpc/broker and rpc/admin are drawn from it.
 //
+// A partition changes its replicas by a Move, one at a time, each step a command:
+//
+//	ProposeMove   AdvanceMove (Move.Next)                                      FinishMove
+//	     |             |                                                           |
+//	 proposed -> installing -> learner -> caught_up -> joint -> left -> replicas replaced
+//	     |            |           |           |          no way back
+//	 CancelMove    CancelMove: Cancelled, then EndCancelled when the new replicas are no learners any more
+//
+// A move that only removes replicas has nothing to install and goes from proposed to joint. Partition.Desired is what a
+// move will lead to.
+//
 // Invariants:
 //   - Apply is a pure function of its two arguments: no clock, no chance, no I/O. Every replica of the controller group
 //     computes the same state from the same log.
 //   - A published State is never written again. Apply copies what it changes and shares the rest, so a reader may
 //     keep a State for as long as it likes, and equal pointers mean equal content.
-//   - Ids (brokers, topics, groups, replicas, producers) come from counters in the State and are used once.
-//   - Revision rises by one with every command that changed something and with no other.
+//   - Ids (brokers, topics, groups, replicas, moves, producers) come from counters in the State and are used once.
+//   - Revision rises by one with every command that changed something and with no other. A command that is applied again
+//     changes nothing or is refused.
+//   - Two voters of a partition are never on one broker, before a move or after it. While it lasts, a replica that is dead or
+//     quarantined may share its broker with its successor.
 //   - A replica leaves the State only by a committed command, and leaves a Tombstone until the broker that holds its
-//     data has said that the data is gone.
+//     data has said that the data is gone, or is removed from the cluster. Only the new replicas of a move that nobody
+//     had begun leave none.
+//
+// Size: 100,000 partitions of three replicas take 10 MiB in memory and 10 MiB marshalled, or 21 and 16 MiB if each is a
+// topic of its own; a command copies the map of topics and the partitions of those it changes, up to 5 ms then.
 //
 // The package imports neither raft nor gRPC; package placement/plan decides, this one records.
 package placement

@@ -16,6 +16,11 @@ const (
 	CodeNotFounded       Code = "NOT_FOUNDED"        // the first command must be FoundCluster
 	CodeFounded          Code = "FOUNDED"            // the cluster was founded already, under another id
 	CodeLimit            Code = "LIMIT"              // the cluster would outgrow a stated limit
+	CodeUnknownMove      Code = "UNKNOWN_MOVE"       // the partition has no such move: it is over, or it never was
+	CodeMoveUnderWay     Code = "MOVE_UNDER_WAY"     // the partition has a move; one at a time
+	CodeMovePhase        Code = "MOVE_PHASE"         // the move is not in the phase that this step needs
+	CodeBrokerInUse      Code = "BROKER_IN_USE"      // the broker still has a part in the cluster
+	CodeOutdated         Code = "OUTDATED"           // the command was planned on an older state
 	CodeUnknownCommand   Code = "UNKNOWN_COMMAND"    // this version does not know the command
 )
 

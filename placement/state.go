@@ -25,6 +25,7 @@ type State struct {
 	NextTopic    uint64 `json:"next_topic"`
 	NextGroup    uint64 `json:"next_group"`
 	NextReplica  uint64 `json:"next_replica"`
+	NextMove     uint64 `json:"next_move,omitempty"`
 	NextProducer int64  `json:"next_producer"`
 
 	// Controller holds the controller group's replicas, in the order of their ids. Learner tells what was last
@@ -35,8 +36,10 @@ type State struct {
 	// Retired holds the request ids of the topics deleted last, oldest first, at most MaxRetired. A CreateTopic that is
 	// sent again after its topic was created and deleted must not create it once more.
 	Retired []string `json:"retired,omitempty"`
-	// Replicas counts the replicas of all topics.
+	// Replicas counts the replicas of all topics, those that moves add included.
 	Replicas int `json:"replicas"`
+	// Recoveries holds what was given up by hand, oldest first, at most MaxRecoveries.
+	Recoveries []Recovery `json:"recoveries,omitempty"`
 }
 
 // Broker is a member of the cluster.
@@ -50,6 +53,8 @@ type Broker struct {
 	Version     string `json:"version,omitempty"`
 	// ControllerReplica is the id of the broker's replica of the controller group.
 	ControllerReplica uint64 `json:"controller_replica"`
+	// Draining brokers get no replica and lose those they have.
+	Draining bool `json:"draining,omitempty"`
 }
 
 // Topic is a named set of partitions.
@@ -59,12 +64,18 @@ type Topic struct {
 	// RequestID is that of the request that created the topic: how a retry knows its own work.
 	RequestID string `json:"request_id,omitempty"`
 	// Config holds the settings that differ from the defaults, by Kafka's names; nil if there are none.
-	Config     map[string]string `json:"config,omitempty"`
-	Partitions []Partition       `json:"partitions"`
+	Config map[string]string `json:"config,omitempty"`
+	// RF is how many replicas each partition shall have; 0 as long as nothing differs from what the topic was created
+	// with.
+	RF         int         `json:"rf,omitempty"`
+	Partitions []Partition `json:"partitions"`
 }
 
-// ReplicationFactor is the number of replicas of the topic's first partition.
+// ReplicationFactor is how many replicas each partition shall have.
 func (t *Topic) ReplicationFactor() int {
+	if t.RF != 0 {
+		return t.RF
+	}
 	if len(t.Partitions) == 0 {
 		return 0
 	}
@@ -74,8 +85,10 @@ func (t *Topic) ReplicationFactor() int {
 // Partition is one raft group.
 type Partition struct {
 	Group uint64 `json:"group"`
-	// Replicas holds one replica a broker; the first is the preferred leader.
+	// Replicas holds the voters, one a broker; the first is the preferred leader.
 	Replicas []Replica `json:"replicas"`
+	// Move is the change under way, nil if there is none.
+	Move *Move `json:"move,omitempty"`
 }
 
 // On returns the partition's replica on the broker.
@@ -105,6 +118,17 @@ type Tombstone struct {
 	Partition int32  `json:"partition"`
 	// Revision is that of the command that deleted the replica.
 	Revision uint64 `json:"revision"`
+}
+
+// Recovery is a partition's majority given up by hand.
+type Recovery struct {
+	Topic     string   `json:"topic"`
+	TopicID   uint64   `json:"topic_id"`
+	Partition int32    `json:"partition"`
+	Kept      uint64   `json:"kept"`
+	Lost      []uint64 `json:"lost"`
+	Note      string   `json:"note,omitempty"`
+	Revision  uint64   `json:"revision"`
 }
 
 // New returns the state before the first command.

@@ -25,20 +25,12 @@ func (s *State) createTopic(c CreateTopic) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	t := &Topic{Name: c.Name, ID: s.NextTopic, RequestID: c.RequestID, Partitions: make([]Partition, len(c.Brokers))}
+	t := &Topic{Name: c.Name, ID: s.NextTopic, RequestID: c.RequestID}
 	if len(c.Config) > 0 {
 		t.Config = maps.Clone(c.Config)
 	}
 	s.NextTopic++
-	for i, brokers := range c.Brokers {
-		p := Partition{Group: s.NextGroup, Replicas: make([]Replica, len(brokers))}
-		s.NextGroup++
-		for j, b := range brokers {
-			p.Replicas[j] = Replica{ID: s.NextReplica, Broker: b}
-			s.NextReplica++
-		}
-		t.Partitions[i] = p
-	}
+	t.Partitions = s.newPartitions(c.Brokers)
 	s.setTopic(t)
 	s.Replicas += total
 	return Result{Changed: true, Topic: t}, nil
@@ -78,12 +70,12 @@ func (s *State) deleteTopic(c DeleteTopic) (Result, error) {
 	delete(s.Topics, c.Name)
 	s.Tombstones = maps.Clone(s.Tombstones)
 	for i, p := range t.Partitions {
-		for _, r := range p.Replicas {
-			s.Tombstones[r.ID] = &Tombstone{
-				Group: p.Group, Replica: r.ID, Broker: r.Broker, Topic: t.Name, Partition: int32(i), Revision: s.Revision + 1,
-			}
+		gone := p.Replicas
+		s.Replicas -= len(p.All())
+		if p.Move != nil && p.Move.Installed() {
+			gone = p.All()
 		}
-		s.Replicas -= len(p.Replicas)
+		s.buryInto(t.Name, int32(i), p.Group, gone) //nolint:gosec // bounded by MaxPartitions
 	}
 	if t.RequestID != "" {
 		keep := s.Retired

@@ -5,11 +5,14 @@ const (
 	MaxNameLen           = 249
 	MaxPartitions        = 10_000  // of one topic
 	MaxReplicationFactor = 15      // of one topic
-	MaxReplicas          = 100_000 // of all topics together
+	MaxReplicas          = 400_000 // of all topics together: 100,000 partitions of three, and what moves add meanwhile
 	MaxRetired           = 512     // request ids of deleted topics that are remembered
 	MaxConfigEntries     = 100     // settings of one topic
 	MaxConfigBytes       = 16 << 10
 	MaxProducerBlock     = 1_000_000
+	MaxMoveBatch         = 10_000 // moves of one command
+	MaxReasonBytes       = 1_000  // of a move's reason and of a recovery's note
+	MaxRecoveries        = 100    // that are remembered
 )
 
 // ValidateName checks a topic name: ^[A-Za-z0-9._-]{1,249}$, not "." or "..". The error is an *Error.

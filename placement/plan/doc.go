@@ -1,15 +1,36 @@
-// Package plan decides where replicas go. Its functions are pure: a State and the set of brokers that are alive go in,
-// a placement and its reasons come out; the same input gives the same output on every broker and in every test.
+// Package plan decides where replicas and leaders go. Its functions are pure: a State and what was observed beside it go in,
+// decisions and their reasons come out; the same input gives the same output on every broker and in every test.
 //
-// The order of the goals, the first being the most important:
+//	Topic, AddPartitions   place new partitions
+//	Next                   what to do next with those that exist: moves, orders of preferred leaders, transfers
+//	Drain, Spread          how far a drain is and what blocks it; how even the cluster is
+//	ReplicationFactor      what a change of a topic's replication factor would move
 //
-//  1. no two replicas of a partition on one broker, and none on a broker that is not alive
+// Next works off, in this order: replicas that are quarantined or whose brokers are dead, that are missing or too many;
+// brokers that are being drained; racks; evenness of replicas (of each topic, then of the cluster, at most one apart, then
+// of bytes); preferred leaders (of each topic, then of the cluster). What cannot be done is in Plan.Blocked with the reason
+// and the remedy.
+//
+// The order of the goals for one replica, the first being the most important:
+//
+//  1. no two replicas of a partition on one broker, and none on a broker that is not alive or that is being drained
 //  2. replicas of a partition in as many racks as there are
-//  3. replicas of the topic spread evenly over the brokers, then all replicas of the cluster
+//  3. replicas of the topic spread evenly over the brokers, then all replicas of the cluster, then bytes
 //  4. preferred leaders of the topic spread evenly over the brokers, then all preferred leaders of the cluster
 //
 // What is left undecided is decided by a hash of topic, partition and broker, so that the partitions of one broker
 // have their other replicas on many brokers and its failure burdens them all a little.
+//
+// Invariants:
+//   - A partition has one move at a time, which replaces one replica (more only to reach a replication factor), and only
+//     while a majority of its replicas serves before and after.
+//   - Every move for evenness lowers a sum of squares, or is a step of a chain that does (see balance and detour): repeated plans end.
+//   - Few copies: on small clusters within one and a half times, plus one, of what exhaustive search finds (in practice
+//     the same in 999 of 1,000).
+//
+// Speed: a plan is O(replicas), and O(brokers) for each move. For 100 brokers and 100,000 partitions of three replicas, after the
+// loss of a broker, all 3,000 moves are planned in 0.05 s (0.2 to 0.3 s if each partition is a topic of its own) with 20 MiB of
+// memory; BenchmarkNextAfterLoss and TestHundredBrokersHundredThousandPartitions repeat that.
 //
 // The caller is package placement/controller, on the leader of the controller group.
 package plan

@@ -19,13 +19,14 @@ func (p *planner) passOne(chosen [][]int) bool {
 	for n, c := range chosen {
 		led[c[0]] = append(led[c[0]], n)
 	}
+	// Partitions that the topic had before count and stay: only a broker that leads new ones can pass one on.
 	most := 0
-	for _, l := range led {
-		most = max(most, len(l))
+	for b := range led {
+		most = max(most, p.brokers[b].topicLeaders)
 	}
 	// Every broker with the most leaders is tried, lowest id first.
 	for start := range led {
-		if len(led[start]) != most {
+		if p.brokers[start].topicLeaders != most || len(led[start]) == 0 {
 			continue
 		}
 		came := map[int]step{start: {from: -1}}
@@ -33,7 +34,7 @@ func (p *planner) passOne(chosen [][]int) bool {
 		for len(queue) > 0 {
 			at := queue[0]
 			queue = queue[1:]
-			if len(led[at]) <= most-2 {
+			if p.brokers[at].topicLeaders <= most-2 {
 				p.pass(chosen, came, at)
 				return true
 			}

@@ -22,7 +22,7 @@ type Assignment struct {
 // not. A broker that happens to be down must not leave a topic with fewer replicas for good: it is refused instead.
 func DefaultRF(s *placement.State) int { return max(1, min(3, len(s.Brokers))) }
 
-// Topic places a new topic's replicas on brokers of s that are alive. It refuses, with a *placement.Error, a bad name or
+// Topic places a new topic's replicas on brokers of s that are alive and not draining. It refuses, with a *placement.Error, a bad name or
 // shape, a topic that would outgrow the cluster's limits, and a replication factor above the number of brokers alive.
 // The name may be taken: that is for placement.Apply to say.
 //
@@ -38,6 +38,37 @@ func Topic(s *placement.State, alive map[int32]bool, name string, partitions, rf
 		return Assignment{}, err
 	}
 	p := newPlanner(s, alive, name)
+	if s.Topics[name] != nil { // the topic that has the name is none of ours
+		for i := range p.brokers {
+			p.brokers[i].topicReplicas, p.brokers[i].topicLeaders = 0, 0
+		}
+	}
+	return p.assign(s, partitions, rf)
+}
+
+// AddPartitions places more partitions of a topic that exists, on brokers of s that are alive and not draining, so that the
+// topic as a whole becomes as even as new partitions can make it. The error is a *placement.Error.
+func AddPartitions(s *placement.State, alive map[int32]bool, topic string, more int) (Assignment, error) {
+	t := s.Topics[topic]
+	if t == nil {
+		return Assignment{}, placement.Errorf(placement.CodeUnknownTopic, "topic %q does not exist", topic)
+	}
+	rf := t.ReplicationFactor()
+	if more < 1 {
+		return Assignment{}, placement.Errorf(placement.CodeInvalid, "topic %q has %d partitions and can only get more", topic, len(t.Partitions))
+	}
+	if err := placement.ValidateShape(len(t.Partitions)+more, rf); err != nil {
+		return Assignment{}, err
+	}
+	if err := s.ValidateRoom(more * rf); err != nil {
+		return Assignment{}, err
+	}
+	p := newPlanner(s, alive, topic)
+	p.first = len(t.Partitions)
+	return p.assign(s, more, rf)
+}
+
+func (p *planner) assign(s *placement.State, partitions, rf int) (Assignment, error) {
 	if rf > len(p.brokers) {
 		return Assignment{}, notEnough(s, p.brokers, rf)
 	}
@@ -67,9 +98,15 @@ func notEnough(s *placement.State, alive []brokerLoad, rf int) error {
 	if len(ids) > 0 {
 		list = strings.Join(ids, ", ")
 	}
+	draining := ""
+	for _, id := range s.BrokerIDs() {
+		if s.Brokers[id].Draining {
+			draining = " and not draining"
+		}
+	}
 	return placement.Errorf(placement.CodeNotEnoughBrokers,
-		"replication factor %d needs %d brokers alive and %d of %d are (%s): start more brokers or ask for a replication factor of at most %d",
-		rf, rf, len(alive), len(s.Brokers), list, max(1, len(alive)))
+		"replication factor %d needs %d brokers alive%s and %d of %d are (%s): start more brokers or ask for a replication factor of at most %d",
+		rf, rf, draining, len(alive), len(s.Brokers), list, max(1, len(alive)))
 }
 
 // brokerLoad is what a broker carries: of all topics (the State's and this plan's), and of the planned topic alone.
@@ -82,7 +119,8 @@ type brokerLoad struct {
 
 type planner struct {
 	name    string
-	brokers []brokerLoad // alive, by rising id
+	first   int          // number of the first partition that is planned
+	brokers []brokerLoad // alive and not draining, by rising id
 	racks   int
 	inRack  []int // scratch: replicas of the partition at hand, by rack
 }
@@ -92,7 +130,7 @@ func newPlanner(s *placement.State, alive map[int32]bool, name string) *planner 
 	index := map[int32]int{}
 	racks := map[string]int{}
 	for _, id := range s.BrokerIDs() {
-		if !alive[id] {
+		if !alive[id] || s.Brokers[id].Draining {
 			continue
 		}
 		// A broker that names no rack is a rack of its own.
@@ -109,8 +147,8 @@ func newPlanner(s *placement.State, alive map[int32]bool, name string) *planner 
 	p.racks = len(racks)
 	p.inRack = make([]int, p.racks)
 	for _, t := range s.Topics {
-		for _, part := range t.Partitions {
-			for i, r := range part.Replicas {
+		for n := range t.Partitions {
+			for i, r := range t.Partitions[n].Desired() {
 				b, ok := index[r.Broker]
 				if !ok {
 					continue
@@ -118,6 +156,13 @@ func newPlanner(s *placement.State, alive map[int32]bool, name string) *planner 
 				p.brokers[b].replicas++
 				if i == 0 {
 					p.brokers[b].leaders++
+				}
+				if t.Name != name {
+					continue
+				}
+				p.brokers[b].topicReplicas++ // more partitions of a topic that exists
+				if i == 0 {
+					p.brokers[b].topicLeaders++
 				}
 			}
 		}
@@ -186,11 +231,15 @@ func (p *planner) leadsBetter(i, j int) bool {
 
 // tie orders brokers that are otherwise equal.
 func (p *planner) tie(partition int, broker int32) uint64 {
+	return tieOf(p.name, p.first+partition, broker)
+}
+
+func tieOf(topic string, partition int, broker int32) uint64 {
 	h := fnv.New64a()
 	var b [12]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(partition))
-	binary.LittleEndian.PutUint32(b[8:], uint32(broker))
-	h.Write([]byte(p.name)) // a hash never fails to write
+	binary.LittleEndian.PutUint64(b[:], uint64(partition)) //nolint:gosec // an index
+	binary.LittleEndian.PutUint32(b[8:], uint32(broker))   //nolint:gosec // only its bits count
+	h.Write([]byte(topic))                                 // a hash never fails to write
 	h.Write(b[:])
 	return h.Sum64()
 }

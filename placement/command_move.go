@@ -1,0 +1,119 @@
+package placement
+
+// ProposeMoves records planned moves, all or none. A move that is recorded already counts as done.
+type ProposeMoves struct {
+	Moves []ProposeMove `json:"moves"`
+}
+
+// ProposeMove is one planned move; as a command of its own it stands for ProposeMoves with one.
+type ProposeMove struct {
+	Topic string `json:"topic"`
+	// TopicID pins the topic; 0 means any of that name.
+	TopicID   uint64 `json:"topic_id,omitempty"`
+	Partition int32  `json:"partition"`
+	// AddBrokers get a new replica each.
+	AddBrokers []int32 `json:"add_brokers,omitempty"`
+	// Removes holds the ids of the replicas that leave.
+	Removes []uint64 `json:"removes,omitempty"`
+	// OrderBrokers holds the brokers of the result, the preferred leader first. Empty: the replicas stay in their order,
+	// a new one in the place of the one it replaces.
+	OrderBrokers []int32 `json:"order_brokers,omitempty"`
+	Reason       string  `json:"reason,omitempty"`
+	Kind         Kind    `json:"kind"`
+}
+
+// AdvanceMove takes a move one phase further. From is the phase it must be in and To the one after (Move.Next).
+type AdvanceMove struct {
+	TopicID   uint64 `json:"topic_id"`
+	Partition int32  `json:"partition"`
+	Move      uint64 `json:"move"`
+	From      Phase  `json:"from"`
+	To        Phase  `json:"to"`
+}
+
+// CancelMove turns a move back. One that is only proposed is gone at once; another is marked Cancelled, and EndCancelled
+// ends it when the new replicas are no learners any more. From joint on it is refused.
+type CancelMove struct {
+	TopicID   uint64 `json:"topic_id"`
+	Partition int32  `json:"partition"`
+	Move      uint64 `json:"move"`
+}
+
+// EndCancelled removes a cancelled move and leaves tombstones for its new replicas. Whoever proposes it has made sure that
+// they are no members of the group.
+type EndCancelled struct {
+	TopicID   uint64 `json:"topic_id"`
+	Partition int32  `json:"partition"`
+	Move      uint64 `json:"move"`
+}
+
+// FinishMove makes a move's result the partition's replicas and leaves tombstones for those that left.
+type FinishMove struct {
+	TopicID   uint64 `json:"topic_id"`
+	Partition int32  `json:"partition"`
+	Move      uint64 `json:"move"`
+}
+
+// SetPreferred orders a partition's replicas anew, the preferred leader first. No data moves.
+type SetPreferred struct {
+	TopicID   uint64 `json:"topic_id"`
+	Partition int32  `json:"partition"`
+	// Order holds all ids of Partition.Replicas.
+	Order []uint64 `json:"order"`
+}
+
+// SetDraining tells that a broker shall be emptied, or that it shall not any more.
+type SetDraining struct {
+	Broker   int32 `json:"broker"`
+	Draining bool  `json:"draining"`
+}
+
+// RemoveBroker removes a broker from the cluster for good. It is refused while the broker holds a replica, is to get one, or
+// votes in the controller group. Its id is never given again, and its tombstones end: a broker that is no member can
+// never come back with that data.
+type RemoveBroker struct {
+	Broker int32 `json:"broker"`
+}
+
+// AddPartitions adds planned partitions to a topic.
+type AddPartitions struct {
+	Topic   string `json:"topic"`
+	TopicID uint64 `json:"topic_id,omitempty"` // 0 means any of that name
+	// From is the number of partitions that the topic had when this was planned: a repeated command adds nothing, one
+	// that another overtook is refused. 0 means any, and is not safe to repeat.
+	From int `json:"from,omitempty"`
+	// Brokers holds the brokers of each new partition, the preferred leader first.
+	Brokers [][]int32 `json:"brokers"`
+}
+
+// SetReplicationFactor records how many replicas the topic's partitions shall have. The planner then moves them there.
+type SetReplicationFactor struct {
+	Topic   string `json:"topic"`
+	TopicID uint64 `json:"topic_id,omitempty"` // 0 means any of that name
+	RF      int    `json:"rf"`
+}
+
+// RecordRecovery records that an operator gave up a partition's majority: Kept goes on as its only replica and all others
+// are lost, whatever they hold. A move under way ends with them.
+type RecordRecovery struct {
+	TopicID   uint64 `json:"topic_id"`
+	Partition int32  `json:"partition"`
+	// Lost names every other replica, those of a move included, so that nothing is lost that nobody named.
+	Lost []uint64 `json:"lost"`
+	Kept uint64   `json:"kept"`
+	// Note is for people: who did it, and what is missing.
+	Note string `json:"note,omitempty"`
+}
+
+func (ProposeMoves) isCommand()         {}
+func (ProposeMove) isCommand()          {}
+func (AdvanceMove) isCommand()          {}
+func (CancelMove) isCommand()           {}
+func (EndCancelled) isCommand()         {}
+func (FinishMove) isCommand()           {}
+func (SetPreferred) isCommand()         {}
+func (SetDraining) isCommand()          {}
+func (RemoveBroker) isCommand()         {}
+func (AddPartitions) isCommand()        {}
+func (SetReplicationFactor) isCommand() {}
+func (RecordRecovery) isCommand()       {}

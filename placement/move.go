@@ -1,0 +1,173 @@
+package placement
+
+import (
+	"iter"
+	"slices"
+)
+
+// Phase is how far a move is. A move whose command finished it is no longer in the State.
+type Phase string
+
+// The phases, in their order. Up to caught_up a move can be cancelled; from joint on it only goes forward.
+const (
+	PhaseProposed   Phase = "proposed"   // recorded, nothing done
+	PhaseInstalling Phase = "installing" // the target brokers fetch the log, offline
+	PhaseLearner    Phase = "learner"    // the new replicas are learners of the group
+	PhaseCaughtUp   Phase = "caught_up"  // and hold what the leader holds
+	PhaseJoint      Phase = "joint"      // the group is in the joint configuration of old and new voters
+	PhaseLeft       Phase = "left"       // the group has left it: the new voters alone decide
+)
+
+// Kind tells what a move is for.
+type Kind string
+
+// The kinds.
+const (
+	KindJoin               Kind = "join"                // fills a broker that has much less than its share
+	KindDrain              Kind = "drain"               // empties a broker that shall leave
+	KindReplaceDead        Kind = "replace_dead"        // the replica's broker is not heard any more
+	KindReplaceQuarantined Kind = "replace_quarantined" // the replica's disk lied or failed
+	KindRack               Kind = "rack"                // spreads a partition over more racks
+	KindBalance            Kind = "balance"             // evens the load of brokers
+	KindManual             Kind = "manual"              // an operator asked
+	KindReplicationFactor  Kind = "replication_factor"  // the partition has more or fewer replicas than its topic asks
+)
+
+var kinds = []Kind{
+	KindJoin, KindDrain, KindReplaceDead, KindReplaceQuarantined, KindRack, KindBalance, KindManual, KindReplicationFactor,
+}
+
+// Move is a change of a partition's replicas that is under way. The leader of the controller group alone moves it on;
+// brokers only act on what it has committed.
+type Move struct {
+	// ID is from State.NextMove, used once and never 0.
+	ID    uint64 `json:"id"`
+	Phase Phase  `json:"phase"`
+	// Adds holds the new replicas, all learners until the move is finished. One may share its broker with a replica in
+	// Removes that is dead or quarantined, with no other.
+	Adds []Replica `json:"adds,omitempty"`
+	// Removes holds the ids of those of Partition.Replicas that leave.
+	Removes []uint64 `json:"removes,omitempty"`
+	// Order holds the ids of the replicas that result, the preferred leader first.
+	Order []uint64 `json:"order"`
+	// Reason is for people.
+	Reason string `json:"reason,omitempty"`
+	Kind   Kind   `json:"kind"`
+	// Cancelled is set while a move is on its way back: only in phases installing, learner and caught_up.
+	Cancelled bool `json:"cancelled,omitempty"`
+	// Revision is that of the last step.
+	Revision uint64 `json:"revision"`
+}
+
+// Next is the phase after the present one; "" for a move that was cancelled and for one that only FinishMove takes
+// further. A move without new replicas has nothing to install: it goes from proposed to joint.
+func (m *Move) Next() Phase {
+	if m.Cancelled {
+		return ""
+	}
+	switch m.Phase {
+	case PhaseProposed:
+		if len(m.Adds) == 0 {
+			return PhaseJoint
+		}
+		return PhaseInstalling
+	case PhaseInstalling:
+		return PhaseLearner
+	case PhaseLearner:
+		return PhaseCaughtUp
+	case PhaseCaughtUp:
+		return PhaseJoint
+	case PhaseJoint:
+		return PhaseLeft
+	}
+	return ""
+}
+
+// Cancellable tells whether CancelMove is possible still, or done already.
+func (m *Move) Cancellable() bool { return m.Phase != PhaseJoint && m.Phase != PhaseLeft }
+
+// Installed tells whether brokers may hold data of the new replicas.
+func (m *Move) Installed() bool { return m.Phase != PhaseProposed }
+
+// All returns the partition's replicas and, after them, those that a move adds.
+func (p *Partition) All() []Replica {
+	if p.Move == nil {
+		return p.Replicas
+	}
+	return append(slices.Clip(p.Replicas), p.Move.Adds...)
+}
+
+// Replica returns a replica of the partition or of its move by its id.
+func (p *Partition) Replica(id uint64) (Replica, bool) {
+	for _, r := range p.Replicas {
+		if r.ID == id {
+			return r, true
+		}
+	}
+	if p.Move != nil {
+		for _, r := range p.Move.Adds {
+			if r.ID == id {
+				return r, true
+			}
+		}
+	}
+	return Replica{}, false
+}
+
+// Joining returns the replica that a move adds on the broker.
+func (p *Partition) Joining(broker int32) (Replica, bool) {
+	if p.Move != nil {
+		for _, r := range p.Move.Adds {
+			if r.Broker == broker {
+				return r, true
+			}
+		}
+	}
+	return Replica{}, false
+}
+
+// Desired returns the replicas as they will be when the move is over: after it, or as before it if it was cancelled.
+func (p *Partition) Desired() []Replica {
+	if p.Move == nil || p.Move.Cancelled {
+		return p.Replicas
+	}
+	out := make([]Replica, 0, len(p.Move.Order))
+	for _, id := range p.Move.Order {
+		if r, ok := p.Replica(id); ok {
+			r.Learner = false
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// MoveRef is a move and where it is.
+type MoveRef struct {
+	Topic     *Topic
+	Partition int32
+	Move      *Move
+}
+
+// Moves iterates over the partitions with a move, by topic name and number. It looks at every partition.
+func (s *State) Moves() iter.Seq[MoveRef] {
+	return func(yield func(MoveRef) bool) {
+		for _, name := range s.TopicNames() {
+			t := s.Topics[name]
+			for n := range t.Partitions {
+				if m := t.Partitions[n].Move; m != nil && !yield(MoveRef{Topic: t, Partition: int32(n), Move: m}) { //nolint:gosec // bounded by MaxPartitions
+					return
+				}
+			}
+		}
+	}
+}
+
+// TopicByID returns the topic with the id, or nil. It looks at every topic.
+func (s *State) TopicByID(id uint64) *Topic {
+	for _, t := range s.Topics {
+		if t.ID == id {
+			return t
+		}
+	}
+	return nil
+}

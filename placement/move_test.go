@@ -1,0 +1,276 @@
+package placement
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// moving is a cluster of four brokers with topic t, one partition on brokers 1, 2, 3, and a proposed move of the
+// replica on 3 to 4.
+func moving(t *testing.T) (*State, uint64) {
+	s := founded(t, 4)
+	s, r := mustApply(t, s, CreateTopic{Name: "t", Brokers: [][]int32{{1, 2, 3}}})
+	last := r.Topic.Partitions[0].Replicas[2].ID
+	s, m := mustApply(t, s, ProposeMove{Topic: "t", TopicID: r.Topic.ID, AddBrokers: []int32{4}, Removes: []uint64{last}, OrderBrokers: []int32{4, 1, 2}, Kind: KindManual})
+	return s, m.Moves[0]
+}
+
+func part(s *State) *Partition { return &s.Topics["t"].Partitions[0] }
+
+// advance takes the move to a phase.
+func advance(t *testing.T, s *State, to Phase) *State {
+	for part(s).Move.Phase != to {
+		m := part(s).Move
+		before := *m
+		s, _ = mustApply(t, s, AdvanceMove{TopicID: s.Topics["t"].ID, Move: m.ID, From: m.Phase, To: m.Next()})
+		if !reflect.DeepEqual(*m, before) || part(s).Move.Revision != s.Revision {
+			t.Fatalf("the step changed its input to %+v, or has another revision than %d: %+v", m, s.Revision, part(s).Move)
+		}
+	}
+	return s
+}
+
+func TestMoveGoesThroughItsPhasesAndReplacesTheReplica(t *testing.T) {
+	s, id := moving(t)
+	topic := s.Topics["t"].ID
+	leaves := part(s).Replicas[2]
+	if s.Replicas != 4 {
+		t.Fatalf("%d replicas are counted while one moves, want 4", s.Replicas)
+	}
+	_, _, err := Apply(s, FinishMove{TopicID: topic, Move: id})
+	wantCode(t, err, CodeMovePhase)
+	_, _, err = Apply(s, AdvanceMove{TopicID: topic, Move: id, From: PhaseProposed, To: PhaseLearner})
+	wantCode(t, err, CodeMovePhase)
+	s = advance(t, s, PhaseLeft)
+	same, r := mustApply(t, s, AdvanceMove{TopicID: topic, Move: id, From: PhaseJoint, To: PhaseLeft})
+	if same != s || r.Changed {
+		t.Fatal("the repeated step changed something")
+	}
+	s, _ = mustApply(t, s, FinishMove{TopicID: topic, Move: id})
+	p := part(s)
+	if p.Move != nil || len(p.Replicas) != 3 || p.Replicas[0].Broker != 4 || p.Replicas[0].Learner || s.Replicas != 3 {
+		t.Fatalf("the move ended in %+v", p)
+	}
+	if d := s.Tombstones[leaves.ID]; len(s.Tombstones) != 1 || d.Broker != 3 || d.Group != p.Group {
+		t.Fatalf("the replica that left has the tombstone %+v", d)
+	}
+	_, _, err = Apply(s, FinishMove{TopicID: topic, Move: id})
+	wantCode(t, err, CodeUnknownMove)
+}
+
+func TestCancelledMoveLeavesOnlyATombstone(t *testing.T) {
+	for _, at := range []Phase{PhaseProposed, PhaseInstalling, PhaseLearner, PhaseCaughtUp} {
+		s, id := moving(t)
+		topic := s.Topics["t"].ID
+		before := part(s).Replicas
+		joins := part(s).Move.Adds[0]
+		s = advance(t, s, at)
+		s, _ = mustApply(t, s, CancelMove{TopicID: topic, Move: id})
+		if at == PhaseProposed {
+			if part(s).Move != nil || len(s.Tombstones) != 0 || s.Replicas != 3 {
+				t.Fatalf("a move that nobody had begun left %+v", part(s))
+			}
+			continue
+		}
+		_, _, err := Apply(s, AdvanceMove{TopicID: topic, Move: id, From: at, To: PhaseJoint})
+		wantCode(t, err, CodeMovePhase)
+		s, _ = mustApply(t, s, EndCancelled{TopicID: topic, Move: id})
+		if part(s).Move != nil || !reflect.DeepEqual(part(s).Replicas, before) || s.Replicas != 3 {
+			t.Fatalf("cancelled when %s, it left %+v", at, part(s))
+		}
+		if d := s.Tombstones[joins.ID]; len(s.Tombstones) != 1 || d.Broker != 4 {
+			t.Fatalf("cancelled when %s, it left tombstone %+v", at, d)
+		}
+	}
+	for _, at := range []Phase{PhaseJoint, PhaseLeft} {
+		s, id := moving(t)
+		_, _, err := Apply(advance(t, s, at), CancelMove{TopicID: s.Topics["t"].ID, Move: id})
+		wantCode(t, err, CodeMovePhase)
+	}
+}
+
+func TestMoveWithoutNewReplicasHasNothingToInstall(t *testing.T) {
+	s := founded(t, 3)
+	s, r := mustApply(t, s, CreateTopic{Name: "t", Brokers: [][]int32{{1, 2, 3}}})
+	fewer := ProposeMove{Topic: "t", Removes: []uint64{r.Topic.Partitions[0].Replicas[1].ID}, Kind: KindReplicationFactor}
+	_, _, err := Apply(s, fewer)
+	wantCode(t, err, CodeInvalid) // the topic asks for three
+	s, _ = mustApply(t, s, SetReplicationFactor{Topic: "t", RF: 2})
+	s, _ = mustApply(t, s, fewer)
+	if m := part(s).Move; m.Next() != PhaseJoint {
+		t.Fatalf("after proposed comes %q", m.Next())
+	}
+	s = advance(t, s, PhaseLeft)
+	s, _ = mustApply(t, s, FinishMove{TopicID: r.Topic.ID, Move: part(s).Move.ID})
+	if len(part(s).Replicas) != 2 || s.Replicas != 2 || len(s.Tombstones) != 1 {
+		t.Fatalf("it ended in %+v", part(s))
+	}
+}
+
+// A dead or quarantined replica may share its broker with its successor, a serving one may not.
+func TestNoSecondReplicaOnABrokerUnlessItHeals(t *testing.T) {
+	s := founded(t, 3)
+	s, r := mustApply(t, s, CreateTopic{Name: "t", Brokers: [][]int32{{1, 2, 3}}})
+	rs := r.Topic.Partitions[0].Replicas
+	heal := ProposeMove{Topic: "t", AddBrokers: []int32{2}, Removes: []uint64{rs[1].ID}, OrderBrokers: []int32{1, 2, 3}, Kind: KindReplaceQuarantined}
+	bad := heal
+	bad.Kind = KindBalance
+	_, _, err := Apply(s, bad)
+	wantCode(t, err, CodeInvalid)
+	bad = heal
+	bad.Removes = []uint64{rs[0].ID}
+	_, _, err = Apply(s, bad)
+	wantCode(t, err, CodeInvalid)
+	s, _ = mustApply(t, s, heal)
+	same, _ := mustApply(t, s, heal)
+	if same != s {
+		t.Fatal("the repeated proposal made another move")
+	}
+	other := heal
+	other.Kind = KindReplaceDead
+	_, _, err = Apply(s, other)
+	wantCode(t, err, CodeMoveUnderWay)
+	_, _, err = Apply(s, SetPreferred{TopicID: r.Topic.ID, Order: []uint64{rs[1].ID, rs[0].ID, rs[2].ID}})
+	wantCode(t, err, CodeMoveUnderWay)
+}
+
+func TestOneRefusedMoveRefusesItsBatch(t *testing.T) {
+	s := founded(t, 4)
+	s, r := mustApply(t, s, CreateTopic{Name: "t", Brokers: [][]int32{{1, 2}, {2, 3}}})
+	good := ProposeMove{Topic: "t", AddBrokers: []int32{4}, Removes: []uint64{r.Topic.Partitions[0].Replicas[0].ID}, Kind: KindManual}
+	bad := good
+	bad.Partition = 1 // which does not have that replica
+	next, _, err := Apply(s, ProposeMoves{Moves: []ProposeMove{good, bad}})
+	wantCode(t, err, CodeOutdated)
+	if next != s || part(s).Move != nil {
+		t.Fatal("half of the batch was made")
+	}
+}
+
+func TestBrokerIsRemovedOnlyWhenItHasNoPart(t *testing.T) {
+	s, id := moving(t)
+	topic := s.Topics["t"].ID
+	refused := func(b int32, word string) {
+		t.Helper()
+		_, _, err := Apply(s, RemoveBroker{Broker: b})
+		wantCode(t, err, CodeBrokerInUse)
+		if !strings.Contains(err.Error(), word) {
+			t.Fatalf("broker %d: %v", b, err)
+		}
+	}
+	refused(3, "holds a replica")
+	refused(4, "is to get")
+	s = advance(t, s, PhaseLeft)
+	s, _ = mustApply(t, s, FinishMove{TopicID: topic, Move: id})
+	s, _ = mustApply(t, s, SetControllerReplica{Replica: s.Brokers[3].ControllerReplica})
+	refused(3, "votes")
+	s, _ = mustApply(t, s, SetControllerReplica{Replica: s.Brokers[3].ControllerReplica, Learner: true})
+	s, _ = mustApply(t, s, RemoveBroker{Broker: 3})
+	if s.Brokers[3] != nil || len(s.Controller) != 3 || len(s.Tombstones) != 0 {
+		t.Fatalf("the broker left %+v and tombstones %v", s.Controller, s.Tombstones)
+	}
+	same, _ := mustApply(t, s, RemoveBroker{Broker: 3})
+	if same != s {
+		t.Fatal("removing it again changed something")
+	}
+	back := reg(3)
+	back.ID = 3
+	_, _, err := Apply(s, RegisterBroker{Broker: back})
+	wantCode(t, err, CodeUnknownBroker)
+	_, _, err = Apply(s, RemoveBroker{Broker: 9})
+	wantCode(t, err, CodeUnknownBroker)
+}
+
+func TestDrainingSurvivesARestart(t *testing.T) {
+	s := founded(t, 2)
+	s, _ = mustApply(t, s, SetDraining{Broker: 2, Draining: true})
+	again := reg(2)
+	again.ID, again.ClientAddr = 2, "elsewhere:1"
+	s, _ = mustApply(t, s, RegisterBroker{Broker: again})
+	if !s.Brokers[2].Draining {
+		t.Fatal("the drain was forgotten")
+	}
+	s, _ = mustApply(t, s, CreateTopic{Name: "t", Brokers: [][]int32{{1}}})
+	_, _, err := Apply(s, ProposeMove{Topic: "t", AddBrokers: []int32{2}, Removes: []uint64{s.Topics["t"].Partitions[0].Replicas[0].ID}, Kind: KindManual})
+	wantCode(t, err, CodeInvalid)
+}
+
+func TestAddPartitionsIsPlannedForANumber(t *testing.T) {
+	s := founded(t, 3)
+	s, _ = mustApply(t, s, CreateTopic{Name: "t", Brokers: [][]int32{{1, 2}}})
+	add := AddPartitions{Topic: "t", From: 1, Brokers: [][]int32{{2, 3}, {3, 1}}}
+	s, r := mustApply(t, s, add)
+	if len(r.Topic.Partitions) != 3 || s.Replicas != 6 {
+		t.Fatalf("%d partitions, %d replicas", len(r.Topic.Partitions), s.Replicas)
+	}
+	same, r := mustApply(t, s, add)
+	if same != s || r.Topic != s.Topics["t"] {
+		t.Fatal("the repeated request added more")
+	}
+	add.From = 2
+	add.Brokers = append(add.Brokers, []int32{1, 3})
+	_, _, err := Apply(s, add)
+	wantCode(t, err, CodeOutdated)
+	_, _, err = Apply(s, AddPartitions{Topic: "t", From: 3, Brokers: [][]int32{{1, 2, 3}}})
+	wantCode(t, err, CodeOutdated)
+}
+
+// RULES 30: a majority lost for good is given up by hand, by name, and stands in the log.
+func TestRule30RecoveryNamesWhatIsLost(t *testing.T) {
+	s, _ := moving(t)
+	s = advance(t, s, PhaseLearner)
+	topic := s.Topics["t"].ID
+	rs, joins := part(s).Replicas, part(s).Move.Adds[0].ID
+	c := RecordRecovery{TopicID: topic, Kept: rs[0].ID, Lost: []uint64{rs[1].ID, rs[2].ID}, Note: "disks burnt"}
+	_, _, err := Apply(s, c)
+	wantCode(t, err, CodeOutdated) // the one that joins was not named
+	bad := c
+	bad.Kept, bad.Lost = joins, []uint64{rs[0].ID, rs[1].ID, rs[2].ID}
+	_, _, err = Apply(s, bad)
+	wantCode(t, err, CodeInvalid) // it never voted
+	c.Lost = append(c.Lost, joins)
+	s, _ = mustApply(t, s, c)
+	p := part(s)
+	if p.Move != nil || len(p.Replicas) != 1 || p.Replicas[0] != rs[0] || len(s.Tombstones) != 3 || s.Replicas != 1 {
+		t.Fatalf("it left %+v", p)
+	}
+	if got := s.Topics["t"].ReplicationFactor(); got != 3 {
+		t.Fatalf("the topic now asks for %d replicas, want 3", got)
+	}
+	if len(s.Recoveries) != 1 || s.Recoveries[0].Note != "disks burnt" || len(s.Recoveries[0].Lost) != 3 {
+		t.Fatalf("recorded %+v", s.Recoveries)
+	}
+	same, _ := mustApply(t, s, c)
+	if same != s {
+		t.Fatal("the repeated recovery changed something")
+	}
+}
+
+func TestDeletedTopicTakesItsMoveAlong(t *testing.T) {
+	s, _ := moving(t)
+	s = advance(t, s, PhaseInstalling)
+	s, _ = mustApply(t, s, DeleteTopic{Name: "t"})
+	if len(s.Tombstones) != 4 || s.Replicas != 0 {
+		t.Fatalf("%d tombstones and %d replicas", len(s.Tombstones), s.Replicas)
+	}
+}
+
+// A state written before there were moves is read, and its first move has an id.
+func TestStateWithoutMovesIsRead(t *testing.T) {
+	s, err := Unmarshal([]byte(`{"format":1,"state":{"cluster_id":"c","revision":5,"next_broker":3,"next_topic":2,"next_group":3,"next_replica":6,"replicas":1,
+		"brokers":{"1":{"id":1,"incarnation":"a","peer_addr":"x:1","controller_replica":1},"2":{"id":2,"incarnation":"b","peer_addr":"y:1","controller_replica":2}},
+		"topics":{"t":{"name":"t","id":1,"partitions":[{"group":2,"replicas":[{"id":5,"broker":1}]}]}},"controller":[{"id":1,"broker":1},{"id":2,"broker":2}],"tombstones":{}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, r := mustApply(t, s, ProposeMove{Topic: "t", AddBrokers: []int32{2}, Removes: []uint64{5}, Kind: KindManual})
+	if r.Moves[0] != 1 || s.NextMove != 2 {
+		t.Fatalf("the first move is %d, the next %d", r.Moves[0], s.NextMove)
+	}
+	for m := range s.Moves() {
+		if m.Topic.Name != "t" || m.Partition != 0 || m.Move.ID != 1 {
+			t.Fatalf("moves hold %+v", m)
+		}
+	}
+}

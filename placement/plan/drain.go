@@ -1,0 +1,146 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/runnel-io/runnel/placement"
+)
+
+// drain plans the replicas away from brokers that are being drained.
+func (w *world) drain() {
+	if !w.anyDraining() {
+		return
+	}
+	w.eachIdle(func(p *part) {
+		i := w.onDraining(p)
+		if i < 0 {
+			return
+		}
+		if why := w.stuck(p, i); why != "" {
+			w.block(p, p.at[i].broker, why)
+			return
+		}
+		if !w.hasRoom() {
+			w.plan.Waiting++
+			return
+		}
+		b := w.place(p, i, false)
+		w.propose(p, i, b, placement.KindDrain, fmt.Sprintf("broker %d is being drained: moved %s", w.brokers[p.at[i].broker].id, w.whither(p, i, b)))
+	})
+}
+
+func (w *world) anyDraining() bool {
+	for i := range w.brokers {
+		if w.brokers[i].draining {
+			return true
+		}
+	}
+	return false
+}
+
+// onDraining returns the partition's replica on a draining broker, -1 if none; those to be replaced anyway do not count.
+func (w *world) onDraining(p *part) int {
+	for i, s := range p.at {
+		if w.brokers[s.broker].draining && !w.bad(s) {
+			return i
+		}
+	}
+	return -1
+}
+
+// stuck says why replica i of a partition cannot leave its draining broker; "" if it can.
+func (w *world) stuck(p *part, i int) string {
+	for _, s := range p.at {
+		if w.bad(s) && w.serving(p) >= majority(len(p.at)) {
+			return fmt.Sprintf("its replica on broker %d must be replaced first, and no broker can take it; %s", w.brokers[s.broker].id, w.noPlace(len(p.at)))
+		}
+	}
+	if n := w.serving(p); n < majority(len(p.at)) {
+		return noMajority(n, len(p.at))
+	}
+	if w.place(p, i, false) < 0 {
+		return w.noPlace(len(p.at))
+	}
+	return ""
+}
+
+// Drain tells how far a broker's drain is and what blocks it; for a broker that is not being drained, what there would
+// be to do. Waiting for other moves is not blocking.
+func Drain(v View, id int32) DrainStatus {
+	d := DrainStatus{Broker: id}
+	if v.State == nil || v.State.Brokers[id] == nil {
+		return d
+	}
+	d.Draining = v.State.Brokers[id].Draining
+	for _, r := range v.State.Controller {
+		d.Voter = d.Voter || r.Broker == id && !r.Learner
+	}
+	v.MaxMoves, v.MaxPerBroker = 0, 0
+	w := newWorld(v)
+	own := w.at(id)
+	w.brokers[own].draining = true
+	w.targets = removeInt(w.targets, own)
+	for i := range w.topics {
+		for n := range w.topics[i].parts {
+			p := &w.topics[i].parts[n]
+			if v.Leaders[p.p.Group] == id {
+				d.Leaders++
+			}
+			_, holds := p.p.On(id)
+			_, comes := p.p.Joining(id)
+			if !holds && !comes {
+				continue
+			}
+			d.Replicas++
+			d.Bytes += v.Bytes[p.p.Group]
+			at := p.on(own)
+			switch {
+			case at < 0:
+				d.Moving++
+			case p.busy:
+			default:
+				why := ""
+				if n := w.serving(p); w.bad(p.at[at]) && n < majority(len(p.at)) {
+					why = noMajority(n, len(p.at))
+				} else if len(p.at) <= p.topic.rf {
+					why = w.stuckOn(p, at)
+				}
+				if why == "" {
+					break
+				}
+				if len(d.Blocked) < MaxBlocked {
+					d.Blocked = append(d.Blocked, w.blocked(p, own, why))
+				} else {
+					d.BlockedMore++
+				}
+			}
+		}
+	}
+	return d
+}
+
+// stuckOn is stuck, but does not wait for other replicas that are replaced first and have a place to go to.
+func (w *world) stuckOn(p *part, at int) string {
+	for i, s := range p.at {
+		if i != at && w.bad(s) && w.serving(p) >= majority(len(p.at)) && w.place(p, i, true) >= 0 {
+			return ""
+		}
+	}
+	if w.bad(p.at[at]) {
+		if w.place(p, at, true) < 0 {
+			return w.noPlace(len(p.at))
+		}
+		return ""
+	}
+	return w.stuck(p, at)
+}
+
+func removeInt(in []int, x int) []int {
+	out := make([]int, 0, len(in))
+	for _, y := range in {
+		if y != x {
+			out = append(out, y)
+		}
+	}
+	return out
+}

@@ -1,0 +1,113 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Next plans what to do next, the most urgent first: replicas that are quarantined, dead or missing; drains; racks; evenness
+// of replicas, of bytes, and of preferred leaders; and transfers of leaders to their preferred brokers. Load is evened only
+// when nothing more urgent waits, and preferred leaders only when no replica shall move. The plan is empty when all is as it
+// should be, or waits for moves under way. The same view gives the same plan.
+//
+// It takes O(replicas), and O(brokers) for each move that it plans; where racks keep brokers uneven, O(replicas x brokers).
+func Next(v View) Plan {
+	w := newWorld(v)
+	w.describe()
+	w.cancels()
+	w.replace()
+	w.factor(false)
+	w.factor(true)
+	w.drain()
+	w.leaveDraining()
+	if w.plan.Waiting == 0 && w.hasRoom() {
+		w.spreadRacks()
+	}
+	if w.plan.Waiting == 0 && w.hasRoom() {
+		w.balance()
+	}
+	if w.plan.Waiting == 0 && len(w.plan.Moves) == 0 {
+		w.balanceBytes()
+	}
+	if w.plan.Waiting == 0 && len(w.plan.Moves) == 0 {
+		w.evenPreferred()
+	}
+	w.recordPreferred()
+	w.transfers()
+	if n := w.plan.Waiting; n > 0 {
+		w.reason("at least %d more moves wait until fewer are under way", n)
+	}
+	return w.plan
+}
+
+func (w *world) reason(format string, args ...any) {
+	w.plan.Reasons = append(w.plan.Reasons, fmt.Sprintf(format, args...))
+}
+
+// describe tells of brokers that shape the plan.
+func (w *world) describe() {
+	w.reason("brokers alive and not draining: %s", w.usable())
+	racks := map[int]bool{}
+	for _, b := range w.targets {
+		racks[w.brokers[b].rack] = true
+	}
+	for i := range w.brokers {
+		b := &w.brokers[i]
+		var is []string
+		if b.draining {
+			is = append(is, "is being drained")
+		}
+		switch {
+		case b.dead:
+			is = append(is, fmt.Sprintf("has been silent for %s and is replaced", w.silence(i)))
+		case !b.alive:
+			is = append(is, fmt.Sprintf("has been silent for %s and keeps its replicas until %s", w.silence(i), w.v.ReplaceAfter))
+		}
+		if len(is) > 0 {
+			w.reason("broker %d %s", b.id, strings.Join(is, " and "))
+		}
+	}
+	most := 0
+	for i := range w.topics {
+		most = max(most, w.topics[i].rf)
+	}
+	if named := w.namedRacks(); named && len(racks) < most {
+		w.reason("%d racks for up to %d replicas: some racks hold more than one replica of a partition", len(racks), most)
+	}
+}
+
+func (w *world) namedRacks() bool {
+	for i := range w.brokers {
+		if w.brokers[i].rackName != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// transfers lists the leaders that are not where they are preferred and can go there now.
+func (w *world) transfers() {
+	for i := range w.topics {
+		t := &w.topics[i]
+		for n := range t.parts {
+			p := &t.parts[n]
+			// A move hands leadership over itself.
+			if p.p.Move != nil || len(p.p.Replicas) == 0 {
+				continue
+			}
+			now := w.at(w.v.Leaders[p.p.Group])
+			r := p.p.Replicas[0]
+			to := w.at(r.Broker)
+			if now < 0 || to < 0 || now == to {
+				continue
+			}
+			if !w.serves(slot{id: r.ID, broker: to}) || w.brokers[to].draining || w.v.Muted[r.Broker] {
+				continue
+			}
+			w.plan.Transfers = append(w.plan.Transfers, Transfer{
+				Group: p.p.Group, Topic: t.t.Name, Partition: p.n, From: w.brokers[now].id, To: r.Broker,
+				Reason: fmt.Sprintf("broker %d is its preferred leader and broker %d leads", r.Broker, w.brokers[now].id),
+			})
+		}
+	}
+}
