@@ -207,6 +207,9 @@ func (in *Installer) checkSpace() error {
 	return nil
 }
 
+// Index is up to which entry the manifest goes.
+func (in *Installer) Index() uint64 { return in.m.Index }
+
 // Have is how many bytes of file i are there, and whether it is finished.
 func (in *Installer) Have(i int) (bytes int64, done bool) { return in.files[i].have, in.files[i].done }
 
