@@ -27,17 +27,18 @@ func always() bool { return true }
 
 // apply writes the sectors that keep says into fresh pages, so that a clone is not touched.
 func (n *inode) apply(e Event, keep func() bool) {
-	for at := int64(0); at < int64(len(e.data)); at += sector {
+	for at, n1 := int64(0), int64(0); at < int64(len(e.data)); at += n1 {
+		off := e.off + at
+		n1 = min(sector-off%sector, int64(len(e.data))-at) // a write need not begin where a sector does
 		if !keep() {
 			continue
 		}
-		off := e.off + at
 		no := off / pageSize
 		page := make([]byte, pageSize)
 		copy(page, n.pages[no])
-		m := copy(page[off%pageSize:], e.data[at:min(int64(len(e.data)), at+sector)])
+		copy(page[off%pageSize:], e.data[at:at+n1])
 		n.pages[no] = page
-		n.size = max(n.size, off+int64(m))
+		n.size = max(n.size, off+n1)
 	}
 }
 
