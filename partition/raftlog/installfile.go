@@ -59,8 +59,9 @@ func (in *Installer) FinishFile(i int, sum [SumBytes]byte) error {
 		err := &DamagedError{What: f.Name(), Transit: true, Problem: fmt.Errorf("hash %x, sent as %x", got[:4], sum[:4])}
 		return in.wrap("finish", errors.Join(err, in.remove(f)))
 	}
+	// On the descriptor that wrote: it is sure to be told of pages that did not reach the disk. Asked twice it would not be.
 	if err := errors.Join(f.raw.sync(), f.raw.close()); err != nil {
-		return in.wrap(f.Name(), err)
+		return in.wrap(f.Name(), errors.Join(err, in.remove(f)))
 	}
 	f.raw = nil
 	if err := in.adopt(f); err != nil {

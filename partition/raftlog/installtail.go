@@ -119,8 +119,8 @@ func (in *Installer) WriteTail(p []byte) error {
 		}
 		return tx.Bucket(bucketState).Put(keyOnly, st.encode())
 	})
-	if err != nil {
-		return in.wrap("tail", err)
+	if err != nil { // nobody knows what is on disk: from the start again, in another file
+		return in.wrap("tail", errors.Join(err, in.dropTail()))
 	}
 	in.tail.st = st
 	return nil
@@ -227,7 +227,7 @@ func (in *Installer) seal() error {
 		return tx.Bucket(bucketState).Put(keyOnly, st.encode())
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, in.dropTail())
 	}
 	in.tail.file.drop()
 	return in.s.disk.syncDir(in.dir)

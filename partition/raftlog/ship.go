@@ -22,7 +22,7 @@ type ShippedFile struct {
 	LastAppendMS int64
 	RunMax       int64 // running maximum timestamp up to and with Last
 	EntryBytes   int64 // of entries
-	Bytes        int64 // of the file
+	Bytes        int64 // of the file, as far as bbolt has used it: it grows in steps of 16 MiB
 }
 
 // Name is the file's name within a replica's folder.
@@ -117,7 +117,7 @@ func (sh *Shipment) from() uint64 {
 
 // ship is one try; the shipment that comes with an error holds nothing any more.
 func (l *Log) ship(c *Checkpoint) (*Shipment, error) {
-	sh, tail, err := l.planShipment(c)
+	sh, segs, tail, err := l.planShipment(c)
 	if err != nil {
 		return sh, err
 	}
@@ -129,11 +129,9 @@ func (l *Log) ship(c *Checkpoint) (*Shipment, error) {
 			return fail(err)
 		}
 		sh.files = append(sh.files, file)
-		fi, err := file.Stat()
-		if err != nil {
+		if err := segs[i].view(func(tx *bolt.Tx) error { f.Bytes = tx.Size(); return nil }); err != nil {
 			return fail(err)
 		}
-		f.Bytes = fi.Size()
 	}
 	err = tail.file.view(func(tx *bolt.Tx) error {
 		h, err := readSegHeader(tx, l.id, sh.m.TailFirst)
@@ -151,18 +149,17 @@ func (l *Log) ship(c *Checkpoint) (*Shipment, error) {
 
 // planShipment lists what to ship and takes the lease on the tail. A segment that is not the newest and ends at or below the
 // applied index is never written again: no truncation reaches it (RULES 4), whether or not it counts as sealed yet.
-func (l *Log) planShipment(c *Checkpoint) (*Shipment, *segment, error) {
+func (l *Log) planShipment(c *Checkpoint) (sh *Shipment, segs []*segFile, tail *segment, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	sh := &Shipment{l: l}
+	sh = &Shipment{l: l}
 	if safe := min(max(l.commit, l.applied), l.last); c.Index > safe || c.Index+1 < l.first {
-		return sh, nil, fmt.Errorf("ship up to entry %d: the log has %d to %d committed", c.Index, l.first, safe)
+		return sh, nil, nil, fmt.Errorf("ship up to entry %d: the log has %d to %d committed", c.Index, l.first, safe)
 	}
 	if term := termAt(l.runs, c.Index); term != c.Term {
-		return sh, nil, fmt.Errorf("ship up to entry %d: it has term %d, the checkpoint says %d", c.Index, term, c.Term)
+		return sh, nil, nil, fmt.Errorf("ship up to entry %d: it has term %d, the checkpoint says %d", c.Index, term, c.Term)
 	}
 	sh.m = Manifest{Group: l.id.group, Replica: l.id.replica, Term: max(l.term, c.Term), Index: c.Index, IndexTerm: c.Term}
-	var tail *segment
 	for i, s := range l.segs {
 		if s.last < l.first && i < len(l.segs)-1 {
 			continue // on its way out
@@ -171,6 +168,7 @@ func (l *Log) planShipment(c *Checkpoint) (*Shipment, *segment, error) {
 			tail = s
 			break
 		}
+		segs = append(segs, s.file)
 		sh.m.Files = append(sh.m.Files, ShippedFile{
 			First: s.first, Last: s.last, Base: s.base, Next: s.next, LastAppendMS: s.lastAppendMS, RunMax: s.runMax, EntryBytes: s.bytes,
 		})
@@ -180,7 +178,7 @@ func (l *Log) planShipment(c *Checkpoint) (*Shipment, *segment, error) {
 		sh.m.TailBytes = tail.bytes
 	}
 	sh.hold = l.addHoldLocked(tail.first)
-	return sh, tail, nil
+	return sh, segs, tail, nil
 }
 
 // Manifest says what there is. It must not be changed.
