@@ -103,11 +103,11 @@ func (in *Installer) Begin(m *Manifest) error {
 		return ErrClosed
 	}
 	cp, err := decodeCheckpoint(m.Checkpoint)
-	if err == nil {
-		err = m.check(in.id, &cp)
-	}
 	if err != nil {
-		return in.wrap("manifest", &DamagedError{What: "the manifest", Problem: err})
+		return in.wrap("begin", &DamagedError{What: "the checkpoint", Transit: true, Problem: err})
+	}
+	if err := m.check(in.id, &cp); err != nil {
+		return in.wrap("begin", &DamagedError{What: "the manifest", Problem: err})
 	}
 	if err := in.keep(m); err != nil {
 		return in.wrap("begin", err)

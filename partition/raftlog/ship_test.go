@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition/record"
@@ -227,6 +229,38 @@ func TestRule19InstallsLogsOfAnyShape(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// The format of an installed segment is that of any other; of the source's file nothing changes but the replica's id in the header.
+func TestFormatOfAnInstalledSegment(t *testing.T) {
+	s, to := openStore(t, t.TempDir()), openStore(t, t.TempDir())
+	l, _, cp := shippedLog(t, s, 20)
+	sh := ship(t, l, cp)
+	in := install(t, to)
+	must(t, transfer(sh, in))
+	must(t, in.Finish())
+	must(t, s.Close())
+	text := func(s *Store, id uint64, name string) string {
+		var b bytes.Buffer
+		dump(t, &b, name, filepath.Join(s.replicaDir(replicaID{testGroup, id}), name))
+		return b.String()
+	}
+	for _, f := range sh.Manifest().Files {
+		db, err := bolt.Open(filepath.Join(to.replicaDir(in.id), f.Name()), 0o600, nil)
+		must(t, err)
+		must(t, db.Update(func(tx *bolt.Tx) error {
+			h, err := readSegHeader(tx, in.id, f.First)
+			if err != nil {
+				return err
+			}
+			h.replica = testReplica
+			return tx.Bucket(bucketHeader).Put(keyOnly, h.encode())
+		}))
+		must(t, db.Close())
+		if was, is := text(s, testReplica, f.Name()), text(to, newReplica, f.Name()); was != is {
+			t.Fatalf("%s is\n%s\nits source\n%s", f.Name(), is, was)
+		}
 	}
 }
 
