@@ -172,7 +172,14 @@ func (c *cluster) joined(on int32, group uint64) {
 func (c *cluster) replace(group uint64, add, remove int32) {
 	c.t.Helper()
 	change := VoterChange{Promote: []uint64{group*100 + uint64(add)}, Remove: []uint64{group*100 + uint64(remove)}}
-	c.onLeader("the voters change", group, func(g *Group, done func(error)) { g.ChangeVoters(change, done) })
+	by := uint64(0)
+	c.onLeader("the voters change", group, func(g *Group, done func(error)) {
+		by = g.replica
+		g.ChangeVoters(change, done)
+	})
+	if by == change.Remove[0] {
+		c.t.Fatal("the leader took its own vote instead of handing over first")
+	}
 	c.onLeader("the joint configuration is left", group, func(g *Group, done func(error)) { g.LeaveJoint(done) })
 	c.onLeader("asking again changes nothing", group, func(g *Group, done func(error)) { g.ChangeVoters(change, done) })
 	lead := c.leader(group)
@@ -282,6 +289,25 @@ func TestRule19LearnerCrashesAfterTheInstall(t *testing.T) {
 	c.replace(1, 4, c.otherThan(c.leader(1).id).id)
 	stop()
 	c.put(1, "last")
+	c.settled(1)
+}
+
+// The leader needs nobody else to tell it where its learner is.
+func TestLearnerIsReachedWithoutSetMembers(t *testing.T) {
+	c := newCluster(t, 66, 2)
+	c.addGroup(1, 1)
+	c.startAll()
+	c.put(1, "first")
+	if err := c.receive(c.ship(1, 1), c.installer(2, 1), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.nodes[2].tryStart(1); err != nil {
+		t.Fatal(err)
+	}
+	g := c.leader(1).groups[1]
+	c.onLeader("the learner is added", 1, func(g *Group, done func(error)) { g.AddLearner(102, 2, done) })
+	c.until("the learner has caught up", 5*time.Second, func() bool { return g.Status().Peers[102].CaughtUp })
+	c.put(1, "second")
 	c.settled(1)
 }
 
