@@ -1,7 +1,8 @@
 # The commands of README.md and of daily work. Tools are pinned in .ci/tools.mod, so they never enter the product's go.mod.
 TOOL := go tool -modfile=.ci/tools.mod
 
-.PHONY: help build test race lint proto verify demo failover restart killall bench bench-peers test-peers profile fuzz
+.PHONY: help build test race lint proto verify demo failover restart killall bench bench-limit bench-memory bench-peers test-peers many \
+	microbench microbench-baseline profile fuzz
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -42,6 +43,12 @@ killall: ## kill all three brokers at once, 10 times under load, and check what 
 bench: ## the rows of the README's table, each three times, with the share of the raw disk
 	go run ./bench/rows -limit $(if $(ROW),-row $(ROW))
 
+bench-limit: ## the raw disk: three files with one fdatasync a batch of 4 KiB to 1 MiB, and one bbolt commit
+	go run ./bench/limit
+
+bench-memory: ## the brokers' memory under the first row's load, by minute, and whether it is flat: make bench-memory DURATION=10m
+	go run ./bench/memory -duration $(or $(DURATION),10m)
+
 bench-peers: ## the same rows beside NATS JetStream and Apache Kafka, newest releases, in one run (QUICK=1: a check)
 	cd bench/peers && go run . $(if $(QUICK),-quick) $(if $(ROW),-row $(ROW))
 
@@ -53,6 +60,18 @@ many: ## what a thousand partitions cost, idle and written to: make many N=1000
 
 profile: ## profiles of all three brokers while a row runs: make profile ROW=200b-1
 	go run ./bench/rows -profile -runs 1 -row $(or $(ROW),200b-1)
+
+# The hot functions, each by itself: no brokers, no syncs.
+HOT := ^Benchmark(Validate|Stamp|Build|AppendNoSync|ReadBatches|FrameEncode|FrameDecode|Produce|DecodeProduce|ProduceToAck|WaitersFire)$$
+HOT_PACKAGES := ./partition/record ./partition/raftlog ./partition ./rpc/peer ./rpc/broker ./rpc/client
+MICROBENCH = go test -run '^$$' -bench '$(HOT)' -benchtime 200ms -benchmem -count=6 $(HOT_PACKAGES)
+
+microbench: ## the hot functions, time and allocations, beside the committed baseline
+	@new=$$(mktemp); trap 'rm -f "$$new"' EXIT; $(MICROBENCH) > "$$new" || { cat "$$new"; exit 1; }; \
+	$(TOOL) benchstat bench/results/microbench.txt "$$new"
+
+microbench-baseline: ## measure the hot functions anew and keep that as the baseline
+	@new=$$(mktemp); trap 'rm -f "$$new"' EXIT; $(MICROBENCH) > "$$new" || { cat "$$new"; exit 1; }; cp "$$new" bench/results/microbench.txt
 
 fuzz: ## every fuzz target for a short while
 	.ci/fuzz

@@ -28,6 +28,7 @@ type options struct {
 	partitions int
 	watch      time.Duration
 	curve      bool
+	restart    bool
 	temp       string
 }
 
@@ -36,6 +37,7 @@ func main() {
 	flag.IntVar(&o.partitions, "partitions", 1000, "partitions of the topic")
 	flag.DurationVar(&o.watch, "watch", 20*time.Second, "how long the idle brokers are watched")
 	flag.BoolVar(&o.curve, "curve", true, "measure latency with 10, 100, 500, ... partitions written to")
+	flag.BoolVar(&o.restart, "restart", true, "kill all brokers at the end and time their way back")
 	flag.StringVar(&o.temp, "temp", "", "folder for the brokers' data (default: the system's)")
 	limit := flag.Duration("limit", 15*time.Minute, "give up after this time")
 	flag.Parse()
@@ -73,6 +75,9 @@ func many(ctx context.Context, o options, dir string) (err error) {
 			return err
 		}
 	}
+	if !o.restart {
+		return nil
+	}
 	return restart(ctx, cluster, o.partitions)
 }
 
@@ -88,39 +93,6 @@ func create(ctx context.Context, cluster *proc.Cluster, partitions int) error {
 		return err
 	}
 	fmt.Printf("%d partitions x 3 created and led in %.1f s\n", partitions, time.Since(began).Seconds())
-	return nil
-}
-
-// idle watches the brokers while nobody writes: their CPU, and their memory at the start and the end.
-func idle(ctx context.Context, cluster *proc.Cluster, watch time.Duration) error {
-	if err := wait(ctx, 5*time.Second); err != nil { // what creation left to do
-		return err
-	}
-	var before, after time.Duration
-	var first, last []string
-	for _, b := range cluster.Brokers {
-		u, err := b.Usage()
-		if err != nil {
-			return err
-		}
-		before += u.CPU
-		first = append(first, fmt.Sprintf("%.0f", float64(u.Memory)/1e6))
-	}
-	began := time.Now()
-	if err := wait(ctx, watch); err != nil {
-		return err
-	}
-	took := time.Since(began)
-	for _, b := range cluster.Brokers {
-		u, err := b.Usage()
-		if err != nil {
-			return err
-		}
-		after += u.CPU
-		last = append(last, fmt.Sprintf("%.0f", float64(u.Memory)/1e6))
-	}
-	fmt.Printf("idle for %.0f s: all brokers %.1f%% of a core; memory each %s MB at first, %s MB at last\n",
-		took.Seconds(), 100*float64(after-before)/float64(took), strings.Join(first, "/"), strings.Join(last, "/"))
 	return nil
 }
 

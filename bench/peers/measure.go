@@ -43,6 +43,10 @@ type measurement struct {
 	// Acked records in all, with the warm-up, and those found when all was read back. Consume rows have neither.
 	Acked    int64 `json:"acked,omitempty"`
 	ReadBack int64 `json:"read_back,omitempty"`
+	// CommitsPerSecond are durable transactions of all servers together at this rate, and RecordsPerCommit how many records
+	// one of a replica's made durable, on average with the warm-up. Only of rows that write, on system.Counting.
+	CommitsPerSecond float64 `json:"commits_per_second,omitempty"`
+	RecordsPerCommit float64 `json:"records_per_commit,omitempty"`
 	// Skipped says why there is nothing to measure.
 	Skipped string `json:"skipped,omitempty"`
 	// Failed says why the run does not count.
@@ -80,6 +84,38 @@ func measureIn(ctx context.Context, t task) (m measurement, err error) {
 		return m, fmt.Errorf("%w: %.600s", err, strings.TrimSpace(errOut.String()))
 	}
 	return m, json.Unmarshal(out.Bytes(), &m)
+}
+
+// measureCounting is measure, and puts the servers' commits beside the rate where they tell them.
+func measureCounting(ctx context.Context, t task, servers system.Servers) measurement {
+	counting, ok := servers.(system.Counting)
+	if !ok || t.Config.Mode == load.Consume {
+		return measure(ctx, t)
+	}
+	commits, records, err := counting.Commits(ctx)
+	if err != nil {
+		return measurement{Option: t.Option, Failed: err.Error()}
+	}
+	m := measure(ctx, t)
+	if !m.ok() {
+		return m
+	}
+	commitsAfter, recordsAfter, err := counting.Commits(ctx)
+	if err != nil {
+		m.Failed = err.Error()
+		return m
+	}
+	m.count(commitsAfter-commits, recordsAfter-records, t.Config.ReplicationFactor)
+	return m
+}
+
+// count works out the figures of commits that were made for records.
+func (m *measurement) count(commits, records float64, replicas int32) {
+	if commits <= 0 || records <= 0 {
+		return
+	}
+	m.RecordsPerCommit = records * float64(replicas) / commits
+	m.CommitsPerSecond = m.RecordsPerSecond * commits / records
 }
 
 // child is the other side of measure: it prints the measurement.

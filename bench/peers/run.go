@@ -181,7 +181,11 @@ func oneLine(r row, m measurement) string {
 	case m.Skipped != "":
 		return m.Skipped
 	case m.Acked > 0:
-		return fmt.Sprintf("%s, %d acknowledged and read back", r.figure.text(m), m.ReadBack)
+		text := fmt.Sprintf("%s, %d acknowledged and read back", r.figure.text(m), m.ReadBack)
+		if c := commits(m); c != "" {
+			text += ", " + c
+		}
+		return text
 	}
 	return r.figure.text(m)
 }
@@ -237,7 +241,7 @@ func measureRow(ctx context.Context, o options, c *column, r row, servers system
 	case config.Mode == load.Consume:
 		config.Records = fill(config.Records, best(c, producing(r.config.RecordSize), n))
 	}
-	return measure(ctx, task{System: c.kind.Name(), Addresses: servers.Addresses(), Option: option, Config: config})
+	return measureCounting(ctx, task{System: c.kind.Name(), Addresses: servers.Addresses(), Option: option, Config: config}, servers)
 }
 
 // near is the part of the best figure of the probes that an option must reach to be measured.

@@ -91,7 +91,8 @@ func render(picked []row, columns []*column) string {
 		}
 		t.AppendRow(line)
 	}
-	return t.Render() + "\nMedian, [least – greatest], and how many times as good Runnel is (rates: Runnel / peer; times: peer / Runnel)."
+	return t.Render() + "\nMedian, [least – greatest], and how many times as good Runnel is (rates: Runnel / peer; times: peer / Runnel)." +
+		"\nCommits are the durable transactions of all replicas' logs together; a record is in three of them."
 }
 
 func renderCell(r row, c *column, base *summary) string {
@@ -109,6 +110,9 @@ func renderCell(r row, c *column, base *summary) string {
 	if s.Runs > 1 {
 		lines = append(lines, fmt.Sprintf("[%s – %s]", r.figure.text(s.Least), r.figure.text(s.Most)))
 	}
+	if c := commits(s.Mid); c != "" {
+		lines = append(lines, c)
+	}
 	if c.kind.Name() == baseline {
 		return strings.Join(lines, "\n")
 	}
@@ -118,6 +122,18 @@ func renderCell(r row, c *column, base *summary) string {
 		lines = append(lines, "("+s.Option+")")
 	}
 	return strings.Join(lines, "\n")
+}
+
+// commits tells what the servers' disks did for a measurement; empty if they do not say.
+func commits(m measurement) string {
+	if m.RecordsPerCommit == 0 {
+		return ""
+	}
+	per := fmt.Sprintf("%.1f", m.RecordsPerCommit)
+	if m.RecordsPerCommit >= 100 {
+		per = thousands(m.RecordsPerCommit)
+	}
+	return fmt.Sprintf("%s commits/s, %s records each", thousands(m.CommitsPerSecond), per)
 }
 
 // why a cell has no figure.

@@ -69,6 +69,28 @@ func TestEveryCommandOfTheReadmeIsRun(t *testing.T) {
 	}
 }
 
+func TestEveryMakeTargetInTheTextsIsThere(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join(root(t), "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	contributing, err := os.ReadFile(filepath.Join(root(t), "CONTRIBUTING.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`make ([a-z-][a-z -]*)").FindAllStringSubmatch(readme(t)+string(contributing), -1)
+	if len(named) == 0 {
+		t.Fatal("the texts name no target")
+	}
+	for _, m := range named {
+		for target := range strings.FieldsSeq(m[1]) {
+			if !regexp.MustCompile(`(?m)^` + target + `: ##`).Match(makefile) {
+				t.Errorf("the Makefile has no target %s", target)
+			}
+		}
+	}
+}
+
 func TestTheReadmesPythonIsTheOneThatIsRun(t *testing.T) {
 	file, err := os.ReadFile("testdata/client.py")
 	if err != nil {

@@ -2,22 +2,24 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-
+	"github.com/runnel-io/runnel/bench/disk"
 	"github.com/runnel-io/runnel/bench/proc"
+)
+
+const (
+	// replicas of each topic, and so how many times each record is on this disk.
+	replicas = 3
+	// limitBatch is the batch that the raw disk writes: the SDK's largest by default.
+	limitBatch = 256 << 10
 )
 
 type options struct {
@@ -61,22 +63,27 @@ func run(ctx context.Context, o options, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	cluster, err := proc.Start(ctx, proc.Options{Dir: dir, Brokers: 3, Args: []string{"--pprof"}})
+	var args []string
+	if o.profile { // sampling blocked goroutines and contended locks costs a little: not while nobody looks
+		args = append(args, "--pprof")
+	}
+	cluster, err := proc.Start(ctx, proc.Options{Dir: dir, Brokers: 3, Args: args})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.KillAll()) }()
+	b := bencher{brokerctl: brokerctl, cluster: cluster}
 	var all []measured
 	half := 250_000.0 // until the first row has told its maximum
 	for _, r := range picked {
 		m := measured{Row: r.id}
 		for n := range o.runs {
 			if o.limit && r.bound {
-				raw, err := rawDisk(dir, 2*time.Second)
+				raw, err := disk.Append(dir, replicas, limitBatch, 2*time.Second)
 				if err != nil {
 					return err
 				}
-				m.Limit = append(m.Limit, raw)
+				m.Limit = append(m.Limit, raw.MBPerSecond)
 			}
 			profiled := make(chan error, 1)
 			if o.profile && n == 0 {
@@ -84,13 +91,13 @@ func run(ctx context.Context, o options, dir string) (err error) {
 			} else {
 				profiled <- nil
 			}
-			res, err := bench(ctx, brokerctl, cluster, r, o.duration, half)
+			res, err := b.run(ctx, r, o.duration, half)
 			if err = errors.Join(err, <-profiled); err != nil {
 				return err
 			}
 			m.Runs = append(m.Runs, res)
 		}
-		fmt.Fprintf(os.Stderr, "%-20s %s\n", r.id, r.want(m.mid()))
+		fmt.Fprintln(os.Stderr, progress(r, m))
 		if r.id == "200b-1" {
 			half = m.mid().RecordsPerSecond / 2
 		}
@@ -98,67 +105,4 @@ func run(ctx context.Context, o options, dir string) (err error) {
 	}
 	fmt.Println(render(picked, all))
 	return save(ctx, o, all)
-}
-
-// render makes the table: median, least, greatest, goal, and the share of the raw disk.
-func render(picked []row, all []measured) string {
-	t := table.NewWriter()
-	t.AppendHeader(table.Row{"Row", "Median", "Least", "Greatest", "Of the raw disk", "Goal"})
-	for i, r := range picked {
-		m := all[i]
-		s := m.sorted()
-		share := ""
-		if len(m.Limit) > 0 {
-			var sum float64
-			for _, l := range m.Limit {
-				sum += l
-			}
-			raw := sum / float64(len(m.Limit))
-			share = fmt.Sprintf("%.0f%% of %.0f MB/s", 100*m.mid().MBPerSecond/raw, raw)
-		}
-		t.AppendRow(table.Row{r.title, r.want(m.mid()), r.want(s[0]), r.want(s[len(s)-1]), share, r.goal})
-	}
-	return t.Render()
-}
-
-// save appends one line of JSON: a run of this program.
-func save(ctx context.Context, o options, all []measured) error {
-	if err := os.MkdirAll(o.results, 0o755); err != nil {
-		return err
-	}
-	commit, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=12", "HEAD").Output()
-	if err != nil {
-		commit = []byte("unknown")
-	}
-	line, err := json.Marshal(struct {
-		Time     time.Time  `json:"time"`
-		Commit   string     `json:"commit"`
-		CPU      string     `json:"cpu"`
-		Cores    int        `json:"cores"`
-		Go       string     `json:"go"`
-		Duration string     `json:"duration"`
-		Rows     []measured `json:"rows"`
-	}{time.Now().UTC(), strings.TrimSpace(string(commit)), cpuModel(), runtime.NumCPU(), runtime.Version(), o.duration.String(), all})
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(filepath.Join(o.results, "rows.jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(line, '\n'))
-	return errors.Join(err, f.Close())
-}
-
-func cpuModel() string {
-	raw, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown"
-	}
-	for line := range strings.Lines(string(raw)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
 }

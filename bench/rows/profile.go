@@ -12,10 +12,13 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/runnel-io/runnel/bench/proc"
 )
 
-// profile takes each broker's CPU profile over d, then heap, block and mutex, and prints the twenty functions that cost most.
+// profile takes each broker's CPU, block and mutex profiles over d, then the heap's, and prints the twenty functions that
+// cost most.
 func profile(ctx context.Context, c *proc.Cluster, dir, id string, d time.Duration) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -25,15 +28,20 @@ func profile(ctx context.Context, c *proc.Cluster, dir, id string, d time.Durati
 	cpu := make([]string, len(c.Brokers))
 	for i, b := range c.Brokers {
 		wg.Go(func() {
-			get := func(kind, query string) string {
-				path := filepath.Join(dir, fmt.Sprintf("%s-broker-%d-%s.pb.gz", id, b.Number, kind))
-				errs[i] = errors.Join(errs[i], download(ctx, "http://"+b.HTTP+"/debug/pprof/"+query, path))
-				return path
+			path := func(kind string) string {
+				return filepath.Join(dir, fmt.Sprintf("%s-broker-%d-%s.pb.gz", id, b.Number, kind))
 			}
-			cpu[i] = get("cpu", fmt.Sprintf("profile?seconds=%d", int(d.Seconds())))
-			get("heap", "heap")
-			get("block", "block")
-			get("mutex", "mutex")
+			url := "http://" + b.HTTP + "/debug/pprof/"
+			seconds := fmt.Sprintf("?seconds=%d", max(int(d.Seconds()), 1))
+			cpu[i] = path("cpu")
+			// With seconds, block and mutex are of this while and not of the broker's whole life.
+			var g errgroup.Group
+			g.Go(func() error { return download(ctx, url+"profile"+seconds, cpu[i]) })
+			g.Go(func() error { return download(ctx, url+"block"+seconds, path("block")) })
+			g.Go(func() error { return download(ctx, url+"mutex"+seconds, path("mutex")) })
+			if errs[i] = g.Wait(); errs[i] == nil {
+				errs[i] = download(ctx, url+"heap", path("heap"))
+			}
 		})
 	}
 	wg.Wait()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 )
@@ -14,7 +15,12 @@ type row struct {
 	bound bool     // bound by throughput: -limit applies
 	want  func(r result) string
 	goal  string
+	// special runs a row that takes more than one call of brokerctl bench.
+	special func(ctx context.Context, b bencher) (result, error)
 }
+
+// writes tells whether the row is about writing.
+func (r row) writes() bool { return len(r.args) > 0 && r.args[0] != "consume" }
 
 // Figures of a row, as the table shows them.
 func rate(r result) string { return fmt.Sprintf("%s/s", thousands(r.RecordsPerSecond)) }
@@ -70,6 +76,10 @@ func rows() []row {
 		consume("consume-1k", "consume, one consumer, 1 KiB", 1024, 600_000, megabytes, "500 MB/s"),
 		consume("consume-64k", "consume, one consumer, 64 KiB", 64<<10, 10_000, megabytes, "700 MB/s"),
 		spread(1), spread(12), spread(120), spread(1200),
+		{ // last: it starts the brokers again
+			id: "consume-cold", title: "consume, one consumer, 1 KiB, cold from disk", size: coldRecord, want: megabytes, goal: "250 MB/s",
+			special: consumeCold,
+		},
 	}
 }
 

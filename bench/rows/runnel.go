@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os/exec"
 	"slices"
 	"strings"
@@ -22,54 +23,85 @@ type result struct {
 	P999             float64 `json:"p999_us"`
 	Max              float64 `json:"max_us"`
 	Errors           int64   `json:"errors"`
+
+	// Of rows that write; see proc.Work.
+	CommitsPerSecond float64    `json:"commits_per_second,omitempty"` // of all brokers
+	RecordsPerCommit float64    `json:"records_per_commit,omitempty"` // of one replica
+	Work             *proc.Work `json:"work,omitempty"`               // with the warm-up
+	// RawRead is what reading the same files from the same disk gave, where a row reads from the disk.
+	RawRead float64 `json:"raw_read_mb_per_second,omitempty"`
 }
 
-// measured is a row's runs.
-type measured struct {
-	Row   string    `json:"row"`
-	Runs  []result  `json:"runs"`
-	Limit []float64 `json:"limit_mb_per_second,omitempty"` // raw disk, beside each run
+// bencher runs rows on a cluster.
+type bencher struct {
+	brokerctl string
+	cluster   *proc.Cluster
 }
 
-// mid answers the run with the median rate.
-func (m measured) mid() result { return m.sorted()[len(m.Runs)/2] }
-
-func (m measured) sorted() []result {
-	return slices.SortedFunc(slices.Values(m.Runs), func(a, b result) int {
-		switch {
-		case a.RecordsPerSecond < b.RecordsPerSecond:
-			return -1
-		case a.RecordsPerSecond > b.RecordsPerSecond:
-			return 1
-		}
-		return 0
-	})
-}
-
-// bench runs brokerctl bench once.
-func bench(ctx context.Context, brokerctl string, c *proc.Cluster, r row, duration time.Duration, half float64) (result, error) {
-	args := append([]string{"--brokers", strings.Join(c.Seeds(), ","), "-o", "json", "bench"}, r.args...)
+// run runs a row once.
+func (b bencher) run(ctx context.Context, r row, duration time.Duration, half float64) (result, error) {
+	if r.special != nil {
+		return r.special(ctx, b)
+	}
+	args := slices.Clone(r.args)
 	for i, a := range args {
 		if a == "HALF" {
 			args[i] = fmt.Sprintf("%.0f", half)
 		}
 	}
-	args = append(args, "--replication-factor", "3")
+	args = append(args, "--replication-factor", fmt.Sprint(replicas))
 	if !slices.Contains(r.args, "--records") {
 		args = append(args, "--duration", duration.String(), "--warm-up", "1s")
 	}
-	cmd := exec.CommandContext(ctx, brokerctl, args...)
+	before, err := b.cluster.Work(ctx)
+	if err != nil {
+		return result{}, err
+	}
+	res, err := b.bench(ctx, args...)
+	if err != nil {
+		return res, fmt.Errorf("row %s: %w", r.id, err)
+	}
+	if !r.writes() {
+		return res, nil
+	}
+	after, err := b.cluster.Work(ctx)
+	if err != nil {
+		return res, err
+	}
+	res.count(after.Since(before))
+	return res, nil
+}
+
+// count puts what the brokers did beside a result.
+func (r *result) count(w proc.Work) {
+	r.Work = &w
+	r.RecordsPerCommit = math.Round(100*w.RecordsPerCommit(replicas)) / 100
+	r.CommitsPerSecond = math.Round(10*w.CommitsPerSecond(r.RecordsPerSecond)) / 10
+}
+
+// bench runs brokerctl bench once.
+func (b bencher) bench(ctx context.Context, args ...string) (result, error) {
+	out, err := b.ctl(ctx, append([]string{"bench"}, args...)...)
+	if err != nil {
+		return result{}, err
+	}
+	var res result
+	if err := json.Unmarshal(out, &res); err != nil {
+		return result{}, fmt.Errorf("brokerctl bench %s printed %q: %w", strings.Join(args, " "), out, err)
+	}
+	if res.Errors > 0 {
+		return res, fmt.Errorf("%d records were not acknowledged", res.Errors)
+	}
+	return res, nil
+}
+
+// ctl runs brokerctl and answers what it prints.
+func (b bencher) ctl(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, b.brokerctl, append([]string{"--brokers", strings.Join(b.cluster.Seeds(), ","), "-o", "json"}, args...)...)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
-		return result{}, fmt.Errorf("brokerctl %s: %w\n%s", strings.Join(args, " "), err, errOut.String())
+		return nil, fmt.Errorf("brokerctl %s: %w\n%s", strings.Join(args, " "), err, errOut.String())
 	}
-	var res result
-	if err := json.Unmarshal(out.Bytes(), &res); err != nil {
-		return result{}, fmt.Errorf("brokerctl %s printed %q: %w", strings.Join(args, " "), out.String(), err)
-	}
-	if res.Errors > 0 {
-		return res, fmt.Errorf("row %s: %d records were not acknowledged", r.id, res.Errors)
-	}
-	return res, nil
+	return out.Bytes(), nil
 }

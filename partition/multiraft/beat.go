@@ -2,11 +2,19 @@ package multiraft
 
 import "time"
 
+const (
+	// nurseEvery is how often leaders are looked at.
+	nurseEvery = 250 * time.Millisecond
+	// nurseAfter is how long one may wait without any progress before it is helped.
+	nurseAfter = 500 * time.Millisecond
+)
+
 // ticker is the beat task's own state.
 type ticker struct {
 	tick, beat time.Duration
 	next       time.Time // of the next heartbeat
 	round      uint64    // heartbeats so far; picks the groups that tick in it
+	nursed     time.Time // when the leaders were looked at
 }
 
 // runBeat is the host's one ticker. It runs each HeartbeatInterval, when an election is due, and at once when a broker came
@@ -84,15 +92,25 @@ func (h *Host) flushLeaders(now time.Time) {
 	}
 }
 
-// tickGroups gives each group its slow tick once a TickInterval, a part of the groups at each heartbeat, and looks for
-// leaders that cannot do their work.
+// tickGroups gives each group its slow tick once a TickInterval, a part of the groups at each heartbeat. Each nurseEvery it looks
+// for leaders that cannot do their work, and for those that wait in vain.
 func (h *Host) tickGroups(now time.Time) {
 	phases := max(uint64(h.ticker.tick/h.ticker.beat), 1)
 	phase := h.ticker.round % phases
-	heard := h.live.allWithin(now, quorumLostAfter)
-	for _, g := range h.groups.all() {
+	groups := h.groups.all()
+	for _, g := range groups {
 		if g.id%phases == phase {
 			g.tick()
+		}
+	}
+	if now.Sub(h.ticker.nursed) < nurseEvery {
+		return
+	}
+	h.ticker.nursed = now
+	heard := h.live.allWithin(now, quorumLostAfter)
+	for _, g := range groups {
+		if at := g.waitsSince.Load(); at != 0 && now.UnixNano()-at >= int64(nurseAfter) {
+			g.nurse()
 		}
 		v := g.view.Load()
 		if v.role != RoleLeader {

@@ -40,6 +40,7 @@ type cluster struct {
 	// tail is the store's TailBytes; limits changes a host's limits.
 	tail   int64
 	limits func(*limits)
+	tick   time.Duration // Config.TickInterval
 }
 
 // node is one broker of a cluster.
@@ -112,7 +113,7 @@ func (c *cluster) start(id int32) *node {
 	}
 	n.store = store
 	c.net.Down(id, false)
-	n.host = New(Config{Env: n.proc.Env(), BrokerID: id, BootNonce: c.nonce, Store: store, Transport: &wire{c: c, from: id}})
+	n.host = New(Config{Env: n.proc.Env(), BrokerID: id, BootNonce: c.nonce, Store: store, Transport: &wire{c: c, from: id}, TickInterval: c.tick})
 	if c.limits != nil {
 		c.limits(&n.host.limits)
 	}

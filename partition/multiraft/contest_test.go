@@ -121,3 +121,33 @@ func TestLostAppendsGoAgainOnceTheConnectionIsBack(t *testing.T) {
 		})
 	}
 }
+
+// A leader that waits in vain is helped long before raft's own heartbeat, whose tick is slow.
+func TestSilentlyLostAppendsGoAgainLongBeforeATick(t *testing.T) {
+	for _, lost := range []raftpb.MessageType{raftpb.MsgApp, raftpb.MsgAppResp} {
+		for seed := uint64(1); seed <= 5; seed++ {
+			t.Run(fmt.Sprint(lost, seed), func(t *testing.T) {
+				c := newCluster(t, seed, 3)
+				c.tick = time.Minute
+				c.addGroup(1, 3)
+				c.startAll()
+				c.put(1, "before")
+				c.w.Run(c.w.Now() + time.Second)
+				cut := true
+				c.tap = func(_, _ int32, _ Lane, p *Packet) bool {
+					for _, m := range p.Messages {
+						if cut && m.Raft.GetType() == lost {
+							return false
+						}
+					}
+					return true
+				}
+				c.leader(1).ledgers[1].propose("lost")
+				c.w.Run(c.w.Now() + 20*time.Millisecond)
+				cut = false
+				c.until("an ack", 1200*time.Millisecond, func() bool { return c.isAcked(1, "lost") })
+				c.settled(1)
+			})
+		}
+	}
+}

@@ -15,8 +15,11 @@ const (
 	candidateMin = 2 * time.Second        // a candidate younger than this that can win is left alone: retrying throws away real votes
 	standAgain   = 150 * time.Millisecond // one that cannot win stands again after up to this
 
-	foundAgain = 10 * time.Millisecond // the preferred leader of a new group tries again after this and up to 15 ms more
-	foundFor   = 10 * time.Second      // for this long
+	// The preferred leader of a new group tries again after foundAgain and up to half as much more, then after a quarter longer each time, up to
+	// foundSlow: one of a few groups finds its peers at once, one of a thousand must not keep them busy with asking.
+	foundAgain = 10 * time.Millisecond
+	foundSlow  = 160 * time.Millisecond
+	foundFor   = 10 * time.Second // for this long
 	// freshDelay has the other founders of a new group wait for the preferred one.
 	freshDelay = 300 * time.Millisecond
 	// maxCampaigns bounds the campaigns started in one run, so that a broker with thousands of leaderless groups does not choke
@@ -40,7 +43,8 @@ type contest struct {
 	since time.Time // a majority has been alive since then; zero if none is
 	next  time.Time
 	tried bool
-	early time.Time // campaigns then although it is not due: see soon; zero for not
+	wait  time.Duration // between two tries of a founder
+	early time.Time     // campaigns then although it is not due: see soon; zero for not
 }
 
 func newElections(l *liveness, e *env.Env, kick func()) *elections {
@@ -159,7 +163,8 @@ func (e *elections) considerLocked(c *contest, now time.Time, may bool) (next ti
 	}
 	c.tried, c.early = true, time.Time{}
 	if found {
-		c.next = now.Add(foundAgain + time.Duration(e.env.Int64N(int64(15*time.Millisecond))))
+		c.wait = min(max(c.wait+c.wait/4, foundAgain), foundSlow)
+		c.next = now.Add(c.wait + time.Duration(e.env.Int64N(int64(c.wait/2))))
 	} else {
 		c.next = now.Add(againAfter + time.Duration(e.env.Int64N(int64(againAfter))))
 	}

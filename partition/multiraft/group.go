@@ -34,6 +34,9 @@ type Group struct {
 	// footing is the beat's.
 	footing footing
 	failed  atomic.Pointer[error] // why the replica no longer runs
+	// waitsSince is since when a leader waits for what only others, or room, can give, without any progress; nanoseconds of the Unix
+	// epoch, 0 if it does not wait.
+	waitsSince atomic.Int64
 
 	// worker
 
@@ -76,6 +79,7 @@ type Group struct {
 	snapshots     map[uint64]time.Time // peer -> when raft last gave up on shipping it the log
 	peersAt       time.Time
 	peersCommit   uint64 // commit at peersAt
+	waitsCommit   uint64 // commit as of waitsSince
 	// overLead said that it leads no longer, in overTerm; 0 for nobody.
 	overLead, overTerm uint64
 	stopping           bool

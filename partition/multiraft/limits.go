@@ -50,5 +50,5 @@ const (
 	// keptPreVotes is how long a PreVote that met a lease is kept.
 	keptPreVotes = time.Second
 	// maintainTicks is how many slow ticks pass between two rounds of upkeep of an active log.
-	maintainTicks = 10
+	maintainTicks = 4
 )

@@ -21,6 +21,7 @@ func (g *Group) Status() Status {
 
 // publish renews what Status shows.
 func (g *Group) publish() {
+	g.noteWaiting()
 	s := Status{
 		Role: g.role, Term: g.term, Lead: g.lead, LeadBroker: g.members.broker(g.lead), Session: g.session,
 		Commit: g.commit, Applied: g.applied, Last: g.last, Conf: g.conf,

@@ -180,9 +180,7 @@ func (g *Group) flush() {
 func (g *Group) onTick() {
 	g.rn.Tick()
 	g.ticks++
-	now := g.env.Now()
-	g.expireRead(now)
-	g.retrySnapshots(now)
+	g.retrySnapshots(g.env.Now())
 	g.turnDue, g.dropped = true, false // whatever kept the last turn back may be over
 	g.peersAt = time.Time{}
 	// An idle log has upkeep too: a segment that is old enough is closed, or retention would never get at it.

@@ -36,6 +36,33 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
+// BenchmarkAppendNoSync is what an append costs beside the disk's sync, which would hide it.
+func BenchmarkAppendNoSync(b *testing.B) {
+	for _, c := range []struct{ size, group int }{{200, 64}, {256 << 10, 1}} {
+		b.Run(fmt.Sprintf("size=%d/group=%d", c.size, c.group), func(b *testing.B) {
+			s := openStore(b, b.TempDir(), func(o *Options) { o.TailBytes = 16 << 20; o.Hooks.NoSync = true })
+			l := openLog(b, s, LogOptions{SegmentBytes: 64 << 20})
+			index := uint64(2)
+			data := batchData(b, 0, 1, startMS, 1, c.size)
+			ents := make([]*raftpb.Entry, c.group)
+			b.SetBytes(int64(c.size * c.group))
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range ents {
+					ents[i] = entry(index, 1, data)
+					index++
+				}
+				if err := l.Append([]Write{{Commit: index - 1, Entries: ents}}); err != nil {
+					b.Fatal(err)
+				}
+				l.SetApplied(index - 1)
+			}
+			b.StopTimer()
+			must(b, s.Close())
+		})
+	}
+}
+
 func benchLog(b *testing.B, n, size int) (*Log, int64) {
 	s := openStore(b, b.TempDir(), func(o *Options) { o.Hooks.NoSync = true })
 	l := openLog(b, s, LogOptions{})

@@ -94,6 +94,7 @@ func (l *Log) recover() error {
 				return fmt.Errorf("drop cached pages of %s: %w", path(f), err)
 			}
 		}
+		warm(path(newest))
 	}
 	file := l.s.newSegFile(path(newest), l.o.SegmentBytes, headerCheck(l.id, newest))
 	seg := &segment{file: file}

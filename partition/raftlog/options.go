@@ -14,7 +14,7 @@ const (
 	defaultSegmentBytes  = 256 << 20
 	defaultTailBytes     = 256 << 20
 	defaultMaxOpenSealed = 256
-	defaultMaxOpenActive = 4096
+	defaultMaxOpenActive = 1024
 
 	// A checkpoint is wanted after this much log since the last one (RULES 6). It bounds what an open must fold.
 	checkpointBytes   = 16 << 20
@@ -31,7 +31,7 @@ type Options struct {
 	TailBytes     int64 // memory for recent entries, shared by all logs of the broker; default 256 MiB
 	SegmentBytes  int64 // default size of a segment in bytes of entries; default 256 MiB
 	MaxOpenSealed int   // sealed segment files kept open; default 256, less where the limits of the system are low
-	MaxOpenActive int   // unsealed segment files kept open while idle; default 4096, less where the limits are low
+	MaxOpenActive int   // unsealed segment files kept open while idle; default 1024, less where the limits are low
 
 	ReserveBytes int64 // bytes that an install leaves free on the disk; default 0
 

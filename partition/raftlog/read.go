@@ -54,6 +54,7 @@ func (l *Log) scan(from, to uint64, chunk int64, f func(h *entryHeader, data ent
 				if err != nil {
 					return err
 				}
+				seg.file.ahead.touch(tx, raw)
 				if h, err = parseEntryHeader(raw, i); err != nil {
 					return err
 				}
@@ -333,6 +334,7 @@ func (r *batchReader) fromDisk(seg *segment, index uint64) error {
 			if err != nil {
 				return err
 			}
+			seg.file.ahead.touch(tx, raw)
 			h, err := parseEntryHeader(raw, i)
 			if err != nil {
 				return err

@@ -65,6 +65,17 @@ func BenchmarkValidate(b *testing.B) {
 	}
 }
 
+// BenchmarkStamp does not depend on the batch's size.
+func BenchmarkStamp(b *testing.B) {
+	data := batchOf(b, 64<<10, CodecNone)
+	offset := int64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		Stamp(data, offset, 1)
+		offset += 300
+	}
+}
+
 func BenchmarkEach(b *testing.B) {
 	for _, codec := range []Codec{CodecNone, CodecLZ4} {
 		b.Run(codec.String(), func(b *testing.B) {

@@ -33,3 +33,25 @@ func TestTheNextLeaderIsFoundInProportionToTheOutage(t *testing.T) {
 		})
 	}
 }
+
+// A partition that had no leader when the client last looked, and nothing to send, is looked at again when it has.
+func TestAnIdlePartitionsLeaderIsLookedForWhenARecordComes(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		c := newFakeCluster(t, 2)
+		c.topic("t", 1, noLeader)
+		cl := c.client()
+		ctx := within(t, time.Minute)
+		if err := cl.ProduceSync(ctx, &Record{Topic: "t", Partition: 0, Value: []byte("known")}); err != nil {
+			t.Fatal(err)
+		}
+		wait(ctx, time.Second)
+		c.lead("t", 1, 2)
+		began := time.Now()
+		if err := cl.ProduceSync(ctx, &Record{Topic: "t", Partition: 1, Value: []byte("first")}); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("acknowledged after %s: nobody looked for the leader", took)
+		}
+	})
+}

@@ -202,6 +202,9 @@ func (p *producer) appendLocked(t *topicQueues, it item, size int, born time.Tim
 	}
 	if changed { // one more record in the same batch changes nothing about when it is sent
 		p.readyLocked(q)
+		if q.leader.id == noLeader {
+			p.refresh.trigger() // nobody may be looking for one: the partition was empty until now
+		}
 	}
 }
 

@@ -63,6 +63,8 @@ func (k *kind) Start(ctx context.Context, dir string) (system.Servers, error) {
 
 type servers struct{ *proc.Cluster }
 
+var _ system.Counting = servers{}
+
 func (s servers) Addresses() []string { return s.Seeds() }
 func (s servers) Stop() error         { return s.KillAll() }
 
@@ -72,6 +74,12 @@ func (s servers) Kill(address string) error {
 		return err
 	}
 	return b.Kill()
+}
+
+// Commits makes servers system.Counting.
+func (s servers) Commits(ctx context.Context) (commits, records float64, err error) {
+	w, err := s.Work(ctx)
+	return w.Commits, w.Records, err
 }
 
 // Connect makes the client.

@@ -57,6 +57,12 @@ type Servers interface {
 	Stop() error
 }
 
+// Counting are Servers that tell how many durable transactions they have made since they started.
+type Counting interface {
+	// Commits of all servers, and the records acknowledged in them; each record is in as many commits as it has replicas.
+	Commits(ctx context.Context) (commits, records float64, err error)
+}
+
 // Client is how a measurement talks to a system.
 type Client interface {
 	load.Cluster

@@ -32,8 +32,9 @@ func startHTTP(l net.Listener, reg *prometheus.Registry, healthy, ready func() e
 	mux.HandleFunc("GET /healthz", answer(healthy))
 	mux.HandleFunc("GET /readyz", answer(ready))
 	if withPprof {
-		// Without these the block and mutex profiles are empty. One event in a hundred, or a microsecond blocked, costs little.
-		runtime.SetMutexProfileFraction(100)
+		// Without these the block and mutex profiles are empty. Locks are contended seldom, so one contention in five is
+		// some a second; of blocking, only what lasts counts for sure. Both cost little.
+		runtime.SetMutexProfileFraction(5)
 		runtime.SetBlockProfileRate(int(10 * time.Microsecond))
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

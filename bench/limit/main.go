@@ -1,0 +1,73 @@
+// Command limit measures the raw cost of what Runnel does to a disk, with nothing else to do: three files appended to with one
+// fdatasync a batch, for batches of several sizes, and a transaction of bbolt, which is what a record that travels alone costs.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/runnel-io/runnel/bench/disk"
+	"github.com/runnel-io/runnel/bench/proc"
+)
+
+const (
+	files      = 3   // a log with three replicas on one disk
+	recordSize = 200 // of what bbolt commits
+)
+
+func main() {
+	var d time.Duration
+	var temp string
+	flag.DurationVar(&d, "duration", 3*time.Second, "measured time of a line")
+	flag.StringVar(&temp, "temp", "", "folder on the disk to measure (default: the system's for temporary files)")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := proc.InTemp(temp, "limit", func(dir string) error { return limit(ctx, dir, d) }); err != nil {
+		fmt.Fprintln(os.Stderr, "limit:", err)
+		os.Exit(1)
+	}
+}
+
+func limit(ctx context.Context, dir string, d time.Duration) error {
+	t := table.NewWriter()
+	t.AppendHeader(table.Row{"Three files, one fdatasync a batch of", "MB/s of one file", "Syncs/s of all", "A sync: p50", "p99", "max"})
+	for _, kib := range []int{4, 64, 256, 1024} {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		a, err := disk.Append(dir, files, kib<<10, d)
+		if err != nil {
+			return err
+		}
+		t.AppendRow(table.Row{fmt.Sprintf("%d KiB", kib), fmt.Sprintf("%.1f", a.MBPerSecond), fmt.Sprintf("%.0f", a.Syncs), ms(a.Took.P50), ms(a.Took.P99), ms(a.Took.Max)})
+	}
+	fmt.Println(t.Render())
+	t = table.NewWriter()
+	t.AppendHeader(table.Row{fmt.Sprintf("One bbolt commit of %d B (two fdatasyncs)", recordSize), "Commits/s of all", "A commit: p50", "p99", "max"})
+	for _, n := range []int{1, files} {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		c, err := disk.Commit(dir, n, recordSize, d)
+		if err != nil {
+			return err
+		}
+		name := "1 committer"
+		if n > 1 {
+			name = fmt.Sprintf("%d committers, a file each", n)
+		}
+		t.AppendRow(table.Row{name, fmt.Sprintf("%.0f", c.PerSecond), ms(c.Took.P50), ms(c.Took.P99), ms(c.Took.Max)})
+	}
+	fmt.Println(t.Render())
+	return nil
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/1e6) }
