@@ -14,6 +14,7 @@ var allowed = map[string][]string{
 	"partition/record":     {},
 	"partition/raftlog":    {"partition/env", "partition/record", "proto/runnel/v1"},
 	"partition/multiraft":  {"partition/env", "partition/record", "partition/raftlog", "proto/runnel/v1"},
+	"partition/catchup":    {"partition/env", "partition/record", "partition/raftlog", "proto/runnel/v1"},
 	"partition":            {"partition/env", "partition/record", "partition/raftlog", "partition/multiraft", "proto/runnel/v1"},
 	"placement":            {},
 	"placement/plan":       {"placement"},

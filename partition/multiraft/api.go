@@ -163,6 +163,10 @@ type PeerStatus struct {
 	State        string
 	RecentActive bool
 	Learner      bool
+	// CaughtUp says that a learner could be promoted now.
+	CaughtUp bool
+	// Behind says that it lacks entries that are no longer in the log: it can never catch up and has to be replaced (RULES 19).
+	Behind bool
 }
 
 // GroupConfig says how to run one replica.

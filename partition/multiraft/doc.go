@@ -38,6 +38,13 @@
 // A leader stops leading when no majority was heard for 1 s (RULES 16), and when its oldest append is 2 s old, after trying to
 // hand over (RULES 22). A host that was itself stalled forgives its peers that silence.
 //
+// # Members
+//
+// A replica is installed offline (Group.Ship, raftlog.Installer) and then started like any other; in no configuration, or as a learner,
+// it never campaigns. AddLearner, ChangeVoters, LeaveJoint and RemoveLearner are the steps of a move, one configuration change each, on
+// the leader in session. They may be asked for again. Every replica is told by SetMembers which broker a new one is on, since
+// any of them may lead next. Status.Peers tells which learner has caught up, and which never will.
+//
 // # Stopping
 //
 // Host.Stop ends the heartbeats, so that the other brokers' replicas do not wait for this one's disk; then all groups in

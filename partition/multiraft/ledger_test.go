@@ -29,6 +29,7 @@ type ledger struct {
 	log    []entry
 	index  uint64
 	stamp  int64 // next offset to stamp
+	start  int64 // log start, as if a command had moved it
 	asked  [][]byte
 	values []string
 
@@ -159,7 +160,7 @@ func (l *ledger) SessionEnded(reason *runnelv1.Error) {
 
 func (l *ledger) Conf(cs *raftpb.ConfState) { l.conf = cs }
 
-func (l *ledger) Checkpoint() (next, logStart int64, state []byte) { return l.next, 0, nil }
+func (l *ledger) Checkpoint() (next, logStart int64, state []byte) { return l.next, l.start, nil }
 
 func (l *ledger) Stopped() {
 	if l.stopped {

@@ -30,6 +30,18 @@ func (s *members) set(m map[uint64]int32) {
 	s.m.Store(&c)
 }
 
+// put tells where one replica is.
+func (s *members) put(replica uint64, broker int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := maps.Clone(s.get())
+	if m == nil {
+		m = make(map[uint64]int32)
+	}
+	m[replica] = broker
+	s.m.Store(&m)
+}
+
 // learn adds a replica that was not known but wrote to us: a member added by a change that is not applied here yet.
 func (s *members) learn(replica uint64, broker int32) {
 	if _, ok := s.get()[replica]; ok {

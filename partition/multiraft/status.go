@@ -35,8 +35,10 @@ func (g *Group) publish() {
 			s.Peers = make(map[uint64]PeerStatus)
 			g.rn.WithProgress(func(id uint64, typ raft.ProgressType, p tracker.Progress) {
 				if id != g.replica {
+					_, refused := g.snapshots[id]
 					s.Peers[id] = PeerStatus{Match: p.Match, Next: p.Next, State: p.State.String(),
-						RecentActive: p.RecentActive, Learner: typ == raft.ProgressTypeLearner}
+						RecentActive: p.RecentActive, Learner: typ == raft.ProgressTypeLearner,
+						CaughtUp: g.caughtUpAt(&p, s.PeersFloor), Behind: refused && p.State != tracker.StateReplicate}
 				}
 			})
 		}

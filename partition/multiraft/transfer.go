@@ -69,13 +69,18 @@ const maxTransferLag = 256
 // successor gives the voter that could lead soonest: active, nearly matched, on a live broker and without a conf change
 // that it may not have applied. 0 if there is none.
 func (g *Group) successor() (best uint64) {
+	return g.successorOf(func(uint64) bool { return true })
+}
+
+// successorOf is successor among those that may.
+func (g *Group) successorOf(may func(replica uint64) bool) (best uint64) {
 	if g.confChange != nil {
 		return 0
 	}
 	var match uint64
 	g.rn.WithProgress(func(id uint64, typ raft.ProgressType, p tracker.Progress) {
 		switch {
-		case id == g.replica, typ == raft.ProgressTypeLearner, !p.RecentActive, p.State != tracker.StateReplicate:
+		case id == g.replica, typ == raft.ProgressTypeLearner, !may(id), !p.RecentActive, p.State != tracker.StateReplicate:
 		case p.Match+maxTransferLag < g.last, p.Match < g.confIndex:
 		case !g.live.alive(g.members.broker(id)):
 		case p.Match > match:

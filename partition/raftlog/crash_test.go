@@ -169,7 +169,8 @@ const noLimit = 1 << 62
 func hooksOf(r *powercut.Recorder) Hooks {
 	return Hooks{
 		NoSync: r.NoSync, Opened: r.Opened, Commit: r.Commit,
-		FS: func(op FSOp) error { return r.FS(op.Kind, op.Path, op.To) },
+		FS:   func(op FSOp) error { return r.FS(op.Kind, op.Path, op.To) },
+		File: func(op FileOp) error { return r.File(op.Kind, op.Path, op.Off, op.Data) },
 	}
 }
 

@@ -12,6 +12,7 @@
 //	        -> memory tail (the entries themselves, shared with raft)
 //	raft    <- tail, or a window that a prefetch read back; never the disk for what is not applied
 //	reads   <- tail, or short transactions of at most 1 MiB that copy into the caller's buffer
+//	ship    <- a Shipment: descriptors of whole segments, and a short tail; an Installer makes a new replica of it elsewhere
 //
 // # Invariants
 //
@@ -21,12 +22,15 @@
 //   - Segments are contiguous; each one's header says what came before it. A gap is quarantine (RULES 5).
 //   - A segment is sealed only below commit and applied (RULES 4); a prefix is unlinked only below a checkpoint that no
 //     truncation can reach (RULES 6).
+//   - A shipment holds only what is applied: no truncation reaches it, and trims are harmless to it (RULES 8). A replica is
+//     installed once, offline, and exists from one transaction of meta.db on (RULES 19).
 //   - Entries above raft's applied index are in memory (RULES 18). Term never misses.
 //   - Log.mu is never held across a disk access. Files open on demand and close when idle.
 //
 // # Callers
 //
 // partition/multiraft runs the logs: Append and Maintain on append tasks, the raft.Storage methods, SetApplied, Trim and
-// OfferCheckpoint on the replica's worker. partition reads batches. cmd/brokerd opens and closes the Store.
+// OfferCheckpoint on the replica's worker, Ship on whoever serves a transfer. partition reads batches. partition/catchup moves
+// shipments between brokers and drives Installers. cmd/brokerd opens and closes the Store.
 // README.md is the specification of the format on disk.
 package raftlog

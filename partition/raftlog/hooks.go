@@ -21,6 +21,10 @@ type Hooks struct {
 	Open func(path string) error
 	// FS is called before each change of a folder; an error makes the change fail.
 	FS func(op FSOp) error
+	// File is called before each change of a file that does not go through bbolt; an error makes the change fail.
+	File func(op FileOp) error
+	// Free tells how many bytes are free on the disk of a folder; nil = ask the system.
+	Free func(dir string) (int64, error)
 	// NoSync switches every bbolt sync off. It exists to prove that the crash tests notice.
 	NoSync bool
 }
@@ -30,6 +34,14 @@ type FSOp struct {
 	Kind string // "mkdir", "rename", "remove", "removeall", "syncdir"
 	Path string
 	To   string // rename only
+}
+
+// FileOp is one change of a plain file as Hooks.File sees it.
+type FileOp struct {
+	Kind string // "create", "write", "sync"
+	Path string
+	Off  int64  // write only
+	Data []byte // write only
 }
 
 // disk does the folder operations, through the hooks.

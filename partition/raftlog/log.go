@@ -44,6 +44,7 @@ type Log struct {
 	snapMiss   bool     // the next Snapshot is to say "not now" (RULES 18)
 	hints      [8]hint
 	hintAt     int
+	holds      []*hold // leases of shipments, see holdLocked
 
 	ckpt     Checkpoint  // newest durable
 	offered  *Checkpoint // waits for the next transaction
@@ -233,17 +234,21 @@ func (l *Log) trimWaitsLocked() bool {
 	return false
 }
 
-// advanceFirstLocked moves FirstIndex over whole segments that lie below the log start, below applied, and below a
-// checkpoint that no truncation can take away. A log that no command ever trimmed keeps all: where entries have no offsets,
+// advanceFirstLocked moves FirstIndex over whole segments that lie below the log start, below applied, below every hold, and
+// below a checkpoint that no truncation can take away. A log that no command ever trimmed keeps all: where entries have no offsets,
 // as the controller's, every segment's base is 0 and would count as trimmed.
 func (l *Log) advanceFirstLocked() {
 	if l.logStart == 0 {
 		return
 	}
+	lowest, held := l.holdLocked()
 	for i := len(l.segs) - 1; i > 0; i-- {
 		f := l.segs[i]
 		if f.first <= l.first {
 			return
+		}
+		if held && f.first > lowest {
+			continue
 		}
 		if f.base <= l.logStart && f.first-1 <= l.applied && l.safeCheckpointLocked(f.first) >= f.first-1 {
 			l.first = f.first

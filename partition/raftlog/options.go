@@ -33,6 +33,8 @@ type Options struct {
 	MaxOpenSealed int   // sealed segment files kept open; default 256, less where the limits of the system are low
 	MaxOpenActive int   // unsealed segment files kept open while idle; default 1024, less where the limits are low
 
+	ReserveBytes int64 // bytes that an install leaves free on the disk; default 0
+
 	// Fatal is called once when meta.db itself failed: the broker must stop without another acknowledgement (RULES 2).
 	// From then on every Append of every log fails. May be nil. Must not block.
 	Fatal func(error)

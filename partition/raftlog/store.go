@@ -120,6 +120,9 @@ func (s *Store) load() error {
 		return err
 	}
 	s.files.gauge = s.m.openFiles
+	if err := s.removeLeftovers(); err != nil {
+		return err
+	}
 	path := filepath.Join(s.dir, "meta.db")
 	db, err := openMeta(s, s.dir, path, newIncarnation)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // one after another.
 const failFor = 50 * time.Millisecond
 
-// caller keeps the connection for calls to one broker.
+// caller keeps one connection for calls to one broker.
 type caller struct {
 	p  *Peers
 	to int32
@@ -70,6 +70,22 @@ func (l *caller) close() {
 // Call asks a broker of the cluster, itself included, and answers what its Config.Serve answered. Every error is a
 // *runnelv1.Error: what Serve answered, or RETRIABLE UNAVAILABLE if the call was surely never sent, or indeterminate.
 func (p *Peers) Call(ctx context.Context, broker int32, method string, body []byte) ([]byte, error) {
+	return p.call(ctx, broker, method, body, func(l *peerLinks) *caller { return l.calls })
+}
+
+// Bulk makes calls that carry much, over a connection to each broker that carries nothing else: a megabyte of an old log must not
+// stand before a call that somebody waits for. It is dialled when first used.
+type Bulk struct{ p *Peers }
+
+// Bulk gives the caller for what is large and not urgent.
+func (p *Peers) Bulk() Bulk { return Bulk{p} }
+
+// Call is as Peers.Call.
+func (b Bulk) Call(ctx context.Context, broker int32, method string, body []byte) ([]byte, error) {
+	return b.p.call(ctx, broker, method, body, func(l *peerLinks) *caller { return l.bulk })
+}
+
+func (p *Peers) call(ctx context.Context, broker int32, method string, body []byte, over func(*peerLinks) *caller) ([]byte, error) {
 	ctx, done, e := p.enter(ctx)
 	if e != nil {
 		return nil, e
@@ -86,7 +102,7 @@ func (p *Peers) Call(ctx context.Context, broker int32, method string, body []by
 	if l == nil {
 		return nil, errStopping()
 	}
-	c, err := l.calls.get(ctx)
+	c, err := over(l).get(ctx)
 	if err != nil {
 		return nil, neverSent(err, fmt.Sprintf("broker %d", broker))
 	}

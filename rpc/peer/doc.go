@@ -4,7 +4,7 @@
 //
 // For every other broker this package keeps three TCP connections of its own making, one for each lane of package
 // multiraft (control, append) and one for calls, because gRPC gives no priority to one stream of a connection over
-// another: a vote must not wait behind a megabyte of entries. A connection starts with a handshake of two small
+// another: a vote must not wait behind a megabyte of entries. Calls that carry logs (Bulk) get a fourth, while there are any. A connection starts with a handshake of two small
 // messages (HelloRequest, HelloResponse) on the bare TCP stream; HTTP/2 begins only after both sides know and accept each
 // other. On a lane's connection there is one gRPC stream, in one direction: its dialler sends, the listener receives.
 //
@@ -46,6 +46,6 @@
 //   - A failed call is RETRIABLE only if it was surely never sent.
 //   - Every goroutine ends in Stop, within about three seconds.
 //
-// The callers are multiraft.Host (Send; Receive and Refused the other way), the controller and the agent (Call) and the
+// The callers are multiraft.Host (Send; Receive and Refused the other way), the controller and the agent (Call, Bulk) and the
 // assembly, which serves calls (Config.Serve) and joins through CallAddr.
 package peer

@@ -44,6 +44,7 @@ type Peers struct {
 type peerLinks struct {
 	lanes [multiraft.NumLanes]*link
 	calls *caller
+	bulk  *caller // for Bulk; its connection is made when first used
 }
 
 // Start begins to serve on c.Listen, which Peers owns from now on, and connects to brokers as they are sent to.
@@ -93,7 +94,7 @@ func (p *Peers) peer(id int32) *peerLinks {
 	if l := p.peers[id]; l != nil || p.stopped {
 		return l
 	}
-	l = &peerLinks{calls: p.newCaller(id)}
+	l = &peerLinks{calls: p.newCaller(id), bulk: p.newCaller(id)}
 	for lane := range l.lanes {
 		link := p.newLink(id, multiraft.Lane(lane))
 		l.lanes[lane] = link
@@ -161,6 +162,7 @@ func (p *Peers) stopOnce() {
 	p.calls.Wait()
 	for _, l := range peers {
 		l.calls.close()
+		l.bulk.close()
 	}
 
 	p.listener.endLanes()

@@ -27,17 +27,18 @@ func always() bool { return true }
 
 // apply writes the sectors that keep says into fresh pages, so that a clone is not touched.
 func (n *inode) apply(e Event, keep func() bool) {
-	for at := int64(0); at < int64(len(e.data)); at += sector {
+	for at, n1 := int64(0), int64(0); at < int64(len(e.data)); at += n1 {
+		off := e.off + at
+		n1 = min(sector-off%sector, int64(len(e.data))-at) // a write need not begin where a sector does
 		if !keep() {
 			continue
 		}
-		off := e.off + at
 		no := off / pageSize
 		page := make([]byte, pageSize)
 		copy(page, n.pages[no])
-		m := copy(page[off%pageSize:], e.data[at:min(int64(len(e.data)), at+sector)])
+		copy(page[off%pageSize:], e.data[at:at+n1])
 		n.pages[no] = page
-		n.size = max(n.size, off+int64(m))
+		n.size = max(n.size, off+n1)
 	}
 }
 
@@ -69,6 +70,12 @@ func (d names) apply(op dirOp) {
 	case "rename":
 		delete(d, op.Path)
 		d[op.to] = op.ino
+		for p, ino := range maps.Clone(d) { // what is in a folder goes with it
+			if inside, ok := strings.CutPrefix(p, op.Path+"/"); ok {
+				delete(d, p)
+				d[op.to+"/"+inside] = ino
+			}
+		}
 	case "remove":
 		delete(d, op.Path)
 	case "removeall":
@@ -123,9 +130,26 @@ func (p *Disk) Step(e Event) {
 			op.ino = newInode(e.data)
 		}
 		p.live.apply(op)
+		if e.Kind == "rename" && op.ino == nil {
+			p.moveOps(e.Path, e.to)
+		}
 		folder := filepath.Dir(e.Path)
 		p.dirOps[folder] = append(p.dirOps[folder], op)
 	}
+}
+
+// moveOps has the unsynced changes of a folder follow its new name.
+func (p *Disk) moveOps(from, to string) {
+	ops, ok := p.dirOps[from]
+	if !ok {
+		return
+	}
+	delete(p.dirOps, from)
+	for i := range ops {
+		ops[i].Path = strings.Replace(ops[i].Path, from, to, 1)
+		ops[i].to = strings.Replace(ops[i].to, from, to, 1)
+	}
+	p.dirOps[to] = ops
 }
 
 // Cut writes the store's folder as a power cut leaves it into dir. rnd is used by Random only.

@@ -64,6 +64,15 @@ func (r *Recorder) FS(kind, path, to string) error {
 	return nil
 }
 
+// File is raftlog's Hooks.File.
+func (r *Recorder) File(kind, path string, off int64, data []byte) error {
+	if kind == "sync" && r.NoSync {
+		return nil
+	}
+	r.add(Event{Kind: kind, Path: r.rel(path), off: off, data: append([]byte(nil), data...)})
+	return nil
+}
+
 // Commit is raftlog's Hooks.Commit.
 func (r *Recorder) Commit(path string, commit func() error) error {
 	if r.Skip != nil && r.Skip(path) {

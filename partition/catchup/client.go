@@ -1,0 +1,240 @@
+package catchup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/runnel-io/runnel/partition/env"
+	"github.com/runnel-io/runnel/partition/raftlog"
+)
+
+const (
+	// While files travelled for longer than this, the log has grown by what is worth shipping as well.
+	freshFor = 10 * time.Second
+	// maxRounds bounds the manifests of one Run: a source that is written to faster than it is shipped is never caught up with so.
+	maxRounds = 10
+	// How often a file may arrive damaged before Run gives up.
+	maxDamaged = 3
+	// closeWithin bounds the call that ends a shipment; the source ends it by itself otherwise.
+	closeWithin = 2 * time.Second
+)
+
+// Caller calls another broker. rpc/peer has one with connections of its own.
+type Caller interface {
+	// Call asks a broker and gives its answer. Its errors are *runnelv1.Error.
+	Call(ctx context.Context, broker int32, method string, body []byte) ([]byte, error)
+}
+
+// ClientConfig says how to receive. Env and Caller are required.
+type ClientConfig struct {
+	Env     *env.Env
+	Caller  Caller
+	Limiter *Limiter // nil = no limit
+	Log     *slog.Logger
+}
+
+// Client receives shipments. Safe for concurrent use, each Run with an Installer of its own.
+type Client struct{ c ClientConfig }
+
+// NewClient makes a client.
+func NewClient(c ClientConfig) *Client {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Log = c.Log.With("component", "catchup")
+	return &Client{c: c}
+}
+
+// Progress is how far a transfer is.
+type Progress struct {
+	Done, Total int64  // bytes; Total grows when the source does
+	Index       uint64 // up to which the newest manifest goes
+}
+
+// Run receives a group's log from a broker and installs it: after nil the replica exists, holding everything up to index. After
+// an error the installer is as good as before and Run may be called again with it, for this broker or another, as often as
+// the caller likes; errors.As tells a *raftlog.DamagedError, which is no use to try again at this broker unless it says Transit. progress
+// may be nil; it is called on this goroutine after each piece.
+func (c *Client) Run(ctx context.Context, in *raftlog.Installer, broker int32, group uint64, progress func(Progress)) (index uint64, err error) {
+	t := &transfer{c: &c.c, in: in, broker: broker, group: group, progress: progress}
+	defer func() { t.end(err == nil) }()
+	for round := 1; ; round++ {
+		begun := c.c.Env.Now()
+		if err := t.begin(ctx); err != nil {
+			return 0, fmt.Errorf("catch up from broker %d: %w", broker, err)
+		}
+		if err := t.fetchFiles(ctx); err != nil {
+			return 0, fmt.Errorf("catch up from broker %d: %w", broker, err)
+		}
+		if round == maxRounds || c.c.Env.Now().Sub(begun) < freshFor {
+			break
+		}
+		t.end(false)
+	}
+	if err := t.fetchTail(ctx); err != nil {
+		return 0, fmt.Errorf("catch up from broker %d: %w", broker, err)
+	}
+	if err := in.Finish(); err != nil {
+		return 0, err
+	}
+	return t.m.Index, nil
+}
+
+// transfer is one Run.
+type transfer struct {
+	c        *ClientConfig
+	in       *raftlog.Installer
+	broker   int32
+	group    uint64
+	progress func(Progress)
+
+	open bool // the shipment is
+	id   uint64
+	m    *raftlog.Manifest
+	tail int64 // bytes of entries received
+}
+
+func (t *transfer) call(ctx context.Context, method string, request any) ([]byte, error) {
+	body, err := encode(request)
+	if err != nil {
+		return nil, err
+	}
+	return t.c.Caller.Call(ctx, t.broker, method, body)
+}
+
+// begin gets a manifest and its checkpoint.
+func (t *transfer) begin(ctx context.Context) error {
+	body, err := t.call(ctx, methodManifest, manifestRequest{Group: t.group})
+	if err != nil {
+		return err
+	}
+	var a manifestAnswer
+	if err := json.Unmarshal(body, &a); err != nil {
+		return fmt.Errorf("the manifest cannot be read: %w", err)
+	}
+	t.open, t.id, t.m, t.tail = true, a.Shipment, &a.Manifest, 0
+	for int64(len(t.m.Checkpoint)) < t.m.CheckpointBytes {
+		p, err := t.call(ctx, methodRead, readRequest{Shipment: t.id, File: checkpointFile, Offset: int64(len(t.m.Checkpoint)), Max: maxChunk})
+		if err != nil {
+			return err
+		}
+		if len(p) == 0 {
+			return errors.New("the checkpoint is shorter than the manifest says")
+		}
+		t.m.Checkpoint = append(t.m.Checkpoint, p...)
+	}
+	return t.in.Begin(t.m)
+}
+
+// end closes the shipment; the source would do so by itself after a while.
+func (t *transfer) end(installed bool) {
+	if !t.open {
+		return
+	}
+	t.open = false
+	ctx, cancel := context.WithCancel(context.Background()) // the caller's may be over
+	defer cancel()
+	timer := t.c.Env.AfterFunc(closeWithin, cancel)
+	defer timer.Stop()
+	if _, err := t.call(ctx, methodClose, closeRequest{Shipment: t.id, Installed: installed}); err != nil {
+		t.c.Log.Debug("closing a shipment", "broker", t.broker, "group", t.group, "error", err)
+	}
+}
+
+func (t *transfer) report() {
+	if t.progress == nil {
+		return
+	}
+	p := Progress{Done: t.m.CheckpointBytes + t.tail, Total: t.m.Bytes(), Index: t.m.Index}
+	for i := range t.m.Files {
+		have, _ := t.in.Have(i)
+		p.Done += have
+	}
+	p.Done = min(p.Done, p.Total)
+	t.progress(p)
+}
+
+func (t *transfer) fetchFiles(ctx context.Context) error {
+	t.report()
+	for i := range t.m.Files {
+		damaged := 0
+		for {
+			err := t.fetchFile(ctx, i)
+			if err == nil {
+				break
+			}
+			var d *raftlog.DamagedError
+			if damaged++; !errors.As(err, &d) || !d.Transit || damaged == maxDamaged {
+				return err
+			}
+			t.c.Log.Warn("receives a file again", "group", t.group, "broker", t.broker, "error", err)
+		}
+	}
+	return nil
+}
+
+// fetchFile receives what lacks of one file and has it verified.
+func (t *transfer) fetchFile(ctx context.Context, i int) error {
+	for {
+		have, done := t.in.Have(i)
+		if done || have == t.m.Files[i].Bytes {
+			break
+		}
+		n := int(min(maxChunk, t.m.Files[i].Bytes-have))
+		if err := t.c.Limiter.Wait(ctx, n); err != nil {
+			return err
+		}
+		p, err := t.call(ctx, methodRead, readRequest{Shipment: t.id, File: i, Offset: have, Max: n})
+		if err != nil {
+			return err
+		}
+		if len(p) == 0 || len(p) > n {
+			return fmt.Errorf("asked for %d bytes, got %d", n, len(p))
+		}
+		if err := t.in.WriteFile(i, have, p); err != nil {
+			return err
+		}
+		t.report()
+	}
+	body, err := t.call(ctx, methodSum, readRequest{Shipment: t.id, File: i})
+	if err != nil {
+		return err
+	}
+	var sum [raftlog.SumBytes]byte
+	if copy(sum[:], body) != len(body) || len(body) != len(sum) {
+		return fmt.Errorf("a hash of %d bytes", len(body))
+	}
+	return t.in.FinishFile(i, sum)
+}
+
+func (t *transfer) fetchTail(ctx context.Context) error {
+	for from := t.in.TailNext(); from <= t.m.Index; {
+		body, err := t.call(ctx, methodTail, tailRequest{Shipment: t.id, From: from, Max: maxTail})
+		if err != nil {
+			return err
+		}
+		next, p, err := decodeTail(body)
+		if err != nil {
+			return err
+		}
+		if next <= from {
+			return fmt.Errorf("the tail does not go on from entry %d", from)
+		}
+		if err := t.c.Limiter.Wait(ctx, len(p)); err != nil {
+			return err
+		}
+		if err := t.in.WriteTail(p); err != nil {
+			return err
+		}
+		t.tail += int64(len(p))
+		t.report()
+		if from = t.in.TailNext(); from != next {
+			return fmt.Errorf("the tail goes on from entry %d, its source says %d", from, next)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package multiraft
+
+import (
+	"slices"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// The steps by which a replica takes another's place (RULES 20): AddLearner, ChangeVoters, LeaveJoint; RemoveLearner on the way back.
+// Each is one configuration change on the leader in session. Each may be asked for again: where it has taken effect already
+// the answer is nil. done is called as ProposeConf does.
+
+// maxLearnerLag is how many entries a learner may lack and still count as caught up.
+const maxLearnerLag = 64
+
+// VoterChange is a change of the voters that takes effect as a whole.
+type VoterChange struct {
+	Promote []uint64 // learners that become voters
+	Demote  []uint64 // voters that become learners
+	Remove  []uint64 // voters or learners that leave
+}
+
+// AddLearner makes a replica that is installed on a broker a learner. It gets from raft what was added since it was
+// installed. The other replicas learn of its broker by SetMembers, before one of them leads. If what was added
+// is no longer in the log, it can never catch up: PeerStatus.Behind tells, and it has to be replaced.
+func (g *Group) AddLearner(replica uint64, broker int32, done func(error)) {
+	g.change(done, func() (*raftpb.ConfChangeV2, error) {
+		if slices.Contains(voters(g.conf), replica) {
+			return nil, nil
+		}
+		g.members.put(replica, broker) // before raft sends it anything
+		if slices.Contains(g.conf.GetLearners(), replica) {
+			return nil, nil
+		}
+		return oneChange(raftpb.ConfChangeAddLearnerNode, replica), nil
+	})
+}
+
+// RemoveLearner takes a learner out. It refuses a voter.
+func (g *Group) RemoveLearner(replica uint64, done func(error)) {
+	g.change(done, func() (*raftpb.ConfChangeV2, error) {
+		if slices.Contains(voters(g.conf), replica) {
+			return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "replica %d of %s is a voter, not a learner", replica, g.name)
+		}
+		if !slices.Contains(g.conf.GetLearners(), replica) {
+			return nil, nil
+		}
+		return oneChange(raftpb.ConfChangeRemoveNode, replica), nil
+	})
+}
+
+// ChangeVoters enters a joint configuration, which lasts until LeaveJoint. It refuses, as retriable, to promote a learner that has not caught
+// up, and to take the leader's own vote: then it hands the leadership over, to be asked there.
+func (g *Group) ChangeVoters(c VoterChange, done func(error)) {
+	g.change(done, func() (*raftpb.ConfChangeV2, error) {
+		if c.tookEffect(g.conf) {
+			return nil, nil
+		}
+		if len(g.conf.GetVotersOutgoing()) > 0 {
+			return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "%s is in another joint configuration; leave it first", g.name)
+		}
+		if slices.Contains(c.Demote, g.replica) || slices.Contains(c.Remove, g.replica) {
+			return nil, g.handOverFirst(func(id uint64) bool { return !slices.Contains(c.Demote, id) && !slices.Contains(c.Remove, id) })
+		}
+		for _, id := range c.Promote {
+			if !slices.Contains(voters(g.conf), id) && !g.caughtUp(id) {
+				return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "replica %d of %s has not caught up; promote it later", id, g.name)
+			}
+		}
+		cc := &raftpb.ConfChangeV2{Transition: raftpb.ConfChangeTransitionJointExplicit.Enum()}
+		add := func(typ raftpb.ConfChangeType, ids []uint64) {
+			for _, id := range ids {
+				cc.Changes = append(cc.Changes, &raftpb.ConfChangeSingle{Type: typ.Enum(), NodeId: new(id)})
+			}
+		}
+		add(raftpb.ConfChangeAddNode, c.Promote)
+		add(raftpb.ConfChangeAddLearnerNode, c.Demote)
+		add(raftpb.ConfChangeRemoveNode, c.Remove)
+		return cc, nil
+	})
+}
+
+// LeaveJoint ends a joint configuration. A leader that has no vote in what comes hands the leadership over first.
+func (g *Group) LeaveJoint(done func(error)) {
+	g.change(done, func() (*raftpb.ConfChangeV2, error) {
+		if len(g.conf.GetVotersOutgoing()) == 0 {
+			return nil, nil
+		}
+		if !slices.Contains(g.conf.GetVoters(), g.replica) {
+			return nil, g.handOverFirst(func(id uint64) bool { return slices.Contains(g.conf.GetVoters(), id) })
+		}
+		return &raftpb.ConfChangeV2{}, nil
+	})
+}
+
+// change runs one step on the worker. plan gives the change, or nil for none that is needed.
+func (g *Group) change(done func(error), plan func() (*raftpb.ConfChangeV2, error)) {
+	g.in.control(func() {
+		if g.rn == nil || !g.session {
+			done(g.notLeader())
+			return
+		}
+		cc, err := plan()
+		if err == nil && cc != nil {
+			if err = g.proposeConf(cc, done); err == nil {
+				return // done when it is applied
+			}
+		}
+		done(err)
+	})
+	g.task.Wake()
+}
+
+func oneChange(typ raftpb.ConfChangeType, replica uint64) *raftpb.ConfChangeV2 {
+	return &raftpb.ConfChangeV2{Changes: []*raftpb.ConfChangeSingle{{Type: typ.Enum(), NodeId: new(replica)}}}
+}
+
+// tookEffect tells whether a configuration is what the change leads to, joint or left.
+func (c *VoterChange) tookEffect(cs *raftpb.ConfState) bool {
+	in := func(ids, set []uint64) bool {
+		return !slices.ContainsFunc(ids, func(id uint64) bool { return !slices.Contains(set, id) })
+	}
+	learners := slices.Concat(cs.GetLearners(), cs.GetLearnersNext())
+	gone := !slices.ContainsFunc(c.Remove, func(id uint64) bool {
+		return slices.Contains(cs.GetVoters(), id) || slices.Contains(learners, id)
+	})
+	return gone && in(c.Promote, cs.GetVoters()) && in(c.Demote, learners)
+}
+
+// handOverFirst begins to give the leadership to a voter that stays, and says to ask again.
+func (g *Group) handOverFirst(stays func(replica uint64) bool) error {
+	if g.transfer == nil {
+		if to := g.successorOf(stays); to != 0 {
+			g.startTransfer(to, transferAfter, nil)
+		}
+	}
+	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
+		"replica %d leads %s and loses its vote by this change: the leadership moves first; ask the new leader", g.replica, g.name)
+}
+
+// caughtUp tells whether a peer has what a voter should have: no more than a little behind, or all that was committed a moment ago,
+// and in any case the last change of the configuration.
+func (g *Group) caughtUp(replica uint64) (ok bool) {
+	g.rn.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
+		if id == replica {
+			ok = g.caughtUpAt(&p, g.peersCommit)
+		}
+	})
+	return ok
+}
+
+func (g *Group) caughtUpAt(p *tracker.Progress, floor uint64) bool {
+	return p.State == tracker.StateReplicate && p.RecentActive && p.Match >= g.confIndex &&
+		(p.Match+maxLearnerLag >= g.last || p.Match >= floor && floor > 0)
+}
