@@ -40,6 +40,8 @@ func (s *Store) OpenLog(group, replica uint64, o LogOptions) (*Log, error) {
 		return nil, fmt.Errorf("the log of replica %d of group %d is open already", replica, group)
 	}
 	s.open[id] = nil
+	cold := s.cold[id]
+	delete(s.cold, id)
 	s.mu.Unlock()
 
 	l := &Log{
@@ -47,7 +49,7 @@ func (s *Store) OpenLog(group, replica uint64, o LogOptions) (*Log, error) {
 		log: s.log.With("group", group, "replica", replica),
 	}
 	l.change = sync.NewCond(&l.mu)
-	if err := l.recover(); err != nil {
+	if err := l.recover(cold); err != nil {
 		l.abandon()
 		s.mu.Lock()
 		delete(s.open, id)
@@ -81,7 +83,7 @@ func (l *Log) abandon() {
 
 // recover builds the memory of the log from the newest segment alone, whose header describes the ones before it, and
 // then folds from the checkpoint.
-func (l *Log) recover() error {
+func (l *Log) recover(cold bool) error {
 	firsts, err := l.listSegments()
 	if err != nil {
 		return err
@@ -95,7 +97,9 @@ func (l *Log) recover() error {
 			}
 		}
 	}
-	warm(path(newest))
+	if cold {
+		warm(path(newest))
+	}
 	file := l.s.newSegFile(path(newest), l.o.SegmentBytes, headerCheck(l.id, newest))
 	seg := &segment{file: file}
 	l.segs = []*segment{seg}

@@ -36,6 +36,8 @@ type Store struct {
 	identity Identity
 	floor    uint64 // see RaiseFloor
 	replicas map[replicaID]metaRecord
+	// cold are the replicas that were there at the start and have not been opened yet: their files may have to come from the disk.
+	cold map[replicaID]bool
 	reasons  map[replicaID]string // of quarantine
 	open     map[replicaID]*Log   // nil value: being opened
 	closed   bool
@@ -59,7 +61,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		o: o, dir: o.Dir, log: o.Log.With("component", "raftlog"), disk: disk{o.Hooks},
 		reasons:  map[replicaID]string{},
-		replicas: map[replicaID]metaRecord{},
+		replicas: map[replicaID]metaRecord{}, cold: map[replicaID]bool{},
 		open:     map[replicaID]*Log{},
 	}
 	s.tails.max = o.TailBytes
@@ -162,6 +164,7 @@ func (s *Store) loadMeta() error {
 					return err
 				}
 				s.replicas[id] = r
+				s.cold[id] = true
 				if r.flags&recordQuarantined != 0 {
 					s.reasons[id] = string(tx.Bucket(bucketQuarantine).Get(k))
 				}
