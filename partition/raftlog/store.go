@@ -37,10 +37,10 @@ type Store struct {
 	floor    uint64 // see RaiseFloor
 	replicas map[replicaID]metaRecord
 	// cold are the replicas that were there at the start and have not been opened yet: their files may have to come from the disk.
-	cold map[replicaID]bool
-	reasons  map[replicaID]string // of quarantine
-	open     map[replicaID]*Log   // nil value: being opened
-	closed   bool
+	cold    map[replicaID]bool
+	reasons map[replicaID]string // of quarantine
+	open    map[replicaID]*Log   // nil value: being opened
+	closed  bool
 }
 
 // Open locks and opens a broker's data folder, and makes it when it is missing. Errors: ErrInUse; a newer format; no
@@ -62,7 +62,7 @@ func Open(o Options) (*Store, error) {
 		o: o, dir: o.Dir, log: o.Log.With("component", "raftlog"), disk: disk{o.Hooks},
 		reasons:  map[replicaID]string{},
 		replicas: map[replicaID]metaRecord{}, cold: map[replicaID]bool{},
-		open:     map[replicaID]*Log{},
+		open: map[replicaID]*Log{},
 	}
 	s.tails.max = o.TailBytes
 	s.files.sealed.max = o.MaxOpenSealed
