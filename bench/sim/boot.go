@@ -202,7 +202,13 @@ func (b *boot) run(replica uint64, founding bool, known []int32) error {
 	c := b.m.c
 	b.id = b.store.Identity().BrokerID
 	c.byBroker[b.id] = b.m
-	b.host = multiraft.New(multiraft.Config{Env: b.env, BrokerID: b.id, BootNonce: b.nonce, Store: b.store, Transport: transport{b}})
+	tick := time.Duration(0)
+	if b.m.c.cfg.Seed%2 == 1 {
+		tick = 10 * time.Second // as brokerd has it: nothing may wait for it
+	}
+	b.host = multiraft.New(multiraft.Config{
+		Env: b.env, BrokerID: b.id, BootNonce: b.nonce, Store: b.store, Transport: transport{b}, TickInterval: tick,
+	})
 	ctl := controller.New(controller.Config{
 		Env: c.calls.gated(b.env), BrokerID: b.id, Alive: b.host.Alive, Caller: caller{b},
 		ValidateConfig: func(config map[string]string) error {

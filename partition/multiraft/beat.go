@@ -2,12 +2,8 @@ package multiraft
 
 import "time"
 
-const (
-	// nurseEvery is how often leaders are looked at.
-	nurseEvery = 250 * time.Millisecond
-	// nurseAfter is how long one may wait without any progress before it is helped.
-	nurseAfter = 500 * time.Millisecond
-)
+// nurseEvery is how often leaders are looked at.
+const nurseEvery = 250 * time.Millisecond
 
 // ticker is the beat task's own state.
 type ticker struct {
@@ -72,10 +68,16 @@ func (h *Host) sendHeartbeats(now time.Time) {
 }
 
 func (h *Host) sendHeartbeat(to int32, now time.Time) {
-	p := &Packet{Heartbeat: h.live.heartbeat(to, now), Messages: h.out.takeHeld(to)}
+	p := &Packet{Heartbeat: h.live.heartbeat(to, now), Messages: h.out.takeHeld(to), NoLead: h.out.takeOwed(to)}
 	h.leaders.fill(to, p, now)
-	if !h.out.packet(to, LaneControl, p) && p.LeadersFull {
+	if h.out.packet(to, LaneControl, p) {
+		return
+	}
+	if p.LeadersFull {
 		h.leaders.lost(to)
+	}
+	if len(p.NoLead) > 0 {
+		h.out.owe(to, p.NoLead...)
 	}
 }
 
@@ -109,7 +111,7 @@ func (h *Host) tickGroups(now time.Time) {
 	h.ticker.nursed = now
 	heard := h.live.allWithin(now, quorumLostAfter)
 	for _, g := range groups {
-		if at := g.waitsSince.Load(); at != 0 && now.UnixNano()-at >= int64(nurseAfter) {
+		if at := g.nurseAt.Load(); at != 0 && now.UnixNano() >= at {
 			g.nurse()
 		}
 		v := g.view.Load()

@@ -25,7 +25,14 @@ func (g *Group) keepPreVote(m *raftpb.Message) {
 		return
 	}
 	// What raft is now, and not as of the last syncRole: a late message of the dead leader may have come just before.
-	if st := g.rn.BasicStatus(); st.RaftState != raft.StateFollower || st.Lead == 0 || m.GetTerm() <= st.GetTerm() {
+	st := g.rn.BasicStatus()
+	if st.RaftState != raft.StateFollower || st.Lead == 0 || m.GetTerm() <= st.GetTerm() {
+		return
+	}
+	if st.Lead == m.GetFrom() {
+		// The leader itself asks: it leads no longer, and that it said so got lost.
+		g.overLead, g.overTerm = st.Lead, st.GetTerm()
+		g.forgetOver()
 		return
 	}
 	k := keptPreVote{m, g.env.Now()}

@@ -32,8 +32,10 @@ type cluster struct {
 	acked   map[uint64]map[int64]string
 	nonce   uint64
 	// tap sees every packet; false drops it.
-	tap   func(from, to int32, lane Lane, p *Packet) bool
-	hooks raftlog.Hooks
+	tap func(from, to int32, lane Lane, p *Packet) bool
+	// refuse has the transport refuse a packet.
+	refuse func(from, to int32, p *Packet) bool
+	hooks  raftlog.Hooks
 	// found names the broker that founds; 0 for none.
 	found int32
 	log   raftlog.LogOptions
@@ -332,6 +334,9 @@ type wire struct {
 }
 
 func (x *wire) Send(to int32, lane Lane, p *Packet) bool {
+	if x.c.refuse != nil && x.c.refuse(x.from, to, p) {
+		return false
+	}
 	if x.c.tap != nil && !x.c.tap(x.from, to, lane, p) {
 		return true
 	}

@@ -122,6 +122,66 @@ func TestLostAppendsGoAgainOnceTheConnectionIsBack(t *testing.T) {
 	}
 }
 
+// A replica whose broker is back, but which is opened only later, has missed everything its leader said meanwhile: the first append
+// met nobody, and raft sends no other before a heartbeat is answered.
+func TestAReplicaThatIsOpenedLateIsSentWhatItLacks(t *testing.T) {
+	for _, writes := range []bool{true, false} {
+		for seed := uint64(1); seed <= 5; seed++ {
+			t.Run(fmt.Sprint(writes, seed), func(t *testing.T) {
+				c := newCluster(t, seed, 3)
+				c.tick = time.Minute
+				c.addGroup(1, 3)
+				c.startAll()
+				c.put(1, "before")
+				lead := c.leader(1)
+				late := c.survivors(lead.id)[0]
+				c.kill(late)
+				c.refused(late)
+				if writes {
+					c.put(1, "while it is away")
+				}
+				c.w.Run(c.w.Now() + time.Second)
+				members := c.groups[1]
+				c.groups[1] = nil // the broker starts without its replica
+				n := c.start(late)
+				c.w.Run(c.w.Now() + 2*time.Second)
+				if writes {
+					c.put(1, "before it is opened")
+				}
+				c.groups[1] = members
+				if _, err := n.tryStart(1); err != nil {
+					t.Fatal(err)
+				}
+				c.until("the late replica follows", 1500*time.Millisecond, func() bool {
+					st := n.groups[1].Status()
+					return st.Lead != 0 && st.Last == c.leader(1).groups[1].Status().Last
+				})
+				c.settled(1)
+			})
+		}
+	}
+}
+
+// That a leader leads no longer gets lost, and its broker stays alive.
+func TestLostLastWordsOfALeaderAreMadeUpFor(t *testing.T) {
+	seeds(t, func(t *testing.T, c *cluster) {
+		old := c.leader(1)
+		deaf := true
+		c.refuse = func(from, _ int32, p *Packet) bool { return deaf && from == old.id && len(p.NoLead) > 0 }
+		if err := old.host.StopGroup(1); err != nil {
+			t.Fatal(err)
+		}
+		delete(old.ledgers, 1)
+		c.w.Run(c.w.Now() + 300*time.Millisecond)
+		deaf = false
+		at := c.w.Now()
+		c.put(1, "after")
+		if took := c.w.Now() - at; took > 700*time.Millisecond {
+			t.Errorf("an ack after %s", took)
+		}
+	})
+}
+
 // A leader that waits in vain is helped long before raft's own heartbeat, whose tick is slow.
 func TestSilentlyLostAppendsGoAgainLongBeforeATick(t *testing.T) {
 	for _, lost := range []raftpb.MessageType{raftpb.MsgApp, raftpb.MsgAppResp} {

@@ -77,8 +77,10 @@ func (e *elections) soon(g *Group, wait time.Duration) {
 	if c == nil || c.g != g {
 		return
 	}
-	c.early = e.env.Now().Add(wait)
-	e.kick()
+	if at := e.env.Now().Add(wait); c.early.IsZero() || at.Before(c.early) {
+		c.early = at
+		e.kick()
+	}
 }
 
 // reconsider has contests that wait for a majority looked at again; run does so each time.
@@ -138,7 +140,7 @@ func (e *elections) considerLocked(c *contest, now time.Time, may bool) (next ti
 	}
 	found := v.foundUntil.After(now)
 	if !found && !e.live.quorumWithin(v.conf, members, g.replica, now, e.live.silent) {
-		c.since, c.tried = time.Time{}, false
+		c.since, c.tried, c.early = time.Time{}, false, time.Time{}
 		return next, false, false
 	}
 	if c.since.IsZero() {

@@ -34,9 +34,8 @@ type Group struct {
 	// footing is the beat's.
 	footing footing
 	failed  atomic.Pointer[error] // why the replica no longer runs
-	// waitsSince is since when a leader waits for what only others, or room, can give, without any progress; nanoseconds of the Unix
-	// epoch, 0 if it does not wait.
-	waitsSince atomic.Int64
+	// nurseAt is when nurse is due; nanoseconds of the Unix epoch, 0 for never.
+	nurseAt atomic.Int64
 
 	// worker
 
@@ -79,7 +78,13 @@ type Group struct {
 	snapshots     map[uint64]time.Time // peer -> when raft last gave up on shipping it the log
 	peersAt       time.Time
 	peersCommit   uint64 // commit at peersAt
-	waitsCommit   uint64 // commit as of waitsSince
+	peersMatch    uint64 // the sum of the peers' matches, at peersAt
+	peersStale    bool   // the group ran after peersAt
+	lagging       bool   // a peer on a live broker lacked entries, at peersAt
+	// A leader waits since nurseSince without any progress, of which nurseMark tells; see noteWaiting.
+	nurseSince, beatenAt time.Time
+	nurseMark            uint64
+	patience             time.Duration
 	// overLead said that it leads no longer, in overTerm; 0 for nobody.
 	overLead, overTerm uint64
 	stopping           bool

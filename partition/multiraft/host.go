@@ -23,8 +23,8 @@ type Config struct {
 	Transport Transport
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
-	// TickInterval is raft's tick, 500 ms: an election times out after 10 to 20 of them. It is only the net below the
-	// detection between brokers.
+	// TickInterval is raft's tick, 500 ms unless told otherwise: an election times out after 10 to 20 of them. It is only the net
+	// below the detection between brokers and the nursing of leaders that wait, and may be slow.
 	TickInterval time.Duration
 	// HeartbeatInterval is how often brokers tell each other that they live, 100 ms. A broker silent for SilentAfter, 500 ms, is
 	// taken for dead.

@@ -11,8 +11,8 @@ import (
 const (
 	// leadersDelay gathers changes of leadership into one packet. It is short: clients wait for them after a failover.
 	leadersDelay = 5 * time.Millisecond
-	// leadersSpread is the delay while changes come thick, as when a broker hands over a thousand groups: fifty packets a second
-	// to a peer at most. RULES 26 has 100 ms, which after a failover was half of the outage of the groups elected last.
+	// leadersSpread is the delay while changes come thick, as when a broker hands over a thousand groups: a hundred packets
+	// a second to a peer at most. RULES 26 has 100 ms, which after a failover was half of the outage of the groups elected last.
 	leadersSpread = 20 * time.Millisecond
 	// fullAgain is how long an asked-for table may be on its way before it is sent again.
 	fullAgain = 300 * time.Millisecond

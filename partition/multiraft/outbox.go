@@ -1,6 +1,7 @@
 package multiraft
 
 import (
+	"slices"
 	"sync"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -19,10 +20,13 @@ type outbox struct {
 	mu sync.Mutex
 	// held is by broker, and has an entry for each that gets heartbeats, empty or not: nobody would fetch what waits for another.
 	held map[int32][]Message
+	// owed are the last words of leaders that could not be sent. They go with the next heartbeat: a broker that did not hear them takes a
+	// replica for the leader that is none, and nothing else tells it.
+	owed map[int32][]NoLead
 }
 
 func newOutbox(nonce uint64, t Transport, m *metrics) *outbox {
-	return &outbox{nonce: nonce, transport: t, metrics: m, held: make(map[int32][]Message)}
+	return &outbox{nonce: nonce, transport: t, metrics: m, held: make(map[int32][]Message), owed: make(map[int32][]NoLead)}
 }
 
 // packet sends p now and tells whether the transport took it.
@@ -44,6 +48,27 @@ func (o *outbox) setBrokers(ids []int32) {
 		held[id] = o.held[id]
 	}
 	o.held = held
+	for id := range o.owed {
+		if !slices.Contains(ids, id) {
+			delete(o.owed, id)
+		}
+	}
+}
+
+// owe keeps what a broker has to be told, of the last maxHeld groups.
+func (o *outbox) owe(to int32, ns ...NoLead) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := append(o.owed[to], ns...)
+	o.owed[to] = all[max(len(all)-maxHeld, 0):]
+}
+
+func (o *outbox) takeOwed(to int32) []NoLead {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	ns := o.owed[to]
+	delete(o.owed, to)
+	return ns
 }
 
 // hold keeps a message for the next heartbeat to the broker and tells whether there will be one and there was room.

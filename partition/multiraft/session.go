@@ -77,7 +77,9 @@ func (g *Group) sayNoLead() {
 	for _, id := range g.peers() {
 		if b := g.members.broker(id); b != 0 && !told[b] {
 			told[b] = true
-			g.out.packet(b, LaneControl, &Packet{NoLead: []NoLead{n}})
+			if !g.out.packet(b, LaneControl, &Packet{NoLead: []NoLead{n}}) {
+				g.out.owe(b, n)
+			}
 		}
 	}
 }

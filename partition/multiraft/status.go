@@ -12,7 +12,7 @@ type statusBox struct {
 	s  Status
 }
 
-// Status is a snapshot as of the worker's last run; Peers may be one slow tick older.
+// Status is a snapshot as of the worker's last run; Peers may be older by nurseAfter.
 func (g *Group) Status() Status {
 	g.status.mu.Lock()
 	defer g.status.mu.Unlock()
@@ -21,20 +21,23 @@ func (g *Group) Status() Status {
 
 // publish renews what Status shows.
 func (g *Group) publish() {
-	g.noteWaiting()
 	s := Status{
 		Role: g.role, Term: g.term, Lead: g.lead, LeadBroker: g.members.broker(g.lead), Session: g.session,
 		Commit: g.commit, Applied: g.applied, Last: g.last, Conf: g.conf,
 	}
 	fresh := false
+	g.peersStale = g.role == RoleLeader
 	if g.role == RoleLeader && g.rn != nil {
 		if now := g.env.Now(); now.Sub(g.peersAt) >= peersEvery {
 			g.peersAt = now
 			fresh = true
+			g.peersStale, g.lagging, g.peersMatch = false, false, 0
 			s.PeersFloor, g.peersCommit = g.peersCommit, g.commit
 			s.Peers = make(map[uint64]PeerStatus)
 			g.rn.WithProgress(func(id uint64, typ raft.ProgressType, p tracker.Progress) {
 				if id != g.replica {
+					g.peersMatch += p.Match
+					g.lagging = g.lagging || p.Match < g.last && g.live.hears(g.members.broker(id))
 					_, refused := g.snapshots[id]
 					s.Peers[id] = PeerStatus{Match: p.Match, Next: p.Next, State: p.State.String(),
 						RecentActive: p.RecentActive, Learner: typ == raft.ProgressTypeLearner,
@@ -43,6 +46,7 @@ func (g *Group) publish() {
 			})
 		}
 	}
+	g.noteWaiting()
 	g.status.mu.Lock()
 	defer g.status.mu.Unlock()
 	if !fresh && g.role == RoleLeader && g.status.s.Term == g.term {

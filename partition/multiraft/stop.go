@@ -16,7 +16,7 @@ const (
 	checkpointFor = 4 * time.Second
 )
 
-// Stop ends the heartbeats, stops all groups and closes their logs. Nothing may be called afterwards but Receive and Refused,
+// Stop ends the heartbeats, stops all groups and closes their logs. Nothing may be called afterwards but Receive, Refused and Reached,
 // which do nothing.
 //
 // The heartbeats end first, so that the other brokers' replicas elect new leaders whatever else takes its time here. Then the

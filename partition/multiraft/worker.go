@@ -38,6 +38,9 @@ func (g *Group) run() {
 			continue
 		}
 		g.keepPreVote(m)
+		if m.GetType() == raftpb.MsgPreVote && g.role == RoleLeader && slices.Contains(g.peers(), m.GetFrom()) {
+			g.beatAgain() // it does not know that there is a leader: it was opened after the last heartbeat
+		}
 		g.countRefusal(m)
 		g.step(m)
 		if g.overLead != 0 && m.GetFrom() == g.overLead {

@@ -98,7 +98,11 @@ func (l *Log) recover(cold bool) error {
 		}
 	}
 	if cold {
-		warm(path(newest))
+		most := int64(warmBytesClean)
+		if l.s.unclean {
+			most = warmBytes
+		}
+		warm(path(newest), most)
 	}
 	file := l.s.newSegFile(path(newest), l.o.SegmentBytes, headerCheck(l.id, newest))
 	seg := &segment{file: file}

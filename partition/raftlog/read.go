@@ -27,6 +27,8 @@ func (l *Log) scan(from, to uint64, chunk int64, f func(h *entryHeader, data ent
 	}
 	var key [8]byte
 	var h entryHeader // f must not keep it
+	var ahead readAhead
+	var before *segment
 	stopped := false
 	for i := from; i <= to && !stopped; {
 		l.mu.Lock()
@@ -38,6 +40,9 @@ func (l *Log) scan(from, to uint64, chunk int64, f func(h *entryHeader, data ent
 		l.mu.Unlock()
 		if seg == nil {
 			return corruptf("entry %d is in no segment", i)
+		}
+		if before != seg {
+			before, ahead = seg, readAhead{}
 		}
 		err := seg.file.view(func(tx *bolt.Tx) error {
 			b := tx.Bucket(bucketLog)
@@ -54,7 +59,7 @@ func (l *Log) scan(from, to uint64, chunk int64, f func(h *entryHeader, data ent
 				if err != nil {
 					return err
 				}
-				seg.file.ahead.touch(tx, raw)
+				ahead.touch(tx, raw)
 				if h, err = parseEntryHeader(raw, i); err != nil {
 					return err
 				}
@@ -226,6 +231,7 @@ type batchReader struct {
 	index         uint64 // entry to go on from; 0 = not found yet
 	done          bool
 	truncSeq      uint64 // index holds while this is Log.truncSeq
+	ahead         readAhead
 }
 
 // full tells whether a batch of so many bytes does not fit any more.
@@ -298,6 +304,7 @@ func (r *batchReader) onDisk(had int, next int64, index uint64) func() error {
 		}
 		seg, index := l.seekLocked(r)
 		l.mu.Unlock()
+		r.ahead = readAhead{} // it may be another segment
 		return r.fromDisk(seg, index)
 	}
 }
@@ -334,7 +341,7 @@ func (r *batchReader) fromDisk(seg *segment, index uint64) error {
 			if err != nil {
 				return err
 			}
-			seg.file.ahead.touch(tx, raw)
+			r.ahead.touch(tx, raw)
 			h, err := parseEntryHeader(raw, i)
 			if err != nil {
 				return err

@@ -49,7 +49,6 @@ type segFile struct {
 	dropped  bool // unlinked: close with the last reference, never open again
 	stuck    bool // a panic left a write transaction behind: closing would wait for ever
 	cached   cacheSlot
-	ahead    readAhead
 }
 
 // acquire opens the file if need be. Every acquire that returned nil needs a release.

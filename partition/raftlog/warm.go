@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	// warmBytes is the most that a file may hold to be read whole before it is opened.
-	warmBytes = 16 << 20
-	warmChunk = 256 << 10
+	// warmBytes is the most that a file may hold to be read whole before it is opened: after an unclean stop, when its entries are to be
+	// folded, and after a clean one, when a checkpoint has left little to fold.
+	warmBytes      = 16 << 20
+	warmBytesClean = 1 << 20
+	warmChunk      = 256 << 10
 )
 
 var warmBuffers = sync.Pool{New: func() any { return new([warmChunk]byte) }}
@@ -22,7 +24,7 @@ var warmBuffers = sync.Pool{New: func() any { return new([warmChunk]byte) }}
 // After a clean stop the machine itself may have started anew.
 //
 // Errors are left to the reader of the map, who knows whether the page matters.
-func warm(path string) {
+func warm(path string, most int64) {
 	f, err := os.Open(path)
 	if err != nil {
 		return
@@ -32,7 +34,7 @@ func warm(path string) {
 	if err != nil {
 		return
 	}
-	if sys, ok := st.Sys().(*syscall.Stat_t); !ok || sys.Blocks*512 > warmBytes {
+	if sys, ok := st.Sys().(*syscall.Stat_t); !ok || sys.Blocks*512 > most {
 		return
 	}
 	fd := int(f.Fd())
@@ -44,7 +46,7 @@ func warm(path string) {
 			return
 		}
 		to, err := unix.Seek(fd, from, unix.SEEK_HOLE)
-		if err != nil {
+		if err != nil || to <= from {
 			return
 		}
 		for from < to {

@@ -76,10 +76,11 @@ func (p *producer) answer(st *produceStream, resp *runnelv1.ProduceResponse) {
 // resultLocked takes in the answer to a batch's attempt.
 func (p *producer) resultLocked(b *batch, res *runnelv1.ProducePartitionResult) {
 	q, e := b.q, res.GetError()
+	q.lost = false // whatever it says, the broker was reached
 	if e == nil {
 		b.state, b.base, b.attempt = stateDone, res.GetBaseOffset(), 0
 		q.inFlight--
-		q.failures, q.lost, q.lastErr = 0, false, nil
+		q.failures, q.lastErr = 0, nil
 		p.settleLocked(q)
 		return
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -11,10 +12,13 @@ import (
 
 const (
 	// pollMin and pollMax pace the search for a leader, and the sending again that goes with it. The pause is a pollShare-th of the
-	// search so far: what it adds to an outage is in proportion to it, and a long one costs brokers little.
+	// search so far, so that what it adds to an outage is in proportion to it. After pollLong it grows on, up to pollSlow, so that
+	// many clients whose leader is gone for long cost the other brokers little.
 	pollMin   = 10 * time.Millisecond
 	pollMax   = 100 * time.Millisecond
 	pollShare = 5
+	pollLong  = 10 * time.Second
+	pollSlow  = time.Second
 	// pollIdle is how old metadata may get when nothing goes wrong.
 	pollIdle = time.Minute
 	// askMin is how long the first broker asked has; each one that fails in a row doubles it up to askMax.
@@ -125,7 +129,7 @@ func (r *refresher) run(ctx context.Context) {
 		case since.IsZero():
 			since = time.Now()
 		default:
-			pause = min(max(time.Since(since)/pollShare, pollMin), pollMax)
+			pause = searchPause(time.Since(since))
 		}
 		timer.Reset(pause)
 		select {
@@ -134,6 +138,15 @@ func (r *refresher) run(ctx context.Context) {
 		case <-timer.C:
 		}
 	}
+}
+
+// searchPause is how long to wait after a search of so long, give or take a tenth: one failure sets many clients searching.
+func searchPause(search time.Duration) time.Duration {
+	pause := min(max(search/pollShare, pollMin), pollMax)
+	if search > pollLong {
+		pause = min(max(search/100, pollMax), pollSlow)
+	}
+	return pause - pause/10 + rand.N(pause/5)
 }
 
 func (r *refresher) callHook() {

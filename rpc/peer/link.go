@@ -43,7 +43,7 @@ type link struct {
 	metrics laneMetrics
 	// unsendable bounds how often it is said that a packet cannot be sent.
 	unsendable *quiet
-	// paused: nobody answered the last dial, and the link waits before the next. seen, with one slot, ends the pause.
+	// paused: the last dial led to no connection, and the link waits before the next. seen, with one slot, ends the pause.
 	paused atomic.Bool
 	seen   chan struct{}
 
