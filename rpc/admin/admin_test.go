@@ -75,11 +75,12 @@ func (c *fakeCluster) Leader(g uint64) (int32, uint64, bool) {
 func (c *fakeCluster) Alive(id int32) bool { return !c.dead[id] }
 func (c *fakeCluster) ControllerID() int32 { return 1 }
 func (c *fakeCluster) Changed() <-chan struct{} {
+	changed := c.Signal.Changed() // first: whoever hears of asked may notify at once
 	select {
 	case c.asked <- struct{}{}:
 	default:
 	}
-	return c.Signal.Changed()
+	return changed
 }
 
 func (c *fakeCluster) set(f func()) {
