@@ -38,7 +38,7 @@ func main() {
 	flag.DurationVar(&o.warmUp, "warm-up", 500*time.Millisecond, "time under load before the measured time")
 	flag.DurationVar(&o.prime, "prime", 10*time.Second, "load on a system that has just started, not measured: a JVM compiles meanwhile")
 	flag.DurationVar(&o.probe, "probe", time.Second, "time that each client option is tried for in the first run")
-	flag.DurationVar(&o.limit, "limit", 30*time.Minute, "start no run of all systems that would end after this time")
+	flag.DurationVar(&o.limit, "limit", 90*time.Minute, "start no run of all systems that would end after this time")
 	flag.BoolVar(&o.quick, "quick", false, "a check, not a measurement: one run, few rows; results are not saved unless -results is given")
 	flag.StringVar(&task, "measure", "", "carry out one measurement (for this program's own use)")
 	flag.Parse()
