@@ -2,6 +2,7 @@ package multiraft
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,6 +25,14 @@ func (c *cluster) survivors(dead int32) (ids []int32) {
 		}
 	}
 	return ids
+}
+
+// loseAll has every packet with a message of a type get lost, until the function it gives is called.
+func (c *cluster) loseAll(lost raftpb.MessageType) (mend func()) {
+	c.tap = func(_, _ int32, _ Lane, p *Packet) bool {
+		return !slices.ContainsFunc(p.Messages, func(m Message) bool { return m.Raft.GetType() == lost })
+	}
+	return func() { c.tap = nil }
 }
 
 // Both survivors stand in one term, each with its own vote, and the dead leader's never comes.
@@ -82,15 +91,7 @@ func TestLostAppendsGoAgainOnceTheConnectionIsBack(t *testing.T) {
 		t.Run(lost.String(), func(t *testing.T) {
 			seeds(t, func(t *testing.T, c *cluster) {
 				old := c.leader(1).id
-				cut := true
-				c.tap = func(_, _ int32, _ Lane, p *Packet) bool {
-					for _, m := range p.Messages {
-						if cut && m.Raft.GetType() == lost {
-							return false
-						}
-					}
-					return true
-				}
+				mend := c.loseAll(lost)
 				c.kill(old)
 				c.refused(old)
 				two := c.survivors(old)
@@ -101,7 +102,7 @@ func TestLostAppendsGoAgainOnceTheConnectionIsBack(t *testing.T) {
 				if c.leader(1) != nil {
 					t.Fatal("in session, although nothing can be committed")
 				}
-				cut = false
+				mend()
 				// Only the end that sent what got lost connects again.
 				for _, id := range two {
 					leads := c.nodes[id].groups[1].Status().Role == RoleLeader
@@ -193,21 +194,47 @@ func TestSilentlyLostAppendsGoAgainLongBeforeATick(t *testing.T) {
 				c.startAll()
 				c.put(1, "before")
 				c.w.Run(c.w.Now() + time.Second)
-				cut := true
-				c.tap = func(_, _ int32, _ Lane, p *Packet) bool {
-					for _, m := range p.Messages {
-						if cut && m.Raft.GetType() == lost {
-							return false
-						}
-					}
-					return true
-				}
+				mend := c.loseAll(lost)
 				c.leader(1).ledgers[1].propose("lost")
 				c.w.Run(c.w.Now() + 20*time.Millisecond)
-				cut = false
+				mend()
 				c.until("an ack", 1200*time.Millisecond, func() bool { return c.isAcked(1, "lost") })
 				c.settled(1)
 			})
 		}
+	}
+}
+
+// A read that nobody confirms ends in time, although others commit meanwhile, and those who wait behind it get their turn.
+func TestRule17AReadThatIsLostEndsInTimeAndTheNextOneBegins(t *testing.T) {
+	for _, writes := range []bool{false, true} {
+		t.Run(fmt.Sprint(writes), func(t *testing.T) {
+			c := newCluster(t, 1, 3)
+			c.tick = time.Minute
+			c.addGroup(1, 3)
+			c.startAll()
+			c.put(1, "before")
+			g := c.leader(1).groups[1]
+			mend := c.loseAll(raftpb.MsgHeartbeat)
+			var first, second, third error
+			ended := 0
+			read := func(err *error) { g.ReadIndex(func(_ uint64, e error) { *err = e; ended++ }) }
+			read(&first)
+			c.w.Run(c.w.Now() + 10*time.Millisecond)
+			read(&second) // behind the first
+			for i := range 13 {
+				c.w.Run(c.w.Now() + 100*time.Millisecond)
+				if writes {
+					c.put(1, fmt.Sprint("meanwhile ", i))
+				}
+			}
+			mend()
+			c.w.Run(c.w.Now() + time.Second)
+			read(&third)
+			c.until("all reads end", time.Second, func() bool { return ended == 3 })
+			if first == nil || second != nil || third != nil {
+				t.Errorf("the lost read: %v; those behind it: %v, %v", first, second, third)
+			}
+		})
 	}
 }

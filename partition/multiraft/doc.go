@@ -23,7 +23,7 @@
 //
 // One more task a host, the beat, is its only ticker: broker-to-broker heartbeats each 100 ms, raft's slow ticks each TickInterval
 // (spread over the heartbeats in between), the election trigger, the leader changes to tell, and the search for leaders that
-// cannot work. Raft's own heartbeats wait for the next heartbeat to the same broker, so those of all groups travel as one packet.
+// cannot work, or that wait in vain: since raft ticks slowly, those are helped after half a second (nurse.go). Raft's own heartbeats wait for the next heartbeat to the same broker, so those of all groups travel as one packet.
 // An idle group thus costs its ticks and nothing else.
 //
 // # Who finds failures

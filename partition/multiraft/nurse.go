@@ -14,7 +14,6 @@ const (
 // room for, or a Status whose Peers are not those of its last run.
 func (g *Group) noteWaiting() {
 	now := g.env.Now()
-	g.expireRead(now)
 	at := time.Time{}
 	mark := g.commit + g.peersMatch
 	switch {

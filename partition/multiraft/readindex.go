@@ -91,9 +91,9 @@ func (g *Group) completeReads() {
 }
 
 // expireRead gives up on a read that no quorum confirmed.
-func (g *Group) expireRead(now time.Time) {
+func (g *Group) expireRead() {
 	r := &g.reads
-	if r.flight == nil || now.Sub(r.since) < readTimeout {
+	if r.flight == nil || g.env.Now().Sub(r.since) < readTimeout {
 		return
 	}
 	g.metrics.readTimeouts.Inc()

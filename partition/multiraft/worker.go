@@ -50,6 +50,7 @@ func (g *Group) run() {
 	g.syncRole()
 	g.turnDue = g.turnDue || box.turn
 	g.reads.waiting = append(g.reads.waiting, box.reads...)
+	g.expireRead() // before work, which starts a read for those who wait behind it
 	g.trim(box.trimTo)
 	g.work()
 	g.publish()
