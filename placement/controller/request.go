@@ -94,6 +94,10 @@ type Response struct {
 	Producers     int64
 	// Reasons tell why the planner placed the replicas as it did.
 	Reasons []string
+	// Move answers MovePartition.
+	Move *placement.Move `json:",omitempty"`
+	// Overview answers Overview.
+	Overview *OverviewAnswer `json:",omitempty"`
 }
 
 // Method is the name under which brokers call Serve on each other.
