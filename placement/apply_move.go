@@ -70,7 +70,7 @@ func (s *State) newMove(t *Topic, p *Partition, pm *ProposeMove) (*Move, error) 
 		return nil, err
 	}
 	m := &Move{
-		ID: max(1, s.NextMove), Phase: PhaseProposed, Removes: slices.Clone(pm.Removes), // a state of old has no counter yet
+		ID: s.NextMove, Phase: PhaseProposed, Removes: slices.Clone(pm.Removes),
 		Reason: pm.Reason, Kind: pm.Kind, Revision: s.Revision + 1,
 	}
 	for i, b := range pm.AddBrokers {
