@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/ask"
@@ -163,6 +164,13 @@ func TestRule30KeptReplicaGoesOnAloneAndGrowsAgain(t *testing.T) {
 			c.eventually("the kept one leads alone", alone)
 			c.node(1).restart()
 			c.eventually("and does so after a restart", alone)
+			c.eventually("the lost brokers are silent", func() (bool, string) {
+				n := c.node(1)
+				return n != nil && !n.host.Alive(2) && !n.host.Alive(3), ""
+			})
+			for s := range 20 { // more than a partition waits for brokers that it has no need of
+				c.node(1).agent.Tick(c.env.Now().Add(time.Duration(s) * time.Second))
+			}
 			m := c.produceInto(l)
 			m.more(20)
 			c.propose(placement.KindReplicationFactor, []int32{4}, nil)
