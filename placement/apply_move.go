@@ -70,7 +70,7 @@ func (s *State) newMove(t *Topic, p *Partition, pm *ProposeMove) (*Move, error) 
 		return nil, err
 	}
 	m := &Move{
-		ID: max(1, s.NextMove), Phase: PhaseProposed, Removes: slices.Clone(pm.Removes), // a state of old has no counter yet
+		ID: s.NextMove, Phase: PhaseProposed, Removes: slices.Clone(pm.Removes),
 		Reason: pm.Reason, Kind: pm.Kind, Revision: s.Revision + 1,
 	}
 	for i, b := range pm.AddBrokers {
@@ -209,6 +209,7 @@ func (s *State) finishMove(c FinishMove) (Result, error) {
 	}
 	left := slices.DeleteFunc(slices.Clone(p.Replicas), func(r Replica) bool { return !slices.Contains(p.Move.Removes, r.ID) })
 	s.bury(t.Name, c.Partition, p.Group, left)
+	p.Founders, _ = p.Founding()
 	p.Replicas, p.Move = p.Desired(), nil
 	s.setPartition(t, c.Partition, p)
 	return Result{Changed: true}, nil

@@ -9,13 +9,24 @@ import (
 type Phase string
 
 // The phases, in their order. Up to caught_up a move can be cancelled; from joint on it only goes forward.
+//
+// Installing and joint are intents: each is committed before anything of it is done, so whoever finds a move in the phase before knows
+// that nothing was done yet. The others are facts: each is committed after it came about, so it may have come about before the State
+// says so. What follows for one who finds a move in a phase, after any crash:
+//
+//	proposed    no broker holds anything of the new replicas
+//	installing  they may be installed or not, and may be learners of the group already
+//	learner     they are installed and are learners of the group
+//	caught_up   nobody has asked the group for the joint configuration yet: this is the last chance to turn back
+//	joint       the group may be in the old configuration still, in the joint one, or in the new one
+//	left        the group has the new voters alone; the others' data may be deleted
 const (
 	PhaseProposed   Phase = "proposed"   // recorded, nothing done
-	PhaseInstalling Phase = "installing" // the target brokers fetch the log, offline
-	PhaseLearner    Phase = "learner"    // the new replicas are learners of the group
-	PhaseCaughtUp   Phase = "caught_up"  // and hold what the leader holds
-	PhaseJoint      Phase = "joint"      // the group is in the joint configuration of old and new voters
-	PhaseLeft       Phase = "left"       // the group has left it: the new voters alone decide
+	PhaseInstalling Phase = "installing" // intent: the target brokers fetch the log, offline
+	PhaseLearner    Phase = "learner"    // fact: the new replicas are learners of the group
+	PhaseCaughtUp   Phase = "caught_up"  // fact: they hold what the leader holds
+	PhaseJoint      Phase = "joint"      // intent: the group goes through the joint configuration of old and new voters
+	PhaseLeft       Phase = "left"       // fact: the group has left it, the new voters alone decide
 )
 
 // Kind tells what a move is for.
@@ -44,7 +55,7 @@ type Move struct {
 	ID    uint64 `json:"id"`
 	Phase Phase  `json:"phase"`
 	// Adds holds the new replicas, all learners until the move is finished. One may share its broker with a replica in
-	// Removes that is dead or quarantined, with no other.
+	// Removes that is quarantined, with no other.
 	Adds []Replica `json:"adds,omitempty"`
 	// Removes holds the ids of those of Partition.Replicas that leave.
 	Removes []uint64 `json:"removes,omitempty"`
