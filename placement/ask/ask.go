@@ -69,13 +69,13 @@ type Group struct {
 	Replica uint64 `json:"replica"` // the leader's
 	Term    uint64 `json:"term"`
 	// The configuration. Outgoing holds voters only while it is joint.
-	Voters       []uint64        `json:"voters"`
-	Outgoing     []uint64        `json:"outgoing,omitempty"`
-	Learners     []uint64        `json:"learners,omitempty"`
-	LearnersNext []uint64        `json:"learners_next,omitempty"`
+	Voters       []uint64 `json:"voters"`
+	Outgoing     []uint64 `json:"outgoing,omitempty"`
+	Learners     []uint64 `json:"learners,omitempty"`
+	LearnersNext []uint64 `json:"learners_next,omitempty"`
 	// Changing tells that a change of the configuration is in the leader's log and not applied yet.
-	Changing bool `json:"changing,omitempty"`
-	Peers        map[uint64]Peer `json:"peers,omitempty"` // by replica id; the leader's own is absent
+	Changing bool            `json:"changing,omitempty"`
+	Peers    map[uint64]Peer `json:"peers,omitempty"` // by replica id; the leader's own is absent
 }
 
 // Peer is another replica as the leader sees it.

@@ -22,7 +22,7 @@ func (d *driver) admission(now time.Time, s *placement.State) *admission {
 		if p == nil || len(p.Move.Adds) == 0 || p.Move.Phase == placement.PhaseProposed {
 			continue
 		}
-		if !m.stuck(now) {
+		if !m.stuck(now) && !d.standsStill(p) {
 			a.copying++
 		}
 		for _, r := range p.Move.Adds {
@@ -34,7 +34,23 @@ func (d *driver) admission(now time.Time, s *placement.State) *admission {
 
 // stuck tells whether a move has waited long for one thing that is none of its data.
 func (m *mover) stuck(now time.Time) bool {
-	return m.waiting != "" && m.phase != placement.PhaseProposed && now.Sub(m.waitingSince) >= stuckAfter
+	return m.phase != placement.PhaseProposed && m.waited(now) >= stuckAfter
+}
+
+// standsStill tells whether a broker that the new replicas are on is silent, or too many of the others: such a move copies nothing.
+func (d *driver) standsStill(p *placement.Partition) bool {
+	heard := 0
+	for _, r := range p.Replicas {
+		if d.hearing.alive(r.Broker) {
+			heard++
+		}
+	}
+	for _, r := range p.Move.Adds {
+		if !d.hearing.alive(r.Broker) {
+			return true
+		}
+	}
+	return heard <= len(p.Replicas)/2
 }
 
 // refuses says why a move must not begin yet; "" if it may.

@@ -125,6 +125,11 @@ func (d *driver) plan(now time.Time, s *placement.State) {
 		err := d.propose(s, &next, cooling)
 		return func() {
 			now := d.cfg.Env.Now()
+			for _, c := range next.Cancels {
+				if m := d.movers[c.Move]; m != nil {
+					p.cancelled(now, m.group)
+				}
+			}
 			p.next = now.Add(max(planPause, planShare*took))
 			p.again = now.Add(planAgain)
 			if !cooled.IsZero() && cooled.Before(p.again) {
@@ -169,9 +174,12 @@ func (d *driver) view(now time.Time, s *placement.State) plan.View {
 			v.Muted[id] = true
 		}
 	}
-	for _, m := range d.movers {
-		if m.stuck(now) {
-			v.MaxMoves = min(v.MaxMoves+1, 4*d.cfg.Parallel)
+	for id, b := range d.brokers {
+		if why := b.refuses(now); why != "" {
+			if v.Refusing == nil {
+				v.Refusing = map[int32]string{}
+			}
+			v.Refusing[id] = why
 		}
 	}
 	return v

@@ -73,6 +73,9 @@ func (c *Controller) do(ctx context.Context, r Request) (Response, *runnelv1.Err
 			if _, del := r.(DeleteTopic); del && unsure && err.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC {
 				return Response{}, nil // the earlier try deleted it
 			}
+			if _, cancel := r.(CancelMove); cancel && unsure && err.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE {
+				return Response{}, nil // the earlier try cancelled it
+			}
 			return Response{}, err
 		case runnelv1.ErrorKind_ERROR_KIND_RETRIABLE:
 		default:

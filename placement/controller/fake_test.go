@@ -278,11 +278,11 @@ type fakeCaller struct {
 }
 
 func (f fakeCaller) Call(ctx context.Context, broker int32, method string, body []byte) ([]byte, error) {
-	var n *fakeNode
-	f.g.job(func() { n = f.g.nodes[broker] })
 	if f.g.agents != nil && ask.Handles(method) {
 		return f.g.agents.call(ctx, broker, method, body)
 	}
+	var n *fakeNode
+	f.g.job(func() { n = f.g.nodes[broker] })
 	if n == nil || method != Method {
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "broker %d is not there", broker)
 	}

@@ -11,6 +11,8 @@ import (
 const (
 	defaultProducerBlock = 1000
 	defaultPartitions    = 1
+	// planTries is how often a request is planned that other commands overtake.
+	planTries = 5
 )
 
 // lead answers a request on the leader: plan, propose, wait until it is applied. On another broker it answers
@@ -24,7 +26,7 @@ func (c *Controller) lead(ctx context.Context, r Request) (Response, *runnelv1.E
 	case Overview:
 		return c.overview(ctx)
 	}
-	for {
+	for try := 1; ; try++ {
 		p, reasons, err := c.admit(r)
 		if err != nil {
 			return Response{}, err
@@ -43,6 +45,9 @@ func (c *Controller) lead(ctx context.Context, r Request) (Response, *runnelv1.E
 		}
 		select {
 		case o := <-p.done:
+			if o.err.GetReason() == runnelv1.ErrorReason_ERROR_REASON_OUTDATED && try < planTries {
+				continue // another command came between: plan anew
+			}
 			if o.err != nil {
 				return Response{}, o.err
 			}

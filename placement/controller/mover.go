@@ -104,7 +104,7 @@ func (m *mover) sawInstall(replica, seq uint64, resp *ask.StatusResponse) {
 // sight gathers what was seen since the last step. complete is false while a broker that is heard has not answered since, and so
 // may be the leader.
 func (d *driver) sight(now time.Time, m *mover, p *placement.Partition) (v sight, complete bool) {
-	v = sight{installs: map[uint64]ask.Install{}, detached: m.detached, alive: d.hearing.alive, quarantined: d.quarantined(), revision: func(id int32) uint64 {
+	v = sight{installs: map[uint64]ask.Install{}, detached: m.detached, waited: m.waited(now), alive: d.hearing.alive, quarantined: d.quarantined(), revision: func(id int32) uint64 {
 		if b := d.brokers[id]; b != nil {
 			return b.revision
 		}
@@ -151,6 +151,14 @@ func (d *driver) sorted() []*mover {
 	}
 	slices.SortFunc(out, func(a, b *mover) int { return cmp.Compare(a.id, b.id) })
 	return out
+}
+
+// waited tells how long the move has waited for what it waits for.
+func (m *mover) waited(now time.Time) time.Duration {
+	if m.waiting == "" {
+		return 0
+	}
+	return now.Sub(m.waitingSince)
 }
 
 // adopt begins to drive a move, whatever its phase: it may be new or another leader's.

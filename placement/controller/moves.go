@@ -3,10 +3,14 @@ package controller
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/ask"
 )
+
+// stepBackAfter is how long new voters may be unfit in phase joint before the move steps back.
+const stepBackAfter = 15 * time.Second
 
 // action is what a move needs next: exactly one of its fields is set, or none if there is nothing to do but look again.
 type action struct {
@@ -34,6 +38,8 @@ type sight struct {
 	installs map[uint64]ask.Install
 	// revision tells which revision of the state a broker's agent has taken up, as far as known.
 	revision func(broker int32) uint64
+	// waited is how long the move has waited for what it waits for.
+	waited time.Duration
 	// alive tells whether a broker is heard.
 	alive func(broker int32) bool
 	// quarantined holds the replicas that can never serve again, with the reason.
@@ -91,9 +97,18 @@ func nextAction(topicID uint64, number int32, p *placement.Partition, v sight) a
 	return action{wait: fmt.Sprintf("its phase %q is unknown to this broker: upgrade it", m.Phase)}
 }
 
-func (g *moving) advance() action {
+func (g *moving) advance() action { return g.advanceTo(g.p.Move.Next()) }
+
+func (g *moving) advanceTo(to placement.Phase) action {
 	m := g.p.Move
-	return action{command: placement.AdvanceMove{TopicID: g.topicID, Partition: g.number, Move: m.ID, From: m.Phase, To: m.Next()}}
+	return action{command: placement.AdvanceMove{TopicID: g.topicID, Partition: g.number, Move: m.ID, From: m.Phase, To: to}}
+}
+
+// entered tells whether the group entered the joint configuration of this move, whether or not it has left it since.
+func (g *moving) entered() bool {
+	m, c := g.p.Move, g.v.group
+	return c != nil && !slices.ContainsFunc(m.Adds, func(r placement.Replica) bool { return !slices.Contains(c.Voters, r.ID) }) &&
+		!slices.ContainsFunc(m.Removes, func(id uint64) bool { return slices.Contains(c.Voters, id) })
 }
 
 func (g *moving) ask(c ask.ChangeRequest) action {
@@ -123,13 +138,15 @@ func (g *moving) undo() action {
 	if g.v.group == nil {
 		return g.noLeader()
 	}
+	if g.entered() { // it stepped back from joint, and was cancelled, while the group entered: now there is no way but forward
+		if m.Phase == placement.PhaseCaughtUp {
+			return g.advanceTo(placement.PhaseJoint)
+		}
+		return action{wait: fmt.Sprintf("new replicas vote although the move was cancelled when %s, which must not be: report this", m.Phase)}
+	}
 	for _, r := range m.Adds {
 		if !g.v.detached[r.ID] || slices.Contains(g.v.group.Learners, r.ID) || slices.Contains(g.v.group.LearnersNext, r.ID) {
 			return g.ask(ask.ChangeRequest{Kind: ask.RemoveLearner, Replica: r.ID})
-		}
-		// ->joint is committed before anyone becomes a voter, and it cannot be cancelled after that.
-		if slices.Contains(g.v.group.Voters, r.ID) {
-			return action{wait: fmt.Sprintf("replica %d on broker %d votes although its move was cancelled, which must not be: report this", r.ID, r.Broker)}
 		}
 	}
 	if g.v.group.Changing || g.v.leadRevision < m.Revision {
@@ -208,10 +225,21 @@ func (g *moving) awaitLearners() (action, bool) {
 	return action{}, true
 }
 
-// enterJoint commits to the new voters, once nothing is known that could hold them up: there is no way back from joint.
+// enterJoint commits to the new voters, once nothing is known that could hold them up: from joint there is hardly a way back.
 func (g *moving) enterJoint() action {
-	if a, ok := g.awaitLearners(); !ok {
+	if g.entered() { // it stepped back too early
+		return g.advance()
+	}
+	if a, ok := g.fit(); !ok {
 		return a
+	}
+	return g.advance()
+}
+
+// fit tells whether the new voters could take over now, or what to do until they can.
+func (g *moving) fit() (action, bool) {
+	if a, ok := g.awaitLearners(); !ok {
+		return a, false
 	}
 	after := g.p.Desired()
 	heard := 0
@@ -221,9 +249,9 @@ func (g *moving) enterJoint() action {
 		}
 	}
 	if heard <= len(after)/2 {
-		return action{wait: fmt.Sprintf("the leader hears %d of the %d replicas that will vote, which is no majority", heard, len(after))}
+		return action{wait: fmt.Sprintf("the leader hears %d of the %d replicas that will vote, which is no majority", heard, len(after))}, false
 	}
-	return g.advance()
+	return action{}, true
 }
 
 // changeVoters enters the joint configuration and leaves it.
@@ -231,20 +259,38 @@ func (g *moving) changeVoters() action {
 	if g.v.group == nil {
 		return g.noLeader()
 	}
-	m, c := g.p.Move, g.v.group
-	entered := !slices.ContainsFunc(m.Adds, func(r placement.Replica) bool { return !slices.Contains(c.Voters, r.ID) }) &&
-		!slices.ContainsFunc(m.Removes, func(id uint64) bool { return slices.Contains(c.Voters, id) })
+	m := g.p.Move
 	switch {
-	case len(c.Outgoing) > 0: // this one, or one that was left half way: it must be left in any case
+	case len(g.v.group.Outgoing) > 0: // this one, or one that was left half way: it must be left in any case
 		return g.ask(ask.ChangeRequest{Kind: ask.LeaveJoint})
-	case entered:
+	case g.entered():
 		return g.advance()
+	}
+	if a, ok := g.fit(); !ok {
+		return g.stepBack(a)
 	}
 	req := ask.ChangeRequest{Kind: ask.ChangeVoters, Remove: m.Removes}
 	for _, r := range m.Adds {
+		if why, bad := g.v.quarantined[r.ID]; bad {
+			return g.stepBack(action{cancel: fmt.Sprintf("the new replica %d on broker %d is quarantined: %s", r.ID, r.Broker, why)})
+		}
 		req.Promote = append(req.Promote, r.ID)
 	}
 	return g.ask(req)
+}
+
+// stepBack takes a move out of joint whose group did not enter the joint configuration and cannot, as the leader tells: what made the new
+// voters fit is over since that was committed. It can go on from the phase before, or be cancelled there. The leader's broker
+// must know of nothing that is under way; should the group enter all the same, the move goes forward again (enterJoint, undo).
+func (g *moving) stepBack(why action) action {
+	if why.command != nil || why.change != nil {
+		return why
+	}
+	text := why.wait + why.cancel
+	if why.cancel == "" && g.v.waited < stepBackAfter || g.v.group.Changing || g.v.leadRevision < g.p.Move.Revision {
+		return action{wait: text}
+	}
+	return g.advanceTo(g.p.Move.Back())
 }
 
 // noLeader says why nothing can be asked of the partition.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/ask"
@@ -48,6 +49,7 @@ type scene struct {
 	quarantined                bool
 	detached                   bool
 	changing                   bool
+	waited                     time.Duration
 }
 
 func sceneOf() *scene {
@@ -57,7 +59,7 @@ func sceneOf() *scene {
 
 func (c *scene) sight() sight {
 	v := sight{
-		installs: map[uint64]ask.Install{}, quarantined: map[uint64]string{}, detached: map[uint64]bool{4: c.detached},
+		waited: c.waited, installs: map[uint64]ask.Install{}, quarantined: map[uint64]string{}, detached: map[uint64]bool{4: c.detached},
 		alive: func(b int32) bool {
 			for _, s := range c.silent {
 				if s == b {
@@ -98,6 +100,7 @@ func TestNextActionOfEveryPhase(t *testing.T) {
 	peer := func(p ask.Peer) func(*scene) { return func(c *scene) { c.peers[4] = p } }
 	silent := func(bs ...int32) func(*scene) { return func(c *scene) { c.silent = bs } }
 	noLeader := func(c *scene) { c.lead = 0 }
+	long := func(c *scene) { c.waited = time.Minute }
 	bad := func(c *scene) { c.quarantined = true }
 	ghost := func(c *scene) { c.learners = append(c.learners, 77) }
 	cancelled := func(p *placement.Partition) { p.Move.Cancelled = true }
@@ -152,6 +155,18 @@ func TestNextActionOfEveryPhase(t *testing.T) {
 		{"the joint configuration was left", placement.PhaseJoint, nil, []func(*scene){left}, "commit joint->left"},
 		{"no leader in joint", placement.PhaseJoint, nil, []func(*scene){noLeader}, "wait: the partition has no leader"},
 		{"quarantine in joint does not turn it back", placement.PhaseJoint, nil, []func(*scene){entered, bad}, "ask leave_joint 0"},
+		{"the target falls silent before the group enters", placement.PhaseJoint, nil, []func(*scene){learning, silent(4), peer(ask.Peer{})}, "wait: broker 4, to which it goes, is silent"},
+		{"the target stays silent before the group enters", placement.PhaseJoint, nil, []func(*scene){learning, silent(4), peer(ask.Peer{}), long}, "commit joint->caught_up"},
+		{"a change is under way and may be this one", placement.PhaseJoint, nil, []func(*scene){learning, silent(4), peer(ask.Peer{}), long, func(c *scene) { c.changing = true }}, "wait:"},
+		{"the leader's broker may have been asked by another", placement.PhaseJoint, nil, []func(*scene){learning, silent(4), peer(ask.Peer{}), long, func(c *scene) { c.leadBehind = true }}, "wait:"},
+		{"the learner falls behind the log before the group enters", placement.PhaseJoint, nil, []func(*scene){learning, peer(ask.Peer{Active: true, Behind: true})}, "commit joint->caught_up"},
+		{"the learner is quarantined before the group enters", placement.PhaseJoint, nil, []func(*scene){learning, bad}, "commit joint->caught_up"},
+		{"the target dies after the group entered", placement.PhaseJoint, nil, []func(*scene){entered, silent(4), peer(ask.Peer{}), long}, "ask leave_joint 0"},
+		{"the target dies after the group left", placement.PhaseJoint, nil, []func(*scene){left, silent(4), peer(ask.Peer{}), long}, "commit joint->left"},
+		{"those who stay die before a removal", placement.PhaseJoint, shrink, []func(*scene){long, func(c *scene) { c.peers[2] = ask.Peer{} }}, "commit joint->proposed"},
+		{"it stepped back, and the group had entered", placement.PhaseCaughtUp, nil, []func(*scene){entered, silent(4), peer(ask.Peer{})}, "commit caught_up->joint"},
+		{"it stepped back and was cancelled, and the group had entered", placement.PhaseCaughtUp, cancelled, []func(*scene){entered, silent(4), peer(ask.Peer{})}, "commit caught_up->joint"},
+		{"a removal stepped back, and the group had entered", placement.PhaseProposed, shrink, []func(*scene){func(c *scene) { c.voters = []uint64{1, 2} }}, "commit proposed->joint"},
 
 		{"it is finished without a leader", placement.PhaseLeft, nil, []func(*scene){noLeader}, "commit placement.FinishMove"},
 

@@ -54,8 +54,11 @@ func (c *Controller) planOperation(s *placement.State, r Request) (placement.Com
 		return cmd, nil, err
 	case CancelMove:
 		t, p, err := partitionIn(s, r.Topic, r.ID, r.Partition)
-		if err != nil || p.Move == nil {
+		if err != nil {
 			return nil, nil, err
+		}
+		if p.Move == nil {
+			return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE, "%s/%d has no move under way that could be cancelled", t.Name, r.Partition)
 		}
 		return placement.CancelMove{TopicID: t.ID, Partition: r.Partition, Move: p.Move.ID}, nil, nil
 	case SetDraining:
@@ -63,7 +66,7 @@ func (c *Controller) planOperation(s *placement.State, r Request) (placement.Com
 	case RemoveBroker:
 		// One that is alive and not draining may be given replicas at any moment.
 		if b := s.Brokers[r.Broker]; b != nil && !b.Draining && c.alive(b.ID) {
-			return nil, nil, invalid("broker %d is alive and not being drained: drain it first, or stop it", b.ID)
+			return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "broker %d is alive and not being drained: drain it first, or stop it", b.ID)
 		}
 		return placement.RemoveBroker{Broker: r.Broker}, nil, nil
 	case AddPartitions:
@@ -71,8 +74,7 @@ func (c *Controller) planOperation(s *placement.State, r Request) (placement.Com
 	case SetReplicationFactor:
 		return c.planFactor(s, r)
 	case RecoverPartition:
-		cmd, err := c.planRecovery(s, r)
-		return cmd, nil, err
+		return c.planRecovery(s, r)
 	}
 	return nil, nil, invalid("request %T is unknown to this broker: upgrade it", r)
 }
@@ -127,7 +129,7 @@ func (c *Controller) planMove(s *placement.State, r MovePartition) (placement.Co
 		if !m.Cancelled && isOn(p.Desired(), r.Brokers) {
 			return nil, nil // asked for again
 		}
-		return nil, invalid("%s/%d has move %d under way (%s, %s): wait for it or cancel it", t.Name, r.Partition, m.ID, m.Kind, m.Phase)
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_MOVE_UNDER_WAY, "%s/%d has move %d under way (%s, %s): wait for it or cancel it", t.Name, r.Partition, m.ID, m.Kind, m.Phase)
 	}
 	pm := placement.ProposeMove{Topic: t.Name, TopicID: t.ID, Partition: r.Partition, OrderBrokers: r.Brokers, Reason: r.Reason, Kind: placement.KindManual}
 	if pm.Reason == "" {
@@ -201,48 +203,43 @@ func (c *Controller) planFactor(s *placement.State, r SetReplicationFactor) (pla
 }
 
 // planRecovery gives up what cannot come back. It is refused while raft can still decide by itself.
-func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (placement.Command, *runnelv1.Error) {
+func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (placement.Command, []string, *runnelv1.Error) {
 	t, p, err := partitionIn(s, r.Topic, r.ID, r.Partition)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var kept placement.Replica
-	for _, x := range p.All() {
-		// Of a dead replica and its successor on one broker it is the one that votes.
-		if x.Broker == r.Keep && (kept.ID == 0 || kept.Learner) {
-			kept = x
-		}
-	}
-	if kept.ID == 0 {
-		return nil, invalid("broker %d holds no replica of %s/%d: name one that does", r.Keep, t.Name, r.Partition)
-	}
-	done := slices.ContainsFunc(s.Recoveries, func(x placement.Recovery) bool {
-		return x.TopicID == t.ID && x.Partition == r.Partition && x.Kept == kept.ID
-	})
-	if done && c.majorityAlive(p) {
-		return nil, nil // asked for again
+	if (r.Keep == 0) != r.Anew {
+		return nil, nil, invalid("the recovery of %s/%d names the broker whose replica is kept, or says that it begins anew: one of the two", t.Name, r.Partition)
 	}
 	if c.majorityAlive(p) {
-		return nil, invalid("a majority of the replicas of %s/%d is alive: it needs no recovery by hand, and what is acknowledged would be lost by one", t.Name, r.Partition)
-	}
-	if !c.alive(r.Keep) {
-		return nil, invalid("broker %d, whose replica of %s/%d is to be kept, is silent: start it first, or name another", r.Keep, t.Name, r.Partition)
-	}
-	cmd := placement.RecordRecovery{TopicID: t.ID, Partition: r.Partition, Kept: kept.ID, Note: r.Note}
-	for _, x := range p.All() {
-		if x.ID != kept.ID {
-			cmd.Lost = append(cmd.Lost, x.ID)
+		kept, ok := p.On(r.Keep)
+		if ok && slices.ContainsFunc(s.Recoveries, func(x placement.Recovery) bool {
+			return x.TopicID == t.ID && x.Partition == r.Partition && x.Kept == kept.ID
+		}) {
+			return nil, nil, nil // asked for again
 		}
+		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
+			"a majority of the replicas of %s/%d is there: it needs no recovery by hand, and acknowledged records could be lost by one", t.Name, r.Partition)
 	}
-	return cmd, nil
+	cmd, reasons, perr := plan.Recover(plan.View{State: s, Alive: c.aliveOf(s), Quarantined: c.quarantined()}, t.Name, r.Partition, r.Keep)
+	if perr != nil {
+		return nil, nil, toError(perr)
+	}
+	cmd.Note = r.Note
+	return cmd, reasons, nil
+}
+
+// quarantined returns what this leader knows of replicas that can never serve again.
+func (c *Controller) quarantined() map[uint64]string {
+	if d := c.driving(); d != nil {
+		return *d.quarantine.Load()
+	}
+	return nil
 }
 
 // majorityAlive tells whether the replicas that decide now can: in a joint configuration both the old and the new ones have to.
 func (c *Controller) majorityAlive(p *placement.Partition) bool {
-	bad := map[uint64]string{}
-	if d := c.driving(); d != nil {
-		bad = *d.quarantine.Load()
-	}
+	bad := c.quarantined()
 	enough := func(rs []placement.Replica) bool {
 		n := 0
 		for _, r := range rs {

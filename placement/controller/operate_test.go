@@ -105,22 +105,37 @@ func TestOperationsThatMakeNoSenseAreRefused(t *testing.T) {
 	for _, r := range []Request{
 		MovePartition{Topic: "t"},
 		MovePartition{Topic: "t", Brokers: []int32{1, 1, 2}},
-		MovePartition{Topic: "t", Brokers: []int32{1, 2, 9}},
 		MovePartition{Topic: "t", Brokers: []int32{1, 2}}, // away from the replication factor
 		TransferLeadership{Topic: "t", To: 9},
-		SetDraining{Broker: 9, Draining: true},
-		RemoveBroker{Broker: 9},
-		RemoveBroker{Broker: 1},
 		AddPartitions{Topic: "t", Partitions: 1},
 		SetReplicationFactor{Topic: "t", RF: 0},
-		RecoverPartition{Topic: "t", Keep: 1}, // a majority is alive
-		RecoverPartition{Topic: "t", Keep: 9},
+		RecoverPartition{Topic: "t"},
+		RecoverPartition{Topic: "t", Keep: 1, Anew: true},
 	} {
 		before := nodes[0].c.State().Revision
 		refused(t, n, r, invalidArgument)
 		if nodes[0].c.State().Revision != before {
 			t.Errorf("%+v was refused and changed the state", r)
 		}
+	}
+}
+
+func TestRefusalsOfOperationsTellTheirReason(t *testing.T) {
+	_, nodes, _ := driven(t, 4, nil)
+	n := nodes[1]
+	do(t, n.c, CreateTopic{Name: "t", Partitions: 1, RF: 3})
+	for _, c := range []struct {
+		r      Request
+		reason runnelv1.ErrorReason
+	}{
+		{MovePartition{Topic: "t", Brokers: []int32{1, 2, 9}}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
+		{SetDraining{Broker: 9, Draining: true}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
+		{RemoveBroker{Broker: 9}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
+		{RemoveBroker{Broker: 1}, runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE},
+		{CancelMove{Topic: "t"}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE},
+		{RecoverPartition{Topic: "t", Keep: 1}, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE},
+	} {
+		refused(t, n, c.r, c.reason)
 	}
 }
 
@@ -172,9 +187,10 @@ func TestLostMajorityIsGivenUpByRequest(t *testing.T) {
 	n := nodes[0]
 	do(t, n.c, CreateTopic{Name: "t", Partitions: 1, RF: 3})
 	p := partitionOf(n, "t", 0)
-	keep, lost := p.Replicas[1], []placement.Replica{p.Replicas[0], p.Replicas[2]}
+	i := max(0, slices.IndexFunc(p.Replicas, func(r placement.Replica) bool { return r.Broker == 1 })) // the leader hears itself
+	keep, lost := p.Replicas[i], slices.Delete(slices.Clone(p.Replicas), i, i+1)
 	a.set(func() { a.silent[lost[0].Broker] = true })
-	refused(t, n, RecoverPartition{Topic: "t", Keep: keep.Broker}, invalidArgument) // two of three are there
+	refused(t, n, RecoverPartition{Topic: "t", Keep: keep.Broker}, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE)
 	a.set(func() { a.silent[lost[1].Broker] = true })
 	refused(t, n, RecoverPartition{Topic: "t", Keep: lost[0].Broker}, invalidArgument) // it is silent
 	r := do(t, n.c, RecoverPartition{Topic: "t", Keep: keep.Broker, Note: "disks burnt"})
@@ -191,10 +207,10 @@ func TestBrokerIsRemovedOnlyWhenItIsEmpty(t *testing.T) {
 	g, nodes, a := driven(t, 6, func(c *Config) { c.Automatic = true; c.MuteAfterReturn = 1 })
 	n := nodes[0]
 	do(t, n.c, CreateTopic{Name: "t", Partitions: 6, RF: 3})
-	refused(t, n, RemoveBroker{Broker: 6}, invalidArgument) // alive, and not draining
+	refused(t, n, RemoveBroker{Broker: 6}, runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE) // alive, and not draining
 	do(t, n.c, SetDraining{Broker: 6, Draining: true})
 	do(t, n.c, SetDraining{Broker: 6, Draining: true})
-	g.await(func() bool {
+	g.until(func() bool {
 		d := do(t, n.c, Overview{}).Overview.Drains
 		return len(d) == 1 && d[0].Empty()
 	})

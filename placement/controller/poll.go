@@ -20,6 +20,10 @@ const (
 	// large cluster does not spend itself on them.
 	sizesEvery = 10 * time.Second
 	sizesPer   = 20_000
+	// A broker on which installations have failed for failsFor, with none done, gets no more for refusesFor: moves to it are turned
+	// back, so the trouble shows no more until the next one.
+	failsFor   = 30 * time.Second
+	refusesFor = 5 * time.Minute
 )
 
 // source is a broker, as one that is asked.
@@ -36,6 +40,36 @@ type source struct {
 	bytes       map[uint64]int64
 	total       int64
 	err         string // why the newest poll failed
+
+	// Why it cannot take new replicas: since when installations fail there and none succeeds, the newest reason, and until when that
+	// counts.
+	failingSince time.Time
+	failing      string
+	refusesUntil time.Time
+}
+
+// failed takes in that an installation on the broker failed, installed that one was done. It tells whether that is news to a plan.
+func (b *source) failed(now time.Time, why string) (news bool) {
+	if b.failingSince.IsZero() {
+		b.failingSince = now
+	}
+	b.failing = why
+	if now.Sub(b.failingSince) < failsFor {
+		return false
+	}
+	news = b.refuses(now) == ""
+	b.refusesUntil = now.Add(refusesFor)
+	return news
+}
+
+func (b *source) installed() { b.failingSince = time.Time{} }
+
+// refuses says why the broker can take no new replica now; "" if it can.
+func (b *source) refuses(now time.Time) string {
+	if now.Before(b.refusesUntil) {
+		return b.failing
+	}
+	return ""
 }
 
 // wanted is what a poll of a broker asks for.
@@ -186,6 +220,13 @@ func (d *driver) reported(id int32, b *source, seq uint64, resp *ask.StatusRespo
 	}
 	for _, r := range req.Installs {
 		d.sawInstall(r, seq, resp)
+		switch in := resp.Installs[r]; {
+		case in.State == ask.InstallDone:
+			b.installed()
+		case in.Err != "" && b.failed(now, in.Err):
+			d.planner.dirty = true
+			d.log.Warn("a broker cannot take new replicas and gets no more for a while", "broker", id, "reason", in.Err)
+		}
 	}
 }
 

@@ -84,6 +84,9 @@ func (d *driver) lookForLeaders(now time.Time, s *placement.State) {
 			if !ok || lead == home.Broker {
 				continue
 			}
+			if _, holds := p.On(lead); !holds { // what is known of leaders may be old
+				continue
+			}
 			t := transfer{topic: w.t.Name, topicID: w.t.ID, partition: int32(n), group: p.Group, from: lead, to: home.Broker, replica: home.ID} //nolint:gosec // bounded by MaxPartitions
 			if !d.mayGoHome(now, s, t) {
 				continue
