@@ -16,6 +16,7 @@ import (
 	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/partition/record"
 	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/ask"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -26,6 +27,9 @@ type fakeGroup struct {
 	env   *env.Env
 	jobs  chan func()
 	nodes map[int32]*fakeNode // fixed once Do is called from several goroutines, except through job
+	// configure changes the Config of the nodes that are added after it; agents answer what is asked of brokers. Both may be nil.
+	configure func(*Config)
+	agents    *fakeAgents
 
 	// Of the worker.
 	leader  int32
@@ -72,6 +76,7 @@ func newFakeGroup(t *testing.T) *fakeGroup {
 	})
 	t.Cleanup(func() {
 		for _, n := range g.nodes {
+			n.c.Stop()
 			g.job(n.c.Stopped)
 		}
 		close(g.jobs)
@@ -91,12 +96,16 @@ func (g *fakeGroup) job(f func()) {
 // add makes a node; broker 1 leads until told otherwise.
 func (g *fakeGroup) add(broker int32) *fakeNode {
 	n := &fakeNode{g: g, broker: broker}
-	n.c = New(Config{Env: g.env, BrokerID: broker, Caller: fakeCaller{g, broker}, Log: g.env.Log, ValidateConfig: func(c map[string]string) error {
+	cfg := Config{Env: g.env, BrokerID: broker, Caller: fakeCaller{g, broker}, Log: g.env.Log, ValidateConfig: func(c map[string]string) error {
 		if _, bad := c["no.such"]; bad {
 			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING, "no such setting")
 		}
 		return nil
-	}})
+	}}
+	if g.configure != nil {
+		g.configure(&cfg)
+	}
+	n.c = New(cfg)
 	g.job(func() {
 		if err := n.c.Restore(raftlog.Checkpoint{Index: 1, Conf: &raftpb.ConfState{Voters: []uint64{1}}}); err != nil {
 			g.t.Error(err)
@@ -269,6 +278,9 @@ type fakeCaller struct {
 }
 
 func (f fakeCaller) Call(ctx context.Context, broker int32, method string, body []byte) ([]byte, error) {
+	if f.g.agents != nil && ask.Handles(method) {
+		return f.g.agents.call(ctx, broker, method, body)
+	}
 	var n *fakeNode
 	f.g.job(func() { n = f.g.nodes[broker] })
 	if n == nil || method != Method {
@@ -278,8 +290,9 @@ func (f fakeCaller) Call(ctx context.Context, broker int32, method string, body 
 }
 
 // cluster is a founded group of n registered brokers, all with a controller replica, the first five voting.
-func cluster(t *testing.T, n int) (*fakeGroup, []*fakeNode) {
-	g := newFakeGroup(t)
+func cluster(t *testing.T, n int) (*fakeGroup, []*fakeNode) { return clusterOf(t, newFakeGroup(t), n) }
+
+func clusterOf(t *testing.T, g *fakeGroup, n int) (*fakeGroup, []*fakeNode) {
 	nodes := []*fakeNode{g.add(1)}
 	do(t, nodes[0].c, FoundCluster{ClusterID: "c1", Broker: registration(1)})
 	for i := 2; i <= n; i++ {

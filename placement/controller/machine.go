@@ -118,6 +118,9 @@ func (c *Controller) publish() {
 		g.SetMembers(c.fold.ControllerMembers())
 		c.members.task.Wake()
 	}
+	if d := c.driving(); d != nil {
+		d.wake()
+	}
 	c.telling.Lock()
 	defer c.telling.Unlock()
 	for _, l := range c.listeners {
@@ -152,6 +155,7 @@ func (c *Controller) SessionStarted(s multiraft.Session) {
 	c.mu.Unlock()
 	c.log.Info("this broker leads the cluster", "term", s.Term, "revision", c.fold.Revision)
 	c.members.task.Wake()
+	c.startDriving()
 }
 
 // SessionEnded implements multiraft.Machine.
@@ -168,6 +172,7 @@ func (c *Controller) SessionEnded(reason *runnelv1.Error) {
 	)
 	c.members.busy = false
 	c.mu.Unlock()
+	c.endDriving()
 	if term != 0 {
 		c.log.Info("this broker no longer leads the cluster", "term", term, "reason", why)
 	}
@@ -205,6 +210,7 @@ func (c *Controller) Stopped() {
 	c.waiters = nil
 	timer := c.members.timer
 	c.mu.Unlock()
+	c.endDriving()
 	if timer != nil {
 		timer.Stop()
 	}
