@@ -6,9 +6,9 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/multiraft"
@@ -34,6 +34,8 @@ type Config struct {
 	ValidateConfig func(map[string]string) error
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
+	// ReplaceAfter is how long a broker is silent before others take its place; 0 means 5 minutes.
+	ReplaceAfter time.Duration
 }
 
 // group is what the controller needs of its raft group; *multiraft.Group in production.
@@ -41,7 +43,10 @@ type group interface {
 	Wake()
 	SetMembers(m map[uint64]int32)
 	ReadIndex(done func(index uint64, err error))
-	ProposeConf(cc *raftpb.ConfChangeV2, done func(error))
+	AddLearner(replica uint64, broker int32, done func(error))
+	RemoveLearner(replica uint64, done func(error))
+	ChangeVoters(c multiraft.VoterChange, done func(error))
+	LeaveJoint(done func(error))
 	Status() multiraft.Status
 }
 
@@ -84,12 +89,17 @@ func New(cfg Config) *Controller {
 	}
 	c.log = c.log.With("component", "controller")
 	c.published.Store(c.fold)
-	c.members.task = cfg.Env.NewTask(env.ClassRaft, "controller members", c.stepMembers)
+	c.members.task = c.newMembersTask()
 	c.register(cfg.Registerer)
 	return c
 }
 
-// Attach gives the controller its group, once, after StartGroup.
+func (c *Controller) newMembersTask() env.Task {
+	return c.cfg.Env.NewTask(env.ClassRaft, "controller members", c.stepMembers)
+}
+
+// Attach gives the controller its group, after StartGroup: once, and again when the group was stopped and started with another
+// replica of this broker.
 func (c *Controller) Attach(g *multiraft.Group) { c.attach(g) }
 
 func (c *Controller) attach(g group) {
