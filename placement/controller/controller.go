@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/multiraft"
@@ -55,7 +54,10 @@ type group interface {
 	Wake()
 	SetMembers(m map[uint64]int32)
 	ReadIndex(done func(index uint64, err error))
-	ProposeConf(cc *raftpb.ConfChangeV2, done func(error))
+	AddLearner(replica uint64, broker int32, done func(error))
+	RemoveLearner(replica uint64, done func(error))
+	ChangeVoters(c multiraft.VoterChange, done func(error))
+	LeaveJoint(done func(error))
 	Status() multiraft.Status
 }
 
@@ -103,12 +105,17 @@ func New(cfg Config) *Controller {
 	}
 	c.log = c.log.With("component", "controller")
 	c.published.Store(c.fold)
-	c.members.task = cfg.Env.NewTask(env.ClassRaft, "controller members", c.stepMembers)
+	c.members.task = c.newMembersTask()
 	c.register(cfg.Registerer)
 	return c
 }
 
-// Attach gives the controller its group, once, after StartGroup.
+func (c *Controller) newMembersTask() env.Task {
+	return c.cfg.Env.NewTask(env.ClassRaft, "controller members", c.stepMembers)
+}
+
+// Attach gives the controller its group, after StartGroup: once, and again when the group was stopped and started with another
+// replica of this broker.
 func (c *Controller) Attach(g *multiraft.Group) { c.attach(g) }
 
 func (c *Controller) attach(g group) {

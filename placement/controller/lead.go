@@ -207,7 +207,7 @@ func (c *Controller) plan(s *placement.State, r Request) (placement.Command, []s
 	case FoundCluster:
 		return placement.FoundCluster{ClusterID: r.ClusterID, Broker: r.Broker}, nil, nil
 	case RegisterBroker:
-		return placement.RegisterBroker{Broker: r.Broker}, nil, nil
+		return planRegister(s, r), nil, nil
 	case CreateTopic:
 		return c.planTopic(s, r)
 	case DeleteTopic:

@@ -22,9 +22,14 @@ type FoundCluster struct {
 	Broker    placement.Registration
 }
 
-// RegisterBroker makes a broker a member, or renews its addresses. Answers Broker, ControllerReplica, ClusterID, Brokers.
+// RegisterBroker makes a broker a member, or renews its addresses, and tells of its replica of the controller group. Answers Broker,
+// ControllerReplica, ClusterID, Brokers. A broker whose replica is not the one in the answer installs that one and says so.
 type RegisterBroker struct {
 	Broker placement.Registration
+	// Replica is that of the controller group which this broker has; 0 if it has none yet.
+	Replica uint64 `json:",omitempty"`
+	// Lost tells why that one can never serve again, empty if it can. The answer names its successor.
+	Lost string `json:",omitempty"`
 }
 
 // CreateTopic makes a topic. Answers Topic and Reasons.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/runnel-io/runnel/gossip"
 	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/partition/catchup"
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/partition/raftlog"
@@ -350,10 +351,12 @@ func (b *Broker) servePeer(ctx context.Context, from int32, method string, body 
 	if c == nil {
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "the broker is starting; try again")
 	}
-	switch method {
-	case methodController:
+	switch {
+	case method == methodController:
 		return c.ctl.Serve(ctx, body)
-	case methodPartitionStatus:
+	case catchup.Handles(method):
+		return c.ships.Serve(ctx, from, method, body)
+	case method == methodPartitionStatus:
 		return b.services.rpcAdmin.ServePartitionStatus(ctx, body)
 	}
 	return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "broker %d asked for the unknown method %q", from, method)

@@ -27,9 +27,10 @@ type Config struct {
 	DiskReserve                                  int64         // bytes
 	Reflection, Pprof                            bool
 	Log                                          *slog.Logger
-	QuietLimits                                  bool          // says nothing of low limits: another broker of this process did
-	Hooks                                        raftlog.Hooks // tests break the disk here
-	HeartbeatInterval, SilentAfter, TickInterval time.Duration // 0: defaults of multiraft
+	QuietLimits                                  bool               // says nothing of low limits: another broker of this process did
+	Hooks                                        raftlog.Hooks      // tests break the disk here
+	ControllerLog                                raftlog.LogOptions // 0: controller.LogOptions; tests make it small
+	HeartbeatInterval, SilentAfter, TickInterval time.Duration      // 0: defaults of multiraft
 }
 
 const (

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/partition/catchup"
 	"github.com/runnel-io/runnel/partition/multiraft"
-	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/agent"
 	"github.com/runnel-io/runnel/placement/controller"
@@ -34,6 +34,7 @@ type core struct {
 	host  *multiraft.Host
 	ctl   *controller.Controller
 	agent *agent.Agent
+	ships *catchup.Server // of this broker's replicas, to others
 
 	fresh atomic.Bool // the state was as new as the controller's once
 
@@ -72,14 +73,10 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	})
 	b.hear(c) // until the state is replayed, whom gossip knows
 	c.host.OnLeaders(b.changes.notify)
-	members := map[uint64]int32{firstController: firstBroker, replica: id.BrokerID}
-	group, err := c.host.StartGroup(multiraft.GroupConfig{
-		Group: controllerGroup, Replica: replica, Members: members, Machine: c.ctl, Log: raftlog.LogOptions{}, Name: "controller", Found: founding,
-	})
-	if err != nil {
+	if err := b.openController(c, replica, founding); err != nil {
 		return err
 	}
-	c.ctl.Attach(group)
+	c.ships = b.newShips(c)
 	c.ctl.OnChange(func(s *placement.State) {
 		b.hear(c)
 		c.agent.Update(s)

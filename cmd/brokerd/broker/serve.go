@@ -93,6 +93,7 @@ func (b *Broker) stop(handOver bool) error {
 	b.stopServing(ctx)
 	if c != nil {
 		c.agent.Stop()
+		c.ships.Stop() // before the logs that it reads are closed
 		c.host.Stop()
 	}
 	errs = append(errs, b.gossip.Stop(ctx))
