@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/partition/catchup"
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/placement"
@@ -34,6 +35,7 @@ type core struct {
 	host  *multiraft.Host
 	ctl   *controller.Controller
 	agent *agent.Agent
+	ships *catchup.Server // of this broker's replicas, to others
 
 	fresh atomic.Bool // the state was as new as the controller's once
 
@@ -55,10 +57,13 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 			_, err := partition.ParseSettings(config)
 			return err
 		},
+		Leader: c.host.Leader, Automatic: !b.cfg.ManualPlacement, ReplaceAfter: b.cfg.ReplaceAfter, Parallel: b.cfg.RecoveryParallel,
+		MuteAfterReturn: b.cfg.MuteAfterReturn,
 	})
 	c.agent = agent.New(agent.Config{
 		Env: b.env, BrokerID: id.BrokerID, Host: c.host, Store: b.store, Budget: b.budget,
 		Metrics: partition.NewMetrics(b.reg), Log: b.log, Registerer: b.reg, DiskFull: b.disk.full,
+		Catchup: b.catchup.client, Boot: b.nonce,
 		StateCurrent: func() (bool, string) {
 			if c.fresh.Load() {
 				return true, ""
@@ -79,6 +84,12 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	if err != nil {
 		return err
 	}
+	c.ships = b.catchup.newShips(b.env, func(id uint64) catchup.Source {
+		if id == controllerGroup {
+			return group
+		}
+		return c.agent.Source(id)
+	})
 	c.ctl.Attach(group)
 	c.ctl.OnChange(func(s *placement.State) {
 		b.hear(c)
