@@ -209,6 +209,7 @@ func (s *State) finishMove(c FinishMove) (Result, error) {
 	}
 	left := slices.DeleteFunc(slices.Clone(p.Replicas), func(r Replica) bool { return !slices.Contains(p.Move.Removes, r.ID) })
 	s.bury(t.Name, c.Partition, p.Group, left)
+	p.Founders, _ = p.Founding()
 	p.Replicas, p.Move = p.Desired(), nil
 	s.setPartition(t, c.Partition, p)
 	return Result{Changed: true}, nil

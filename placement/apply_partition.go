@@ -141,7 +141,8 @@ func (s *State) recordRecovery(c RecordRecovery) (Result, error) {
 	nt := *t
 	nt.RF = t.ReplicationFactor() // what the planner brings the partition back to
 	nt.Partitions = slices.Clone(t.Partitions)
-	nt.Partitions[c.Partition] = Partition{Group: p.Group, Replicas: []Replica{kept}}
+	founders, _ := p.Founding()
+	nt.Partitions[c.Partition] = Partition{Group: p.Group, Replicas: []Replica{kept}, Founders: founders, Recovered: s.Revision + 1}
 	s.setTopic(&nt)
 	keep := s.Recoveries
 	if len(keep) >= MaxRecoveries {

@@ -2,6 +2,7 @@ package placement
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,6 +36,10 @@ func TestMoveGoesThroughItsPhasesAndReplacesTheReplica(t *testing.T) {
 	s, id := moving(t)
 	topic := s.Topics["t"].ID
 	leaves := part(s).Replicas[2]
+	founders, still := part(s).Founding()
+	if len(founders) != 3 || !still {
+		t.Fatalf("before the move the group was born with %v, still=%v", founders, still)
+	}
 	if s.Replicas != 4 {
 		t.Fatalf("%d replicas are counted while one moves, want 4", s.Replicas)
 	}
@@ -51,6 +56,9 @@ func TestMoveGoesThroughItsPhasesAndReplacesTheReplica(t *testing.T) {
 	p := part(s)
 	if p.Move != nil || len(p.Replicas) != 3 || p.Replicas[0].Broker != 4 || p.Replicas[0].Learner || s.Replicas != 3 {
 		t.Fatalf("the move ended in %+v", p)
+	}
+	if ids, still := p.Founding(); still || !slices.Equal(ids, founders) {
+		t.Fatalf("the group was born with %v and is said to be born with %v, still=%v", founders, ids, still)
 	}
 	if d := s.Tombstones[leaves.ID]; len(s.Tombstones) != 1 || d.Broker != 3 || d.Group != p.Group {
 		t.Fatalf("the replica that left has the tombstone %+v", d)
@@ -234,6 +242,9 @@ func TestRule30RecoveryNamesWhatIsLost(t *testing.T) {
 	p := part(s)
 	if p.Move != nil || len(p.Replicas) != 1 || p.Replicas[0] != rs[0] || len(s.Tombstones) != 3 || s.Replicas != 1 {
 		t.Fatalf("it left %+v", p)
+	}
+	if p.Recovered != s.Revision || !slices.Equal(p.Founders, []uint64{rs[0].ID, rs[1].ID, rs[2].ID}) {
+		t.Fatalf("it was recovered at revision %d, and left %+v", s.Revision, p)
 	}
 	if got := s.Topics["t"].ReplicationFactor(); got != 3 {
 		t.Fatalf("the topic now asks for %d replicas, want 3", got)

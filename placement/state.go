@@ -89,6 +89,25 @@ type Partition struct {
 	Replicas []Replica `json:"replicas"`
 	// Move is the change under way, nil if there is none.
 	Move *Move `json:"move,omitempty"`
+	// Founders holds the ids of the replicas that the group was born with, rising; nil as long as they are those of Replicas.
+	// Only a founder of a group that never changed may be made from nothing: any other replica is installed, or its data is lost.
+	Founders []uint64 `json:"founders,omitempty"`
+	// Recovered is the revision of the newest RecordRecovery; 0 if there was none. The replica that was kept has to take the lost
+	// ones out of its configuration by itself, once for each revision.
+	Recovered uint64 `json:"recovered,omitempty"`
+}
+
+// Founding returns the ids of the replicas that the group was born with, rising, and whether they are its replicas still.
+func (p *Partition) Founding() (ids []uint64, still bool) {
+	if p.Founders != nil {
+		return p.Founders, false
+	}
+	ids = make([]uint64, len(p.Replicas))
+	for i, r := range p.Replicas {
+		ids[i] = r.ID
+	}
+	slices.Sort(ids)
+	return ids, true
 }
 
 // On returns the partition's replica on the broker.
