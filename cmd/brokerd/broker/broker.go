@@ -230,11 +230,13 @@ func (b *Broker) startPeers() error {
 		},
 		Refused: func(id int32) {
 			if c := b.core.Load(); c != nil {
+				c.leaving.ended(id)
 				c.host.Refused(id)
 			}
 		},
 		Reached: func(id int32) {
 			if c := b.core.Load(); c != nil {
+				c.leaving.ended(id)
 				c.host.Reached(id)
 			}
 		},
@@ -366,6 +368,9 @@ func (b *Broker) servePeer(ctx context.Context, from int32, method string, body 
 			return a.ServePartitionStatus(ctx, body)
 		}
 		return nil, errStarting
+	case method == methodLeaving:
+		c.leaving.says(from, b.env.Now())
+		return nil, nil
 	case catchup.Handles(method):
 		return c.ships.Serve(ctx, from, method, body)
 	case ask.Handles(method):

@@ -37,6 +37,8 @@ type core struct {
 	agent *agent.Agent
 	ships *catchup.Server // of this broker's replicas, to others
 
+	leaving leaving
+
 	fresh atomic.Bool // the state was as new as the controller's once
 
 	mu    sync.Mutex
@@ -52,11 +54,12 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 		TickInterval: b.cfg.TickInterval, HeartbeatInterval: b.cfg.HeartbeatInterval, SilentAfter: b.cfg.SilentAfter,
 	})
 	c.ctl = controller.New(controller.Config{
-		Env: b.env, BrokerID: id.BrokerID, Alive: c.host.Alive, Caller: view{b}, Log: b.log, Registerer: b.reg,
+		Env: b.env, BrokerID: id.BrokerID, Caller: view{b}, Log: b.log, Registerer: b.reg,
 		ValidateConfig: func(config map[string]string) error {
 			_, err := partition.ParseSettings(config)
 			return err
 		},
+		Alive:  func(id int32) bool { return c.host.Alive(id) && !c.leaving.is(id, b.env.Now()) },
 		Leader: c.host.Leader, Automatic: !b.cfg.ManualPlacement, ReplaceAfter: b.cfg.ReplaceAfter, Parallel: b.cfg.RecoveryParallel,
 		MuteAfterReturn: b.cfg.MuteAfterReturn,
 	})

@@ -89,6 +89,7 @@ func (b *Broker) stop(handOver bool) error {
 		c.ctl.Stop() // a leader that is about to go begins nothing more
 	}
 	if c != nil && handOver {
+		b.sayLeaving(ctx, c)
 		if err := c.host.HandOver(ctx); err != nil {
 			b.log.Warn("not all leadership was handed over", "component", "broker", "error", err)
 		}
