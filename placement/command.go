@@ -66,7 +66,8 @@ type ForgetReplicas struct {
 	Replicas []uint64 `json:"replicas"`
 }
 
-// SetControllerReplica records that a replica of the controller group became a voter or a learner.
+// SetControllerReplica records that a replica of the controller group became a voter or a learner, after it did: until then a
+// voter may stand here as a learner.
 type SetControllerReplica struct {
 	Replica uint64 `json:"replica"`
 	Learner bool   `json:"learner,omitempty"`

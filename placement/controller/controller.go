@@ -34,8 +34,19 @@ type Config struct {
 	ValidateConfig func(map[string]string) error
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
-	// ReplaceAfter is how long a broker is silent before others take its place; 0 means 5 minutes.
+
+	// Leader tells which broker leads a group, as this broker knows. Nil, or a nil Caller: nothing is driven, and moves stay as they are.
+	Leader func(group uint64) (broker int32, term uint64, ok bool)
+	// ReplaceAfter is how long a broker may be silent before its replicas are replaced; 0 means five minutes.
 	ReplaceAfter time.Duration
+	// Parallel is how many moves copy data at the same time; 0 means 8.
+	Parallel int
+	// PerBroker is how many replicas one broker receives, and sends as a leader, at the same time; 0 means 2.
+	PerBroker int
+	// MuteAfterReturn is how long a broker that came back gets no leaders; 0 means 10 s.
+	MuteAfterReturn time.Duration
+	// Automatic has the leader plan moves and send leaders home by itself. Without it only moves that were asked for are driven.
+	Automatic bool
 }
 
 // group is what the controller needs of its raft group; *multiraft.Group in production.
@@ -69,6 +80,11 @@ type Controller struct {
 	// planning serialises planners, so that a long plan is not overtaken again and again. Taken before mu.
 	planning sync.Mutex
 
+	// drives has the loop that drives moves, while this replica leads in session.
+	drives drives
+	// overviews has room for one: the one that is being made.
+	overviews chan struct{}
+
 	// telling serialises the calls of listeners. Taken before mu.
 	telling   sync.Mutex
 	listeners []*listener
@@ -83,7 +99,7 @@ type Controller struct {
 
 // New makes the machine of the controller group. It is given to multiraft.Host.StartGroup and then attached.
 func New(cfg Config) *Controller {
-	c := &Controller{cfg: cfg, log: cfg.Log, nonce: cfg.Env.Uint64(), fold: placement.New()}
+	c := &Controller{cfg: cfg, log: cfg.Log, nonce: cfg.Env.Uint64(), fold: placement.New(), overviews: make(chan struct{}, 1)}
 	if c.log == nil {
 		c.log = cfg.Env.Log
 	}

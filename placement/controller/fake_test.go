@@ -16,6 +16,7 @@ import (
 	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/partition/record"
 	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/ask"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -26,8 +27,9 @@ type fakeGroup struct {
 	env   *env.Env
 	jobs  chan func()
 	nodes map[int32]*fakeNode // fixed once Do is called from several goroutines, except through job
-	// configure changes the Config of the nodes that are added after it; it may be nil.
+	// configure changes the Config of the nodes that are added after it; agents answer what is asked of brokers. Both may be nil.
 	configure func(*Config)
+	agents    *fakeAgents
 
 	// Of the worker.
 	leader  int32
@@ -79,6 +81,7 @@ func newFakeGroup(t *testing.T) *fakeGroup {
 	})
 	t.Cleanup(func() {
 		for _, n := range g.nodes {
+			n.c.Stop()
 			g.job(n.c.Stopped)
 		}
 		close(g.jobs)
@@ -262,6 +265,9 @@ type fakeCaller struct {
 }
 
 func (f fakeCaller) Call(ctx context.Context, broker int32, method string, body []byte) ([]byte, error) {
+	if f.g.agents != nil && ask.Handles(method) {
+		return f.g.agents.call(ctx, broker, method, body)
+	}
 	var n *fakeNode
 	f.g.job(func() { n = f.g.nodes[broker] })
 	if n == nil || method != Method {

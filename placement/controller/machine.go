@@ -125,6 +125,9 @@ func (c *Controller) publish() {
 	if g != nil {
 		c.members.task.Wake() // a broker was registered, drained, removed or given another replica
 	}
+	if d := c.driving(); d != nil {
+		d.wake()
+	}
 	c.telling.Lock()
 	defer c.telling.Unlock()
 	for _, l := range c.listeners {
@@ -159,6 +162,7 @@ func (c *Controller) SessionStarted(s multiraft.Session) {
 	c.mu.Unlock()
 	c.log.Info("this broker leads the cluster", "term", s.Term, "revision", c.fold.Revision)
 	c.members.task.Wake()
+	c.startDriving()
 }
 
 // SessionEnded implements multiraft.Machine.
@@ -175,6 +179,7 @@ func (c *Controller) SessionEnded(reason *runnelv1.Error) {
 	)
 	c.members.busy = false
 	c.mu.Unlock()
+	c.endDriving()
 	if term != 0 {
 		c.log.Info("this broker no longer leads the cluster", "term", term, "reason", why)
 	}
@@ -212,6 +217,7 @@ func (c *Controller) Stopped() {
 	c.waiters = nil
 	timer := c.members.timer
 	c.mu.Unlock()
+	c.endDriving()
 	if timer != nil {
 		timer.Stop()
 	}

@@ -16,8 +16,6 @@ const (
 	// when it has waited for patientLooks in vain.
 	membersEvery = time.Second
 	patientLooks = 100
-	// defaultReplaceAfter is how long a broker is silent before its replicas are made anew on others.
-	defaultReplaceAfter = 5 * time.Minute
 )
 
 // members is the membership loop's state. task never blocks; the rest is guarded by Controller.mu.

@@ -12,8 +12,8 @@ import (
 	"github.com/runnel-io/runnel/placement"
 )
 
-// scene is a controller group as its leader, replica 1, sees it. Replica n is on broker n.
-type scene struct {
+// groupScene is a controller group as its leader, replica 1, sees it. Replica n is on broker n.
+type groupScene struct {
 	brokers                     int
 	voters, learners, outgoing  []uint64
 	draining, silent, lost      []int32
@@ -23,7 +23,7 @@ type scene struct {
 	rackOf                      map[int32]string
 }
 
-func (c scene) view() memberView {
+func (c groupScene) view() memberView {
 	s := placement.New()
 	for id := int32(1); int(id) <= c.brokers; id++ {
 		replica := uint64(id)
@@ -62,47 +62,47 @@ func TestNextStep(t *testing.T) {
 	}
 	wait := membershipStep{kind: stepWait}
 	for name, c := range map[string]struct {
-		scene
+		groupScene
 		want membershipStep
 	}{
-		"alone":                          {scene{brokers: 1, voters: ids(1)}, membershipStep{}},
-		"a new broker joins":             {scene{brokers: 2, voters: ids(1)}, membershipStep{kind: stepAddLearner, replica: 2, broker: 2}},
-		"one that installs is awaited":   {scene{brokers: 2, voters: ids(1), silent: []int32{2}}, wait},
-		"a learner has caught up":        {scene{brokers: 2, voters: ids(1), learners: ids(2)}, voters(ids(2), nil, nil)},
-		"promotion goes before joining":  {scene{brokers: 3, voters: ids(1), learners: ids(2)}, voters(ids(2), nil, nil)},
-		"joining goes on meanwhile":      {scene{brokers: 3, voters: ids(1), learners: ids(2), behind: ids(2)}, membershipStep{kind: stepAddLearner, replica: 3, broker: 3}},
-		"a silent learner is awaited":    {scene{brokers: 2, voters: ids(1), learners: ids(2), silent: []int32{2}}, wait},
-		"a lost learner is not":          {scene{brokers: 2, voters: ids(1), learners: ids(2), lost: []int32{2}}, membershipStep{}},
-		"five voters are enough":         {scene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6)}, membershipStep{}},
-		"a joint configuration is left":  {scene{brokers: 2, voters: ids(1, 2), outgoing: ids(1)}, membershipStep{kind: stepLeaveJoint}},
-		"the rack without a voter first": {scene{brokers: 3, voters: ids(1), learners: ids(2, 3), rackOf: map[int32]string{1: "a", 2: "a", 3: "b"}}, voters(ids(3), nil, nil)},
+		"alone":                          {groupScene{brokers: 1, voters: ids(1)}, membershipStep{}},
+		"a new broker joins":             {groupScene{brokers: 2, voters: ids(1)}, membershipStep{kind: stepAddLearner, replica: 2, broker: 2}},
+		"one that installs is awaited":   {groupScene{brokers: 2, voters: ids(1), silent: []int32{2}}, wait},
+		"a learner has caught up":        {groupScene{brokers: 2, voters: ids(1), learners: ids(2)}, voters(ids(2), nil, nil)},
+		"promotion goes before joining":  {groupScene{brokers: 3, voters: ids(1), learners: ids(2)}, voters(ids(2), nil, nil)},
+		"joining goes on meanwhile":      {groupScene{brokers: 3, voters: ids(1), learners: ids(2), behind: ids(2)}, membershipStep{kind: stepAddLearner, replica: 3, broker: 3}},
+		"a silent learner is awaited":    {groupScene{brokers: 2, voters: ids(1), learners: ids(2), silent: []int32{2}}, wait},
+		"a lost learner is not":          {groupScene{brokers: 2, voters: ids(1), learners: ids(2), lost: []int32{2}}, membershipStep{}},
+		"five voters are enough":         {groupScene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6)}, membershipStep{}},
+		"a joint configuration is left":  {groupScene{brokers: 2, voters: ids(1, 2), outgoing: ids(1)}, membershipStep{kind: stepLeaveJoint}},
+		"the rack without a voter first": {groupScene{brokers: 3, voters: ids(1), learners: ids(2, 3), rackOf: map[int32]string{1: "a", 2: "a", 3: "b"}}, voters(ids(3), nil, nil)},
 
-		"a lost voter is replaced":             {scene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), lost: []int32{2}}, voters(ids(6), ids(2), nil)},
-		"a silent one is not yet":              {scene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), silent: []int32{2}}, membershipStep{}},
-		"nor by one that is behind":            {scene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), lost: []int32{2}, behind: ids(6)}, wait},
-		"one of three lost, nobody to come":    {scene{brokers: 3, voters: ids(1, 2, 3), lost: []int32{2}}, wait},
-		"one of four lost, nobody to come":     {scene{brokers: 4, voters: ids(1, 2, 3, 4), lost: []int32{2}}, voters(nil, ids(2), nil)},
-		"two of five lost, nobody to come":     {scene{brokers: 5, voters: ids(1, 2, 3, 4, 5), lost: []int32{2, 4}}, voters(nil, ids(2, 4), nil)},
-		"a majority lost":                      {scene{brokers: 4, voters: ids(1, 2, 3), learners: ids(4), lost: []int32{2, 3}}, wait},
-		"a draining voter is replaced":         {scene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), draining: []int32{3}}, voters(ids(6), ids(3), nil)},
-		"a draining broker does not vote":      {scene{brokers: 2, voters: ids(1), learners: ids(2), draining: []int32{2}}, membershipStep{}},
-		"the group shrinks":                    {scene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{2, 3}}, voters(nil, ids(2), nil)},
-		"to one":                               {scene{brokers: 2, voters: ids(1, 2), draining: []int32{2}}, voters(nil, ids(2), nil)},
-		"the leader last":                      {scene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{1, 2}}, voters(nil, ids(2), nil)},
-		"but it goes":                          {scene{brokers: 2, voters: ids(1, 2), draining: []int32{1}}, voters(nil, ids(1), nil)},
-		"somebody has to vote":                 {scene{brokers: 2, voters: ids(1, 2), draining: []int32{1, 2}}, wait},
-		"not while a successor comes":          {scene{brokers: 4, voters: ids(1, 2, 3), learners: ids(4), draining: []int32{2}, behind: ids(4)}, wait},
-		"a drain beside a lost one":            {scene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{1}, lost: []int32{2}}, voters(nil, ids(2, 1), nil)},
-		"no drain below a majority":            {scene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{3}, silent: []int32{2}}, wait},
-		"a draining lost broker need not vote": {scene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{2}, lost: []int32{2}}, voters(nil, ids(2), nil)},
+		"a lost voter is replaced":             {groupScene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), lost: []int32{2}}, voters(ids(6), ids(2), nil)},
+		"a silent one is not yet":              {groupScene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), silent: []int32{2}}, membershipStep{}},
+		"nor by one that is behind":            {groupScene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), lost: []int32{2}, behind: ids(6)}, wait},
+		"one of three lost, nobody to come":    {groupScene{brokers: 3, voters: ids(1, 2, 3), lost: []int32{2}}, wait},
+		"one of four lost, nobody to come":     {groupScene{brokers: 4, voters: ids(1, 2, 3, 4), lost: []int32{2}}, voters(nil, ids(2), nil)},
+		"two of five lost, nobody to come":     {groupScene{brokers: 5, voters: ids(1, 2, 3, 4, 5), lost: []int32{2, 4}}, voters(nil, ids(2, 4), nil)},
+		"a majority lost":                      {groupScene{brokers: 4, voters: ids(1, 2, 3), learners: ids(4), lost: []int32{2, 3}}, wait},
+		"a draining voter is replaced":         {groupScene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), draining: []int32{3}}, voters(ids(6), ids(3), nil)},
+		"a draining broker does not vote":      {groupScene{brokers: 2, voters: ids(1), learners: ids(2), draining: []int32{2}}, membershipStep{}},
+		"the group shrinks":                    {groupScene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{2, 3}}, voters(nil, ids(2), nil)},
+		"to one":                               {groupScene{brokers: 2, voters: ids(1, 2), draining: []int32{2}}, voters(nil, ids(2), nil)},
+		"the leader last":                      {groupScene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{1, 2}}, voters(nil, ids(2), nil)},
+		"but it goes":                          {groupScene{brokers: 2, voters: ids(1, 2), draining: []int32{1}}, voters(nil, ids(1), nil)},
+		"somebody has to vote":                 {groupScene{brokers: 2, voters: ids(1, 2), draining: []int32{1, 2}}, wait},
+		"not while a successor comes":          {groupScene{brokers: 4, voters: ids(1, 2, 3), learners: ids(4), draining: []int32{2}, behind: ids(4)}, wait},
+		"a drain beside a lost one":            {groupScene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{1}, lost: []int32{2}}, voters(nil, ids(2, 1), nil)},
+		"no drain below a majority":            {groupScene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{3}, silent: []int32{2}}, wait},
+		"a draining lost broker need not vote": {groupScene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{2}, lost: []int32{2}}, voters(nil, ids(2), nil)},
 
-		"a removed broker's learner":           {scene{brokers: 3, voters: ids(1, 2), learners: ids(3), gone: ids(3)}, membershipStep{kind: stepRemoveLearner, replica: 3}},
-		"a removed broker's voter":             {scene{brokers: 3, voters: ids(1, 2, 3), gone: ids(3)}, voters(nil, nil, ids(3))},
-		"a removed broker's voter, replaced":   {scene{brokers: 4, voters: ids(1, 2, 3), learners: ids(4), gone: ids(3)}, voters(ids(4), nil, ids(3))},
-		"a learner that can never catch up":    {scene{brokers: 3, voters: ids(1, 2), learners: ids(3), lacking: ids(3)}, membershipStep{kind: stepReplace, replica: 3, broker: 3}},
-		"a voter that can never catch up":      {scene{brokers: 3, voters: ids(1, 2, 3), lacking: ids(3)}, membershipStep{kind: stepReplace, replica: 3, broker: 3}},
-		"not while its broker is silent":       {scene{brokers: 3, voters: ids(1, 2, 3), lacking: ids(3), silent: []int32{3}}, membershipStep{}},
-		"it stays until its successor is here": {scene{brokers: 3, voters: ids(1, 2, 3), installing: ids(3)}, wait},
+		"a removed broker's learner":           {groupScene{brokers: 3, voters: ids(1, 2), learners: ids(3), gone: ids(3)}, membershipStep{kind: stepRemoveLearner, replica: 3}},
+		"a removed broker's voter":             {groupScene{brokers: 3, voters: ids(1, 2, 3), gone: ids(3)}, voters(nil, nil, ids(3))},
+		"a removed broker's voter, replaced":   {groupScene{brokers: 4, voters: ids(1, 2, 3), learners: ids(4), gone: ids(3)}, voters(ids(4), nil, ids(3))},
+		"a learner that can never catch up":    {groupScene{brokers: 3, voters: ids(1, 2), learners: ids(3), lacking: ids(3)}, membershipStep{kind: stepReplace, replica: 3, broker: 3}},
+		"a voter that can never catch up":      {groupScene{brokers: 3, voters: ids(1, 2, 3), lacking: ids(3)}, membershipStep{kind: stepReplace, replica: 3, broker: 3}},
+		"not while its broker is silent":       {groupScene{brokers: 3, voters: ids(1, 2, 3), lacking: ids(3), silent: []int32{3}}, membershipStep{}},
+		"it stays until its successor is here": {groupScene{brokers: 3, voters: ids(1, 2, 3), installing: ids(3)}, wait},
 	} {
 		got := nextStep(c.view())
 		if got.kind == stepVoters && got.reason == "" {
@@ -113,7 +113,7 @@ func TestNextStep(t *testing.T) {
 			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
 		}
 	}
-	v := scene{}.view()
+	v := groupScene{}.view()
 	if v.conf = nil; nextStep(v).kind != stepWait {
 		t.Error("without a configuration")
 	}
@@ -121,13 +121,13 @@ func TestNextStep(t *testing.T) {
 
 func TestRolesAreRecorded(t *testing.T) {
 	for name, c := range map[string]struct {
-		scene
+		groupScene
 		want placement.Command
 	}{
-		"promoted": {scene{brokers: 2, voters: ids(1, 2), votersInState: ids(1)}, placement.SetControllerReplica{Replica: 2}},
-		"demoted":  {scene{brokers: 2, voters: ids(1), learners: ids(2), votersInState: ids(1, 2)}, placement.SetControllerReplica{Replica: 2, Learner: true}},
-		"known":    {scene{brokers: 2, voters: ids(1, 2)}, nil},
-		"joint":    {scene{brokers: 2, voters: ids(1, 2), outgoing: ids(1), votersInState: ids(1)}, nil},
+		"promoted": {groupScene{brokers: 2, voters: ids(1, 2), votersInState: ids(1)}, placement.SetControllerReplica{Replica: 2}},
+		"demoted":  {groupScene{brokers: 2, voters: ids(1), learners: ids(2), votersInState: ids(1, 2)}, placement.SetControllerReplica{Replica: 2, Learner: true}},
+		"known":    {groupScene{brokers: 2, voters: ids(1, 2)}, nil},
+		"joint":    {groupScene{brokers: 2, voters: ids(1, 2), outgoing: ids(1), votersInState: ids(1)}, nil},
 	} {
 		v := c.view()
 		if got := v.unrecorded(); got != c.want {
@@ -138,7 +138,7 @@ func TestRolesAreRecorded(t *testing.T) {
 
 // world plays the steps on a configuration, as raft would.
 type world struct {
-	scene
+	groupScene
 	next uint64
 }
 
@@ -183,7 +183,7 @@ func (w *world) play(t *rapid.T, step membershipStep) {
 func TestStepsEndWhereTheyShould(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 8).Draw(t, "brokers")
-		w := &world{scene: scene{brokers: n, voters: ids(1)}}
+		w := &world{groupScene: groupScene{brokers: n, voters: ids(1)}}
 		some := func(name string, p int) (out []int32) {
 			for id := int32(2); int(id) <= n; id++ {
 				if rapid.IntRange(0, 9).Draw(t, name) < p {

@@ -115,16 +115,6 @@ func (b *Broker) openController(c *core, replica uint64, founding bool) error {
 	return nil
 }
 
-// newShips serves what other brokers install their replicas from.
-func (b *Broker) newShips(c *core) *catchup.Server {
-	return catchup.NewServer(catchup.ServerConfig{Env: b.env, Log: b.log, Source: func(group uint64) catchup.Source {
-		if group == controllerGroup {
-			return c.ctl
-		}
-		return nil
-	}})
-}
-
 // controllerInstall is a replica of the controller group on its way here. What was received is kept over tries.
 type controllerInstall struct {
 	b  *Broker

@@ -36,6 +36,8 @@ type core struct {
 	agent *agent.Agent
 	ships *catchup.Server // of this broker's replicas, to others
 
+	leaving leaving
+
 	fresh atomic.Bool // the state was as new as the controller's once
 
 	mu    sync.Mutex
@@ -51,15 +53,19 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 		TickInterval: b.cfg.TickInterval, HeartbeatInterval: b.cfg.HeartbeatInterval, SilentAfter: b.cfg.SilentAfter,
 	})
 	c.ctl = controller.New(controller.Config{
-		Env: b.env, BrokerID: id.BrokerID, Alive: c.host.Alive, Caller: view{b}, Log: b.log, Registerer: b.reg,
+		Env: b.env, BrokerID: id.BrokerID, Caller: view{b}, Log: b.log, Registerer: b.reg,
 		ValidateConfig: func(config map[string]string) error {
 			_, err := partition.ParseSettings(config)
 			return err
 		},
+		Alive:  func(id int32) bool { return c.host.Alive(id) && !c.leaving.is(id, b.env.Now()) },
+		Leader: c.host.Leader, Automatic: !b.cfg.ManualPlacement, ReplaceAfter: b.cfg.ReplaceAfter, Parallel: b.cfg.RecoveryParallel,
+		MuteAfterReturn: b.cfg.MuteAfterReturn,
 	})
 	c.agent = agent.New(agent.Config{
 		Env: b.env, BrokerID: id.BrokerID, Host: c.host, Store: b.store, Budget: b.budget,
 		Metrics: partition.NewMetrics(b.reg), Log: b.log, Registerer: b.reg, DiskFull: b.disk.full,
+		Catchup: b.catchup.client, Boot: b.nonce,
 		StateCurrent: func() (bool, string) {
 			if c.fresh.Load() {
 				return true, ""
@@ -76,7 +82,12 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	if err := b.openController(c, replica, founding); err != nil {
 		return err
 	}
-	c.ships = b.newShips(c)
+	c.ships = b.catchup.newShips(b.env, func(id uint64) catchup.Source {
+		if id == controllerGroup {
+			return c.ctl
+		}
+		return c.agent.Source(id)
+	})
 	c.ctl.OnChange(func(s *placement.State) {
 		b.hear(c)
 		c.agent.Update(s)

@@ -10,8 +10,13 @@
 //  5. The controller's state flows to the agent, which opens this broker's partitions, and to gossip.
 //  6. The client port answers from the first moment, with UNAVAILABLE and the reason until step 5 (gate.go).
 //
-// A stop goes the other way: leadership is handed over while everything still runs, then the client port ends, then
-// agent, host, peers, gossip and the store.
+// A stop goes the other way: the controller's loop ends, leadership is handed over while everything still runs, then the client port
+// ends, then the agent with what it installs, the shipments to others, host, peers, gossip and the store.
+//
+// # Between brokers
+//
+// servePeer takes what other brokers ask to whom it is for: controller.* to the controller, ship.* to the shipments
+// (recovery.go), agent.* to the agent. Only a request to join is answered to one who is no member.
 //
 // Invariants: one goroutine (Broker.run) owns start and stop; parts get interfaces of one or two methods, never the
 // Broker. Whoever starts a Broker calls Stop and may then open the data folder again.

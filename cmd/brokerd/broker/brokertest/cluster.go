@@ -196,6 +196,20 @@ func (c *Cluster) Restart(n int) {
 	c.start(n)
 }
 
+// Wipe empties the disk of a broker that does not run. It comes back as a new one.
+func (c *Cluster) Wipe(n int) {
+	c.t.Helper()
+	if c.Broker(n) != nil {
+		c.t.Fatalf("broker %d runs", n)
+	}
+	if err := os.RemoveAll(c.configs[n].DataDir); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// Size is how many brokers were started, running or not.
+func (c *Cluster) Size() int { return len(c.configs) }
+
 // Edit changes what a broker that does not run will be started with.
 func (c *Cluster) Edit(n int, f func(*broker.Config)) {
 	cfg := c.configs[n]
