@@ -25,7 +25,7 @@ type State struct {
 	NextTopic    uint64 `json:"next_topic"`
 	NextGroup    uint64 `json:"next_group"`
 	NextReplica  uint64 `json:"next_replica"`
-	NextMove     uint64 `json:"next_move,omitempty"`
+	NextMove     uint64 `json:"next_move,omitempty"` // 1 at first
 	NextProducer int64  `json:"next_producer"`
 
 	// Controller holds the controller group's replicas, in the order of their ids. Learner tells what was last
@@ -89,6 +89,25 @@ type Partition struct {
 	Replicas []Replica `json:"replicas"`
 	// Move is the change under way, nil if there is none.
 	Move *Move `json:"move,omitempty"`
+	// Founders holds the ids of the replicas that the group was born with, rising; nil as long as they are those of Replicas.
+	// Only a founder of a group that never changed may be made from nothing: any other replica is installed, or its data is lost.
+	Founders []uint64 `json:"founders,omitempty"`
+	// Recovered is the revision of the newest RecordRecovery; 0 if there was none. The replica that was kept has to take the lost
+	// ones out of its configuration by itself, once for each revision.
+	Recovered uint64 `json:"recovered,omitempty"`
+}
+
+// Founding returns the ids of the replicas that the group was born with, rising, and whether they are its replicas still.
+func (p *Partition) Founding() (ids []uint64, still bool) {
+	if p.Founders != nil {
+		return p.Founders, false
+	}
+	ids = make([]uint64, len(p.Replicas))
+	for i, r := range p.Replicas {
+		ids[i] = r.ID
+	}
+	slices.Sort(ids)
+	return ids, true
 }
 
 // On returns the partition's replica on the broker.
@@ -125,7 +144,7 @@ type Recovery struct {
 	Topic     string   `json:"topic"`
 	TopicID   uint64   `json:"topic_id"`
 	Partition int32    `json:"partition"`
-	Kept      uint64   `json:"kept"`
+	Kept      uint64   `json:"kept"` // 0: nothing, it began anew
 	Lost      []uint64 `json:"lost"`
 	Note      string   `json:"note,omitempty"`
 	Revision  uint64   `json:"revision"`
@@ -198,6 +217,10 @@ func Unmarshal(b []byte) (*State, error) {
 	}
 	if s.Tombstones == nil {
 		s.Tombstones = map[uint64]*Tombstone{}
+	}
+	// A state from before there were moves has no counter. Whoever folds the same commands anew has the first one of foundCluster.
+	if s.ClusterID != "" && s.NextMove == 0 {
+		s.NextMove = 1
 	}
 	return s, nil
 }

@@ -147,9 +147,9 @@ type Status struct {
 	Session bool
 	// Commit is the highest index known as committed, Applied the highest applied, Last the highest in the log.
 	Commit, Applied, Last uint64
-	// Conf must not be changed.
+	// Conf is the applied configuration: Voters, VotersOutgoing while it is joint, Learners, LearnersNext. It must not be changed.
 	Conf *raftpb.ConfState
-	// Peers is the leader's view of the other replicas, at most a tick old; nil elsewhere. It must not be changed.
+	// Peers is the leader's view of the other replicas, voters and learners, at most a tick old; nil elsewhere. The map is the caller's.
 	Peers map[uint64]PeerStatus
 	// PeersFloor is what was committed when Peers was renewed the time before. One follower of two is always a little
 	// behind the newest commit; one whose Match is at or above the floor keeps up.
@@ -160,10 +160,12 @@ type Status struct {
 type PeerStatus struct {
 	Match, Next uint64
 	// State is raft's: "StateProbe", "StateReplicate" or "StateSnapshot".
-	State        string
-	RecentActive bool
-	Learner      bool
-	// CaughtUp says that a learner could be promoted now.
+	State string
+	// RecentActive is raft's mark, which may be as old as two of its slow election time-outs. Active is what to go by: it wrote to
+	// this leader, and packets pass both ways between its broker and this one now.
+	RecentActive, Active bool
+	Learner              bool
+	// CaughtUp says that it is Active and holds all but the newest entries: a learner could be promoted now.
 	CaughtUp bool
 	// Behind says that it lacks entries that are no longer in the log: it can never catch up and has to be replaced (RULES 19).
 	Behind bool
@@ -174,6 +176,8 @@ type GroupConfig struct {
 	Group, Replica uint64
 	// Members maps replica ids to brokers.
 	Members map[uint64]int32
+	// Gone are replicas that shall never be heard again; see Group.SetGone.
+	Gone    []uint64
 	Machine Machine
 	// Log is passed to the store; its Spawn, Ready and Poisoned are wrapped.
 	Log raftlog.LogOptions

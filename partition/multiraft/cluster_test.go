@@ -43,6 +43,7 @@ type cluster struct {
 	tail   int64
 	limits func(*limits)
 	tick   time.Duration // Config.TickInterval
+	gone   []uint64      // GroupConfig.Gone
 }
 
 // node is one broker of a cluster.
@@ -169,7 +170,7 @@ func (n *node) tryStart(group uint64) (*Group, error) {
 	}
 	l.applyFn = func(m record.Meta) { c.w.Trace("%s applies %d/%d", l.name, m.Index, m.Term) }
 	g, err := n.host.StartGroup(GroupConfig{Group: group, Replica: replica, Members: c.groups[group], Machine: l,
-		Name: l.name, Found: c.found == n.id, Log: c.log})
+		Name: l.name, Found: c.found == n.id, Log: c.log, Gone: c.gone})
 	if err != nil {
 		return nil, err
 	}

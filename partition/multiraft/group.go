@@ -2,6 +2,7 @@ package multiraft
 
 import (
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,7 @@ type Group struct {
 	// view is what other tasks see of the replica; replaced by the worker when it changes.
 	view   atomic.Pointer[view]
 	status statusBox
+	gone   atomic.Pointer[[]uint64] // see SetGone; sorted
 	// footing is the beat's.
 	footing footing
 	failed  atomic.Pointer[error] // why the replica no longer runs
@@ -71,6 +73,7 @@ type Group struct {
 	reads         reads
 	confChange    *confChange
 	transfer      *transfer
+	handed        *handed
 	stalledAt     time.Time
 	preVotes      []keptPreVote
 	refusedTerm   uint64               // the term in which
@@ -120,7 +123,25 @@ func (g *Group) SetMembers(m map[uint64]int32) {
 	})
 }
 
-// TransferLeader hands the leadership to another replica, if this one leads. It gives up after half a second.
+// SetGone tells which replicas of the group were deleted, or are lost and were given up: a tombstone's, for good. What they send is dropped. One
+// that comes back after the others went on without it (raftlog.Store.Recover), or that never learnt that it was removed, might
+// otherwise be taken for the leader of a later term and have committed entries overwritten, at which raft panics.
+func (g *Group) SetGone(replicas []uint64) {
+	s := slices.Clone(replicas)
+	slices.Sort(s)
+	g.gone.Store(&s)
+}
+
+func (g *Group) isGone(replica uint64) bool {
+	p := g.gone.Load()
+	if p == nil {
+		return false
+	}
+	_, gone := slices.BinarySearch(*p, replica)
+	return gone
+}
+
+// TransferLeader hands the leadership to another replica, if this one leads. It gives up after half a second. Transfer has an answer.
 func (g *Group) TransferLeader(replica uint64) {
 	g.do(func() { g.startTransfer(replica, transferAfter, nil) })
 }
@@ -172,6 +193,10 @@ func (g *Group) tick() {
 func (g *Group) receive(from int32, m *raftpb.Message) {
 	if m.GetTo() != g.replica {
 		g.metrics.dropped.WithLabelValues(dropReplica).Inc()
+		return
+	}
+	if g.isGone(m.GetFrom()) {
+		g.metrics.dropped.WithLabelValues(dropGone).Inc()
 		return
 	}
 	if !fromWire(m.GetType()) {

@@ -54,7 +54,9 @@ func (g *Group) RemoveLearner(replica uint64, done func(error)) {
 }
 
 // ChangeVoters enters a joint configuration, which lasts until LeaveJoint. It refuses, as retriable, to promote a learner that has not caught
-// up, and to take the leader's own vote: then it hands the leadership over, to be asked there.
+// up; to go where no majority of the voters to be is heard and near the log's end, since nothing would be committed there; and to take the
+// leader's own vote while a voter that stays is ready to lead: then it hands the leadership over, to be asked there. If none is,
+// as in a group of one voter, the leader goes on into the joint configuration, and LeaveJoint hands over to a new voter.
 func (g *Group) ChangeVoters(c VoterChange, done func(error)) {
 	g.change(done, func() (*raftpb.ConfChangeV2, error) {
 		if c.tookEffect(g.conf) {
@@ -63,12 +65,19 @@ func (g *Group) ChangeVoters(c VoterChange, done func(error)) {
 		if len(g.conf.GetVotersOutgoing()) > 0 {
 			return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "%s is in another joint configuration; leave it first", g.name)
 		}
-		if slices.Contains(c.Demote, g.replica) || slices.Contains(c.Remove, g.replica) {
-			return nil, g.handOverFirst(func(id uint64) bool { return !slices.Contains(c.Demote, id) && !slices.Contains(c.Remove, id) })
-		}
 		for _, id := range c.Promote {
-			if !slices.Contains(voters(g.conf), id) && !g.caughtUp(id) {
+			if !slices.Contains(voters(g.conf), id) && !g.fit(id) {
 				return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "replica %d of %s has not caught up; promote it later", id, g.name)
+			}
+		}
+		if next := c.voters(g.conf); !majority(next, g.fit) {
+			return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
+				"of the voters that %s would have, %v, no majority is alive and near the end of the log; change them later", g.name, next)
+		}
+		if c.takes(g.replica) {
+			stays := func(id uint64) bool { return !c.takes(id) }
+			if g.transfer != nil || g.successorOf(stays) != 0 {
+				return nil, g.handOverFirst(stays)
 			}
 		}
 		cc := &raftpb.ConfChangeV2{Transition: raftpb.ConfChangeTransitionJointExplicit.Enum()}
@@ -131,6 +140,18 @@ func (c *VoterChange) tookEffect(cs *raftpb.ConfState) bool {
 	return gone && in(c.Promote, cs.GetVoters()) && in(c.Demote, learners)
 }
 
+// takes tells whether the change takes a replica's vote.
+func (c *VoterChange) takes(replica uint64) bool {
+	return slices.Contains(c.Demote, replica) || slices.Contains(c.Remove, replica)
+}
+
+// voters are those that a configuration will have after the change, rising.
+func (c *VoterChange) voters(cs *raftpb.ConfState) []uint64 {
+	ids := slices.DeleteFunc(slices.Concat(cs.GetVoters(), c.Promote), c.takes)
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
 // handOverFirst begins to give the leadership to a voter that stays, and says to ask again.
 func (g *Group) handOverFirst(stays func(replica uint64) bool) error {
 	if g.transfer == nil {
@@ -140,6 +161,11 @@ func (g *Group) handOverFirst(stays func(replica uint64) bool) error {
 	}
 	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
 		"replica %d leads %s and loses its vote by this change: the leadership moves first; ask the new leader", g.replica, g.name)
+}
+
+// fit tells whether a replica can do its part as a voter: this one, or another that is heard and has caught up.
+func (g *Group) fit(replica uint64) bool {
+	return replica == g.replica || g.live.alive(g.members.broker(replica)) && g.caughtUp(replica)
 }
 
 // caughtUp tells whether a peer has what a voter should have: no more than a little behind, or all that was committed a moment ago,

@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 const (
 	dropUnknown = "unknown_group"
 	dropReplica = "other_replica"
+	dropGone    = "replica_gone"
 	dropType    = "not_for_the_wire"
 	dropTerm    = "term_too_high"
 	dropFull    = "inbox_full"

@@ -78,6 +78,7 @@ func (g *Group) leave(reason *runnelv1.Error) {
 	if g.role == RoleLeader {
 		g.ceaseToLead(reason)
 	}
+	g.endHanded(g.notLeader())
 	g.failReads(g.notLeader())
 	g.role, g.lead = RoleFollower, 0
 	g.stopping = true

@@ -26,9 +26,11 @@ func (g *Group) syncRole() {
 	}
 	if role == RoleLeader && (g.role != RoleLeader || term != g.term) {
 		g.leaderSince = g.env.Now()
+		g.peersAt, g.peersCommit = time.Time{}, 0 // those of an earlier leadership are too old to judge by
 	}
 	g.role, g.term, g.lead = role, term, st.Lead
 	if changed {
+		g.noteHanded()
 		if g.lead != 0 {
 			g.delay, g.foundUntil = 0, time.Time{}
 		}

@@ -33,6 +33,7 @@ func (h *Host) StartGroup(c GroupConfig) (*Group, error) {
 		g.name = fmt.Sprintf("group %d", c.Group)
 	}
 	g.members.set(c.Members)
+	g.SetGone(c.Gone)
 	g.showView()
 	g.task = h.env.NewTask(env.ClassRaft, "raft "+g.name, g.run)
 	g.appends.g = g

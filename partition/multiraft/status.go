@@ -12,11 +12,23 @@ type statusBox struct {
 	s  Status
 }
 
-// Status is a snapshot as of the worker's last run; Peers may be older by nurseAfter.
+// Status is a snapshot as of the worker's last run; Peers may be older by nurseAfter, but for which of their brokers live, which is as of now:
+// nothing happens in an idle group when a broker dies.
 func (g *Group) Status() Status {
 	g.status.mu.Lock()
-	defer g.status.mu.Unlock()
-	return g.status.s
+	s := g.status.s
+	g.status.mu.Unlock()
+	if s.Peers == nil {
+		return s
+	}
+	peers, members := make(map[uint64]PeerStatus, len(s.Peers)), g.members.get()
+	for id, p := range s.Peers {
+		p.Active = p.RecentActive && g.live.alive(members[id])
+		p.CaughtUp = p.CaughtUp && p.Active
+		peers[id] = p
+	}
+	s.Peers = peers
+	return s
 }
 
 // publish renews what Status shows.

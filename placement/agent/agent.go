@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/partition/catchup"
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/partition/raftlog"
@@ -34,6 +35,12 @@ type Config struct {
 	Registerer prometheus.Registerer
 	// Log may be nil; the Env's is used then.
 	Log *slog.Logger
+	// Catchup receives the logs of replicas that moves add. Nil: none is installed here.
+	Catchup *catchup.Client
+	// Installs is how many replicas are installed at a time; 0 = 2.
+	Installs int
+	// Boot is drawn when the broker starts; Serve tells it.
+	Boot uint64
 	// Forget tells the controller that the data of these replicas, which have tombstones, is deleted: Controller.Do with
 	// ForgetReplicas. It may block until ctx ends. Nil keeps the tombstones.
 	Forget func(ctx context.Context, replicas []uint64) error
@@ -45,6 +52,7 @@ type host interface {
 	StopGroup(group uint64) error
 	Leader(group uint64) (broker int32, term uint64, ok bool)
 	HasQuorumOfBrokers() bool
+	Alive(broker int32) bool
 }
 
 // store is what the agent needs of *raftlog.Store.
@@ -52,6 +60,8 @@ type store interface {
 	Identity() raftlog.Identity
 	Replicas() []raftlog.ReplicaInfo
 	Create(group, replica uint64, cs *raftpb.ConfState) error
+	Install(group, replica uint64) (*raftlog.Installer, error)
+	Recover(group, replica uint64, lost []uint64) error
 	Delete(group, replica uint64) error
 	RaiseFloor(revision uint64) error
 	Floor() uint64
@@ -70,7 +80,7 @@ type Agent struct {
 
 	// latest is the newest state that Update was given; never nil.
 	latest atomic.Pointer[placement.State]
-	// running maps group ids to *replica; only replicas that are open and started.
+	// running maps group ids to *live; only replicas that serve.
 	running sync.Map
 
 	compare env.Task   // runs reconcile
@@ -85,11 +95,16 @@ type Agent struct {
 	replicas map[uint64]*replica // by replica id: all that a state named or tombstoned here
 	onDisk   map[uint64]onDisk   // by replica id
 	queue    []*replica          // each at most once (replica.queued)
+	opened   map[uint64]*live    // by group: the one that is open in the host
+	gone     map[uint64][]uint64 // by group: the replicas with a tombstone
 	nextWake int                 // of openers, in turn
+	judged   uint64              // revision of the state that all replicas to run are wanted by
 	compared uint64              // revision of reconciled
-	orphans  map[uint64]bool     // logged
-	foreign  string              // why the state does not mean this disk; empty if it does
-	caughtUp bool                // once true it stays so
+	turned   chan struct{}       // closed when compared changes
+	installs installs
+	orphans  map[uint64]bool // logged
+	foreign  string          // why the state does not mean this disk; empty if it does
+	caughtUp bool            // once true it stays so
 
 	forget forgetter
 }
@@ -106,7 +121,13 @@ func newAgent(c Config, h host, s store) *Agent {
 	a := &Agent{
 		cfg: c, log: c.Log, host: h, store: s, reconciled: placement.New(),
 		replicas: map[uint64]*replica{}, onDisk: map[uint64]onDisk{}, orphans: map[uint64]bool{},
+		opened: map[uint64]*live{}, turned: make(chan struct{}),
 	}
+	if a.cfg.Installs <= 0 {
+		a.cfg.Installs = defaultInstalls
+	}
+	a.installs.pause, a.installs.active = firstPause, map[*replica]bool{}
+	a.installs.ctx, a.installs.cancel = context.WithCancel(context.Background())
 	if a.log == nil {
 		a.log = c.Env.Log
 	}
@@ -145,6 +166,7 @@ func (a *Agent) Stop() {
 	for _, t := range a.openers {
 		t.Stop()
 	}
+	a.stopInstalls()
 	a.forget.stop()
 }
 
@@ -171,7 +193,7 @@ const partitionEvery = 5
 func (a *Agent) Tick(now time.Time) {
 	second := uint64(now.Unix())
 	a.running.Range(func(_, v any) bool {
-		if r := v.(*replica); (second+r.group)%partitionEvery == 0 {
+		if r := v.(*live); (second+r.group)%partitionEvery == 0 {
 			r.partition.Tick(now)
 		} else {
 			r.partition.WakeLate()
@@ -187,7 +209,7 @@ func (a *Agent) Tick(now time.Time) {
 func (a *Agent) Counts() (leaders, replicas int) {
 	a.running.Range(func(_, v any) bool {
 		replicas++
-		if v.(*replica).status().leads {
+		if v.(*live).status().leads {
 			leaders++
 		}
 		return true

@@ -14,10 +14,12 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/runnel-io/runnel/partition/catchup"
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/ask"
 	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -32,8 +34,12 @@ type testCluster struct {
 	// joined counts the brokers that ever were.
 	joined atomic.Int32
 
+	// desk stands in for the controller, if it is not nil: the test itself commits what a controller would.
+	desk *desk
+
 	mu    sync.Mutex
 	nodes map[int32]*testNode
+	gate  func(ctx context.Context, from, to int32, method string) error // asked before each call; may be nil
 }
 
 type testNode struct {
@@ -46,9 +52,18 @@ type testNode struct {
 	ctrl    *controller.Controller
 	group   *multiraft.Group // the controller's
 	agent   *Agent
+	ship    *catchup.Server
 }
 
 func newCluster(t testing.TB, n int) *testCluster {
+	c := emptyCluster(t)
+	for range n {
+		c.join()
+	}
+	return c
+}
+
+func emptyCluster(t testing.TB) *testCluster {
 	var log *slog.Logger
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -61,9 +76,6 @@ func newCluster(t testing.TB, n int) *testCluster {
 		}
 		stop()
 	})
-	for range n {
-		c.join()
-	}
 	return c
 }
 
@@ -126,9 +138,15 @@ func (n *testNode) run(found bool, members []int32) {
 	n.host = multiraft.New(multiraft.Config{
 		Env: n.c.env, BrokerID: n.id, BootNonce: n.c.nonce.Add(1), Store: n.store, Transport: transport{n},
 	})
+	n.ship = catchup.NewServer(catchup.ServerConfig{Env: n.c.env, Source: func(g uint64) catchup.Source { return n.agent.Source(g) }})
+	if n.c.desk != nil {
+		n.runAtDesk()
+		return
+	}
 	n.ctrl = controller.New(controller.Config{Env: n.c.env, BrokerID: n.id, Alive: n.host.Alive, Caller: caller{n}})
 	n.agent = New(Config{
 		Env: n.c.env, BrokerID: n.id, Host: n.host, Store: n.store, StateCurrent: n.ctrl.CaughtUp,
+		Catchup: catchup.NewClient(catchup.ClientConfig{Env: n.c.env, Caller: caller{n}}), Boot: n.c.nonce.Load(),
 		Forget: func(ctx context.Context, ids []uint64) error {
 			_, err := n.ctrl.Do(ctx, controller.ForgetReplicas{Broker: n.id, Replicas: ids})
 			return err
@@ -160,6 +178,7 @@ func (n *testNode) stop() {
 	delete(n.c.nodes, n.id)
 	n.c.mu.Unlock()
 	n.agent.Stop()
+	n.ship.Stop()
 	n.host.Stop()
 	if err := n.store.Close(); err != nil {
 		n.c.t.Error(err)
@@ -184,10 +203,23 @@ func (t transport) Send(to int32, _ multiraft.Lane, p *multiraft.Packet) bool {
 
 type caller struct{ n *testNode }
 
-func (c caller) Call(ctx context.Context, broker int32, _ string, body []byte) ([]byte, error) {
+func (c caller) Call(ctx context.Context, broker int32, method string, body []byte) ([]byte, error) {
+	c.n.c.mu.Lock()
+	gate := c.n.c.gate
+	c.n.c.mu.Unlock()
+	if gate != nil {
+		if err := gate(ctx, c.n.id, broker, method); err != nil {
+			return nil, err
+		}
+	}
 	n := c.n.c.node(broker)
-	if n == nil {
+	switch {
+	case n == nil:
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "broker %d is down", broker)
+	case catchup.Handles(method):
+		return n.ship.Serve(ctx, c.n.id, method, body)
+	case ask.Handles(method):
+		return n.agent.Serve(ctx, method, body)
 	}
 	return n.ctrl.Serve(ctx, body)
 }
@@ -222,6 +254,9 @@ func (c *testCluster) await(what string, cond func() (bool, string)) {
 		case <-tick.C:
 		case <-end.C:
 			for _, n := range c.all() {
+				if n.group == nil {
+					continue
+				}
 				st := n.group.Status()
 				c.t.Logf("broker %d: hears %v %v %v; controller %+v", n.id, n.host.Alive(1), n.host.Alive(2), n.host.Alive(3), st)
 			}

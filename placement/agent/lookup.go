@@ -23,14 +23,14 @@ func (a *Agent) Partition(topic string, n int32) (*partition.Partition, *runnelv
 	}
 	p := &t.Partitions[n]
 	if v, ok := a.running.Load(p.Group); ok {
-		return v.(*replica).partition, nil
+		return v.(*live).partition, nil
 	}
 	return nil, a.elsewhere(s, topic, n, p)
 }
 
 // elsewhere says why there is no running replica here, and where to go.
 func (a *Agent) elsewhere(s *placement.State, topic string, n int32, p *placement.Partition) *runnelv1.Error {
-	own, here := p.On(a.cfg.BrokerID)
+	own, here := p.On(a.cfg.BrokerID) // one that joins is no address for requests before it runs
 	why := fmt.Sprintf("broker %d has no replica of %s/%d", a.cfg.BrokerID, topic, n)
 	if here {
 		a.mu.Lock()

@@ -4,7 +4,8 @@ import "fmt"
 
 // CaughtUp tells whether this broker is done with its start: it has a state, has opened its replicas, and each has
 // applied what its log knows as committed and knows a leader. If not, the text says what is awaited. Once true it stays
-// true: what happens to other brokers later is no fault of this one. Quarantined replicas are not waited for.
+// true: what happens to other brokers later is no fault of this one. Quarantined
+// replicas are not waited for, nor those that are being moved here.
 func (a *Agent) CaughtUp() (bool, string) {
 	a.mu.Lock()
 	if a.caughtUp {
@@ -20,11 +21,11 @@ func (a *Agent) CaughtUp() (bool, string) {
 	}
 	a.mu.Lock()
 	why := a.awaitedLocked()
-	var open []*replica
+	var open []*live
 	if why == "" {
 		for _, r := range a.replicas {
-			if r.open && r.want == wantRun {
-				open = append(open, r)
+			if r.live != nil && r.want == wantRun && !r.joining {
+				open = append(open, r.live)
 			}
 		}
 	}
@@ -73,7 +74,7 @@ func (a *Agent) awaitedLocked() string {
 	}
 	opening, fault := 0, ""
 	for _, r := range a.replicas {
-		if r.want != wantRun || r.open || r.lost != "" {
+		if r.want != wantRun || r.live != nil || r.lost != "" || r.joining {
 			continue
 		}
 		opening++

@@ -3,49 +3,11 @@ package agent
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/runnel-io/runnel/partition"
 	"github.com/runnel-io/runnel/placement"
 )
-
-// want is what the state asks of a replica.
-type want uint8
-
-const (
-	wantRun  want = iota
-	wantGone      // stop it, delete its data, report that
-)
-
-// replica is one replica of this broker. The first group of fields never changes; partition and status are set before
-// the replica is put into Agent.running and belong to the task at work until then; the rest is guarded by Agent.mu.
-type replica struct {
-	id, group uint64
-	topic     string
-	number    int32
-	members   map[uint64]int32 // replica id -> broker
-	preferred bool             // this broker is the preferred leader's
-
-	partition *partition.Partition
-	status    func() status
-
-	want     want
-	settings partition.Settings
-	queued   bool   // stands in Agent.queue
-	working  bool   // a task is at work on it
-	open     bool   // is in Agent.running
-	gone     bool   // its data is deleted
-	fault    string // why the last try failed; tried again at the next Tick
-	lost     string // why it can never run again (quarantine)
-}
-
-// status is what readiness and the counts ask of a running replica.
-type status struct {
-	commit, applied  uint64
-	hasLeader, leads bool
-	lost             bool // out of service for good
-}
-
-func (r *replica) name() string { return fmt.Sprintf("%s/%d", r.topic, r.number) }
 
 // reconcile compares the newest state with the one it compared last and queues the work. It runs on the compare task.
 // Apply shares what a command does not change, so a topic with the same pointer is the same topic.
@@ -57,25 +19,75 @@ func (a *Agent) reconcile() {
 	if s == prev || !started || !a.ownDisk(s) {
 		return
 	}
+	a.silence(s, prev)
+	// What goes is dropped before anything is wanted: from then on whatever is wanted is wanted by this state.
 	for name, t := range prev.Topics {
-		if now := s.Topics[name]; now != t && (now == nil || now.ID != t.ID) {
-			a.dropTopic(t)
-		}
-	}
-	for name, t := range s.Topics {
-		if prev.Topics[name] != t {
-			a.wantTopic(t)
+		if now := s.Topics[name]; now != t {
+			a.dropReplicas(t, now, s.Revision)
 		}
 	}
 	for id, d := range s.Tombstones {
 		if d.Broker == a.cfg.BrokerID && prev.Tombstones[id] == nil {
-			a.drop(&replica{id: id, group: d.Group, topic: d.Topic, number: d.Partition})
+			a.drop(&replica{id: id, group: d.Group, topic: d.Topic, number: d.Partition, goneAt: s.Revision})
+		}
+	}
+	a.judge(s.Revision)
+	for name, t := range s.Topics {
+		if was := prev.Topics[name]; was != t {
+			a.wantTopic(s, t, was)
 		}
 	}
 	a.reconciled = s
 	a.mu.Lock()
 	a.compared = s.Revision
+	close(a.turned)
+	a.turned = make(chan struct{})
 	a.mu.Unlock()
+}
+
+// silence has the groups here hear no more of replicas that have tombstones. Their data is to be deleted, but they may not know it
+// yet; and what was given up by hand contradicts what the others went on with.
+func (a *Agent) silence(s, prev *placement.State) {
+	same := len(s.Tombstones) == len(prev.Tombstones)
+	for id := range s.Tombstones {
+		if !same {
+			break
+		}
+		same = prev.Tombstones[id] != nil
+	}
+	if same {
+		return
+	}
+	gone := map[uint64][]uint64{}
+	for id, d := range s.Tombstones {
+		gone[d.Group] = append(gone[d.Group], id)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before := a.gone
+	a.gone = gone
+	for group, l := range a.opened {
+		if len(before[group])+len(gone[group]) > 0 {
+			l.raft.SetGone(a.goneLocked(l.replica))
+		}
+	}
+}
+
+// goneLocked lists whom a replica's group must not hear; it needs Agent.mu.
+func (a *Agent) goneLocked(r *replica) []uint64 {
+	return slices.Concat(a.gone[r.group], r.recovery.lost)
+}
+
+// judge notes the revision of the state that whatever is wanted from now on is wanted by.
+func (a *Agent) judge(revision uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.judged = revision
+	for r := range a.installs.active {
+		if i := r.install; r.want == wantRun && i.in != nil {
+			i.in.Wanted(revision)
+		}
+	}
 }
 
 // ownDisk tells whether the state's broker of this id is this data folder. A state in which the broker is not
@@ -100,8 +112,9 @@ func (a *Agent) ownDisk(s *placement.State) bool {
 	return why == ""
 }
 
-// wantTopic has the topic's replicas of this broker run with the topic's settings.
-func (a *Agent) wantTopic(t *placement.Topic) {
+// wantTopic has the topic's replicas of this broker run with the topic's settings. was is the topic of that name before, nil if
+// there was none.
+func (a *Agent) wantTopic(s *placement.State, t, was *placement.Topic) {
 	settings, err := partition.ParseSettings(t.Config)
 	if err != nil {
 		// The controller checked them, so another version did. Run with the defaults rather than not at all, but delete nothing
@@ -110,49 +123,84 @@ func (a *Agent) wantTopic(t *placement.Topic) {
 		settings = partition.DefaultSettings()
 		settings.RetentionMS, settings.RetentionBytes = -1, -1
 	}
+	sameConfig := was != nil && was.ID == t.ID && maps.Equal(was.Config, t.Config)
 	for n := range t.Partitions {
 		p := &t.Partitions[n]
-		own, ok := p.On(a.cfg.BrokerID)
-		if !ok || own.Learner {
+		if sameConfig && n < len(was.Partitions) && samePartition(&was.Partitions[n], p) {
 			continue
 		}
-		a.wantReplica(t.Name, int32(n), p, own, settings)
+		for _, own := range ofBroker(p, a.cfg.BrokerID) {
+			a.wantReplica(s, t, int32(n), own, settings) //nolint:gosec // bounded by MaxPartitions
+		}
 	}
 }
 
-func (a *Agent) wantReplica(topic string, number int32, p *placement.Partition, own placement.Replica, settings partition.Settings) {
+// wantReplica has one replica run as the state says. A replica that runs already learns where the others are: any of them may
+// be asked to lead, and raft sends nothing to one whose broker it does not know.
+func (a *Agent) wantReplica(s *placement.State, t *placement.Topic, number int32, own placement.Replica, settings partition.Settings) {
+	p := &t.Partitions[number]
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if r := a.replicas[own.ID]; r != nil {
-		if r.settings != settings {
-			r.settings = settings
-			if r.open {
-				r.partition.SetSettings(settings)
-			}
+	r := a.replicas[own.ID]
+	fresh := r == nil
+	if fresh {
+		r = &replica{id: own.ID, group: p.Group, topic: t.Name, number: number, settings: settings}
+		a.replicas[own.ID] = r
+	}
+	changed := false
+	if b := birthOf(p, own); b != r.birth {
+		r.birth, changed = b, true
+	}
+	if r.birth == birthFounder {
+		r.founders, _ = p.Founding()
+	}
+	r.preferred = p.Replicas[0].Broker == a.cfg.BrokerID
+	r.joining = own.Learner
+	if rec := recoveryOf(s, t, number, own.ID); rec.revision > r.recovery.revision {
+		r.recovery, changed = rec, true
+	}
+	if m := membersOf(p); !maps.Equal(m, r.members) {
+		r.members = m
+		if r.live != nil {
+			r.live.raft.SetMembers(m)
 		}
+	}
+	if r.settings != settings {
+		r.settings = settings
+		if r.live != nil {
+			r.live.partition.SetSettings(settings)
+		}
+	}
+	if !fresh && !changed || r.want == wantGone {
 		return
 	}
-	r := &replica{
-		id: own.ID, group: p.Group, topic: topic, number: number, settings: settings,
-		members: make(map[uint64]int32, len(p.Replicas)), preferred: p.Replicas[0].Broker == a.cfg.BrokerID,
-	}
-	for _, m := range p.Replicas {
-		r.members[m.ID] = m.Broker
-	}
-	a.replicas[own.ID] = r
-	if why := a.onDisk[own.ID].quarantine; why != "" {
+	if why := a.onDisk[own.ID].quarantine; fresh && why != "" {
 		a.loseLocked(r, why)
 		return
 	}
 	a.enqueueLocked(r)
 }
 
-// dropTopic deletes this broker's replicas of a topic that an older committed state had and this one has not: a
-// committed command deleted it. Usually there are tombstones too, unless this broker answered them before it restarted.
-func (a *Agent) dropTopic(t *placement.Topic) {
-	for n := range t.Partitions {
-		if own, ok := t.Partitions[n].On(a.cfg.BrokerID); ok {
-			a.drop(&replica{id: own.ID, group: t.Partitions[n].Group, topic: t.Name, number: int32(n)})
+// dropReplicas deletes this broker's replicas of a topic that an older committed state had and the newer one has not: a
+// committed command took them away. Usually there are tombstones too, unless this broker answered them before it restarted. now
+// is nil if the topic is gone; revision is the newer state's.
+func (a *Agent) dropReplicas(was, now *placement.Topic, revision uint64) {
+	for n := range was.Partitions {
+		p := &was.Partitions[n]
+		var next *placement.Partition
+		if now != nil && now.ID == was.ID && n < len(now.Partitions) {
+			next = &now.Partitions[n]
+			if samePartition(p, next) {
+				continue
+			}
+		}
+		for _, own := range ofBroker(p, a.cfg.BrokerID) {
+			if next != nil {
+				if _, stays := next.Replica(own.ID); stays {
+					continue
+				}
+			}
+			a.drop(&replica{id: own.ID, group: p.Group, topic: was.Name, number: int32(n), goneAt: revision}) //nolint:gosec // bounded by MaxPartitions
 		}
 	}
 }
@@ -169,15 +217,23 @@ func (a *Agent) drop(fresh *replica) {
 	if r.want == wantGone {
 		return
 	}
-	r.want = wantGone
+	r.want, r.goneAt = wantGone, fresh.goneAt
 	r.fault, r.lost = "", ""
-	a.running.Delete(r.group) // no new request reaches it
+	if r.live != nil {
+		a.running.CompareAndDelete(r.group, r.live) // no new request reaches it
+	}
+	if r.install != nil {
+		r.install.cancel()
+	}
 	a.enqueueLocked(r)
 }
 
 func (a *Agent) enqueueLocked(r *replica) {
+	if r.working {
+		r.again = true // whoever is at work looks again when done
+	}
 	if r.queued || r.working {
-		return // whoever is at work looks again when done
+		return
 	}
 	r.queued = true
 	a.queue = append(a.queue, r)
@@ -194,6 +250,7 @@ func (a *Agent) retry() {
 			a.enqueueLocked(r)
 		}
 	}
+	a.queueInstallsLocked()
 }
 
 // loseLocked gives a replica up for good.

@@ -3,8 +3,6 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -24,17 +22,23 @@ func (a *Agent) work() bool {
 	r := a.queue[0]
 	a.queue[0] = nil
 	a.queue = a.queue[1:]
-	r.queued, r.working = false, true
-	r.fault = ""
-	do, open := r.want, r.open
+	r.queued = false
+	if r.working { // its successor is stopping it
+		r.again = true
+		more := len(a.queue) > 0
+		a.mu.Unlock()
+		return more
+	}
+	r.working, r.again, r.fault = true, false, ""
+	do, lost := r.want, r.lost != ""
 	a.mu.Unlock()
 
 	var err error
 	switch {
 	case do == wantGone && !r.gone:
 		err = a.remove(r)
-	case do == wantRun && !open && r.lost == "":
-		err = a.run(r)
+	case do == wantRun && !lost:
+		err = a.keep(r)
 	}
 
 	a.mu.Lock()
@@ -43,7 +47,7 @@ func (a *Agent) work() bool {
 	if err != nil {
 		a.failLocked(r, do, err)
 	}
-	if r.want != do { // asked for something else meanwhile
+	if r.again {
 		a.enqueueLocked(r)
 	}
 	return len(a.queue) > 0
@@ -63,43 +67,89 @@ func (a *Agent) failLocked(r *replica, do want, err error) {
 	a.log.Error("a replica resists and will be tried again", "wanted", wanted, "topic", r.topic, "partition", r.number, "group", r.group, "replica", r.id, "err", err)
 }
 
-// run makes a replica, if the disk has none, and starts it.
-func (a *Agent) run(r *replica) error {
+// keep brings a replica nearer to running as the state says.
+func (a *Agent) keep(r *replica) error {
+	a.mu.Lock()
+	stray := r.install != nil && r.birth != birthInstalled
+	a.mu.Unlock()
+	if stray { // before the disk is looked at: it may just have got there
+		if ended, err := a.endInstall(r); !ended || err != nil {
+			return err // the end of the install comes back here
+		}
+	}
 	a.mu.Lock()
 	d, exists := a.onDisk[r.id]
-	settings := r.settings
+	birth, founders, open := r.birth, r.founders, r.live != nil
+	recover, judged := r.recovery.revision > r.recovered, a.judged
 	a.mu.Unlock()
-	if d.quarantine != "" {
+	switch {
+	case d.quarantine != "":
 		return &raftlog.QuarantinedError{Group: r.group, Replica: r.id, Reason: d.quarantine}
+	case exists && open && !recover:
+		return nil
+	case exists:
+		return a.run(r, false)
 	}
-	if !exists {
-		if at, floor := a.latest.Load().Revision, a.store.Floor(); at < floor {
-			return fmt.Errorf("the state here is at revision %d and replicas were deleted at %d: waiting for the newer one", at, floor)
-		}
-		voters := slices.Sorted(maps.Keys(r.members))
-		if err := a.store.Create(r.group, r.id, &raftpb.ConfState{Voters: voters}); err != nil {
-			return fmt.Errorf("make the replica on disk: %w", err)
-		}
-		a.mu.Lock()
-		a.onDisk[r.id] = onDisk{group: r.group}
-		a.mu.Unlock()
+	switch birth {
+	case birthInstalled:
+		return a.beginInstall(r)
+	case birthCancelled:
+		return nil // its tombstone comes
 	}
+	if err := a.stateIsNew(judged); err != nil {
+		return err
+	}
+	if birth != birthFounder {
+		return &raftlog.QuarantinedError{Group: r.group, Replica: r.id, Reason: "it belongs on this broker but is not on its disk, and cannot be made anew under its id"}
+	}
+	if err := a.store.Create(r.group, r.id, &raftpb.ConfState{Voters: founders}); err != nil {
+		return fmt.Errorf("make the replica on disk: %w", err)
+	}
+	a.mu.Lock()
+	a.onDisk[r.id] = onDisk{group: r.group}
+	a.mu.Unlock()
+	return a.run(r, true)
+}
+
+// stateIsNew tells whether a replica that is not on the disk may be judged by a state: an old one, as a broker sees it for a while
+// after its start, may want what was deleted since.
+func (a *Agent) stateIsNew(at uint64) error {
+	if floor := a.store.Floor(); at < floor {
+		return fmt.Errorf("the state here is at revision %d and replicas were deleted at %d: waiting for the newer one", at, floor)
+	}
+	return nil
+}
+
+// run starts a replica that is on the disk. created tells that it was made just now.
+func (a *Agent) run(r *replica, created bool) error {
+	if err := a.makeRoom(r); err != nil {
+		return err
+	}
+	if err := a.takeUp(r); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	settings, members, gone, preferred := r.settings, r.members, a.goneLocked(r), r.preferred
+	a.mu.Unlock()
 	p := partition.New(partition.Config{
 		Env: a.cfg.Env, Topic: r.topic, Number: r.number, Group: r.group, Replica: r.id,
 		Settings: settings, Budget: a.cfg.Budget, Metrics: a.cfg.Metrics,
 		DiskFull: a.cfg.DiskFull, HasQuorum: a.host.HasQuorumOfBrokers,
 	})
 	g, err := a.host.StartGroup(multiraft.GroupConfig{
-		Group: r.group, Replica: r.id, Members: r.members, Machine: p, Name: r.name(),
+		Group: r.group, Replica: r.id, Members: members, Gone: gone, Machine: p, Name: r.name(),
 		Log:   raftlog.LogOptions{SegmentBytes: settings.SegmentBytes, SegmentAge: time.Duration(settings.SegmentMS) * time.Millisecond},
-		Found: !exists && r.preferred,
+		Found: created && preferred,
 	})
 	if err != nil {
 		return fmt.Errorf("start the replica: %w", err)
 	}
 	p.Attach(g)
-	r.partition = p
-	r.status = func() status {
+	if again, err := a.recoverStarted(r, g); again || err != nil {
+		return err
+	}
+	l := &live{replica: r, partition: p, raft: g}
+	l.status = func() status {
 		st := g.Status()
 		_, _, led := a.host.Leader(r.group)
 		// Who leads is known by the leaders' own word before raft's next slow heartbeat tells this replica.
@@ -108,36 +158,87 @@ func (a *Agent) run(r *replica) error {
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r.open = true
+	r.live = l
+	a.opened[r.group] = l
 	if r.settings != settings {
 		p.SetSettings(r.settings)
 	}
+	g.SetMembers(r.members) // which may have changed meanwhile
+	g.SetGone(a.goneLocked(r))
 	if r.want == wantRun { // else it is removed next
-		a.running.Store(r.group, r)
+		a.running.Store(r.group, l)
 	}
+	return nil
+}
+
+// makeRoom ends what else of the group is open in the host: the replica itself, which starts again, or one that failed and whose
+// successor this one is.
+func (a *Agent) makeRoom(r *replica) error {
+	a.mu.Lock()
+	o := a.opened[r.group]
+	a.mu.Unlock()
+	if o == nil {
+		return nil
+	}
+	if o.replica != r {
+		err := o.raft.Healthy()
+		if err == nil {
+			return fmt.Errorf("replica %d of the same partition still runs here", o.id)
+		}
+		a.mu.Lock()
+		if o.working {
+			a.mu.Unlock()
+			return fmt.Errorf("replica %d of the same partition is being stopped", o.id)
+		}
+		o.working = true
+		if o.lost == "" {
+			o.lost = err.Error()
+		}
+		a.mu.Unlock()
+		defer func() {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if o.working = false; o.again {
+				a.enqueueLocked(o.replica)
+			}
+		}()
+	}
+	return a.halt(o)
+}
+
+// halt stops a replica that is open. The caller is at work on it.
+func (a *Agent) halt(r *live) error {
+	a.running.CompareAndDelete(r.group, r)
+	if err := a.host.StopGroup(r.group); err != nil {
+		return fmt.Errorf("stop the replica: %w", err)
+	}
+	a.mu.Lock()
+	r.live = nil
+	delete(a.opened, r.group)
+	a.mu.Unlock()
 	return nil
 }
 
 // remove stops a replica, deletes its data and has that reported. Everything in it may be repeated.
 func (a *Agent) remove(r *replica) error {
-	a.mu.Lock()
-	open := r.open
-	a.mu.Unlock()
-	if open {
-		if err := a.host.StopGroup(r.group); err != nil {
-			return fmt.Errorf("stop the replica: %w", err)
-		}
-		a.mu.Lock()
-		r.open = false
-		a.mu.Unlock()
+	if ended, err := a.endInstall(r); !ended || err != nil {
+		return err // the end of the install comes back here
 	}
-	if err := a.store.RaiseFloor(a.latest.Load().Revision); err != nil {
+	a.mu.Lock()
+	open, revision := r.live, r.goneAt
+	a.mu.Unlock()
+	if open != nil {
+		if err := a.halt(open); err != nil {
+			return err
+		}
+	}
+	if err := a.store.RaiseFloor(revision); err != nil {
 		return fmt.Errorf("record the revision: %w", err)
 	}
 	if err := a.store.Delete(r.group, r.id); err != nil {
 		return fmt.Errorf("delete the replica's data: %w", err)
 	}
-	a.log.Debug("replica deleted with its topic", "topic", r.topic, "partition", r.number, "group", r.group, "replica", r.id)
+	a.log.Debug("replica deleted", "topic", r.topic, "partition", r.number, "group", r.group, "replica", r.id)
 	a.mu.Lock()
 	r.gone = true
 	delete(a.onDisk, r.id)

@@ -1,0 +1,160 @@
+package raftlog
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// changes are entries with changes of the configuration, from index on.
+func changes(t *testing.T, index, term uint64, ccs ...*raftpb.ConfChangeV2) (es []*raftpb.Entry) {
+	t.Helper()
+	for i, cc := range ccs {
+		data, err := proto.Marshal(cc)
+		must(t, err)
+		e := entry(index+uint64(i), term, data)
+		e.Type = raftpb.EntryConfChangeV2.Enum()
+		es = append(es, e)
+	}
+	return es
+}
+
+func single(typ raftpb.ConfChangeType, id uint64) *raftpb.ConfChangeV2 {
+	return &raftpb.ConfChangeV2{Changes: []*raftpb.ConfChangeSingle{{Type: typ.Enum(), NodeId: new(id)}}}
+}
+
+// written opens the recovered log, and gives its configuration at the end and how many entries follow what was there.
+func written(t *testing.T, s *Store, ents []*raftpb.Entry, term uint64) (cs *raftpb.ConfState, more int) {
+	t.Helper()
+	l, err := s.OpenLog(testGroup, testReplica, LogOptions{SegmentBytes: smallSegment})
+	must(t, err)
+	defer func() { must(t, l.Close()) }()
+	checkEntries(t, l, ents)
+	hs, _, err := l.InitialState()
+	must(t, err)
+	last, _ := l.LastIndex()
+	if hs.GetCommit() != last || hs.GetTerm() != term || hs.GetVote() != 0 || termAt(l.runs, last) != term {
+		t.Fatalf("%v and a last entry %d of term %d; want all of it committed, term %d and no vote", hs, last, termAt(l.runs, last), term)
+	}
+	c, err := l.confAtEnd()
+	must(t, err)
+	return c.conf(), int(last) - int(ents[len(ents)-1].GetIndex())
+}
+
+func TestRule30RecoverKeepsAllThatIsThereAndNobodyElse(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	l := openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	ents := fillSegments(t, l, 20)
+	ents = append(ents, changes(t, 22, 1, single(raftpb.ConfChangeAddLearnerNode, 9))...)
+	ents = append(ents, batches(t, 23, 4, 20, 3, 100)...) // nobody knows whether these were committed
+	appendAll(t, l, Write{Term: 5, Vote: 2, Commit: 12, Entries: ents[20:]})
+	if err := s.Recover(testGroup, testReplica, []uint64{1, 2}); err == nil {
+		t.Fatal("recovered a log that runs")
+	}
+	must(t, l.Close())
+	if err := s.Recover(testGroup, testReplica, []uint64{1, testReplica}); err == nil {
+		t.Fatal("recovered a replica that is lost")
+	}
+	// Of strangers nothing is to be given up.
+	must(t, s.Recover(testGroup, testReplica, []uint64{77}))
+	l = openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	if last, _ := l.LastIndex(); last != 25 {
+		t.Fatalf("it wrote up to entry %d", last)
+	}
+	must(t, l.Close())
+
+	for range 2 { // the second time there is nothing to do
+		must(t, s.Recover(testGroup, testReplica, []uint64{1, 2}))
+		cs, more := written(t, s, ents, 6)
+		if !slices.Equal(cs.GetVoters(), []uint64{testReplica}) || len(cs.GetLearners())+len(cs.GetVotersOutgoing()) > 0 || more != 2 {
+			t.Fatalf("%d entries more, and %v", more, cs)
+		}
+	}
+	// It has grown since, and is asked once more.
+	l = openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	ents = append(ents, readBack(t, l, 26, 28)...)
+	ents = append(ents, changes(t, 28, 6, single(raftpb.ConfChangeAddNode, 50))...)
+	appendAll(t, l, Write{Commit: 28, Entries: ents[len(ents)-1:]})
+	must(t, l.Close())
+	must(t, s.Recover(testGroup, testReplica, []uint64{1, 2}))
+	if cs, more := written(t, s, ents, 6); more != 0 || len(cs.GetVoters()) != 2 {
+		t.Fatalf("%d entries more, and %v", more, cs)
+	}
+}
+
+func readBack(t *testing.T, l *Log, lo, hi uint64) []*raftpb.Entry {
+	t.Helper()
+	es, err := l.readEntries(lo, hi, 1<<30)
+	must(t, err)
+	return es
+}
+
+// A broker that is killed at any point of a recovery has the replica as it was, or recovered; asked again it is recovered.
+func TestRule30RecoverGoesOnAfterAKill(t *testing.T) {
+	for killAt := 1; ; killAt++ {
+		dir, killed, step := t.TempDir(), t.TempDir(), 1<<30
+		s := openStore(t, dir, func(o *Options) {
+			o.Hooks.Commit = func(_ string, commit func() error) error {
+				if step++; step == killAt {
+					must(t, os.CopyFS(killed, os.DirFS(dir)))
+				}
+				return commit()
+			}
+		})
+		l := openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+		ents := fillSegments(t, l, 10)
+		must(t, l.Close())
+		step = 0
+		must(t, s.Recover(testGroup, testReplica, []uint64{1, 2}))
+		commits := step
+		step = 1 << 30
+		cs, more := written(t, s, ents, 2)
+		if commits < killAt {
+			if killAt < 3 {
+				t.Fatalf("only %d commits", commits)
+			}
+			return
+		}
+		s = openStore(t, killed)
+		was, err := s.OpenLog(testGroup, testReplica, LogOptions{SegmentBytes: smallSegment})
+		must(t, err)
+		if last, _ := was.LastIndex(); last != 11 {
+			t.Fatalf("killed at commit %d it ends at entry %d", killAt, last)
+		}
+		must(t, was.Close())
+		must(t, s.Recover(testGroup, testReplica, []uint64{1, 2}))
+		again, moreAgain := written(t, s, ents, uint64(1+killAt)) // a term raised in vain
+		if again.String() != cs.String() || more != moreAgain {
+			t.Fatalf("killed at commit %d, then recovered: %v and %d entries, not %v and %d", killAt, again, moreAgain, cs, more)
+		}
+	}
+}
+
+// A failed write is not tried again, here as elsewhere.
+func TestRule02RecoverThatFailsQuarantines(t *testing.T) {
+	fail := false
+	s := openStore(t, t.TempDir(), func(o *Options) {
+		o.Hooks.Commit = func(path string, commit func() error) error {
+			if fail && filepath.Ext(path) == ".seg" {
+				return syscall.EIO
+			}
+			return commit()
+		}
+	})
+	l := openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	fillSegments(t, l, 10)
+	must(t, l.Close())
+	fail = true
+	if err := s.Recover(testGroup, testReplica, []uint64{1, 2}); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	if s.Replicas()[0].Quarantine == "" {
+		t.Fatal("it goes on")
+	}
+}

@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"context"
+	"slices"
+
+	"github.com/runnel-io/runnel/partition/multiraft"
+	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/ask"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// change has the leader of a group here take one step.
+func (a *Agent) change(ctx context.Context, q ask.ChangeRequest) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	timer := a.cfg.Env.AfterFunc(changeWithin, cancel)
+	defer timer.Stop()
+	if err := a.awaitRevision(ctx, q.Revision); err != nil {
+		return err
+	}
+	v, ok := a.running.Load(q.Group)
+	if !ok {
+		e := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_NOT_LEADER, "broker %d runs no replica of group %d; ask the leader", a.cfg.BrokerID, q.Group)
+		if lead, term, ok := a.host.Leader(q.Group); ok && lead != a.cfg.BrokerID {
+			e.LeaderId, e.LeaderTerm = lead, int64(term) //nolint:gosec // terms fit (RULES 12)
+		}
+		return e
+	}
+	r := v.(*live)
+	if err := allowed(partitionAt(a.latest.Load(), r.replica), q); err != nil {
+		return err
+	}
+	answer := make(chan error, 1)
+	if err := step(r.raft, q, func(err error) { answer <- err }); err != nil {
+		return err
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT, "%s of %s/%d has not taken effect yet: ask again", q.Kind, r.topic, r.number)
+	}
+}
+
+// step begins one. done may be called at once.
+func step(g *multiraft.Group, q ask.ChangeRequest, done func(error)) error {
+	switch q.Kind {
+	case ask.AddLearner:
+		g.AddLearner(q.Replica, q.Broker, done)
+	case ask.RemoveLearner:
+		g.RemoveLearner(q.Replica, done)
+	case ask.ChangeVoters:
+		g.ChangeVoters(multiraft.VoterChange{Promote: q.Promote, Remove: q.Remove}, done)
+	case ask.LeaveJoint:
+		g.LeaveJoint(done)
+	case ask.Transfer:
+		g.Transfer(q.Replica, done)
+	default:
+		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "no such step: %q", q.Kind)
+	}
+	return nil
+}
+
+// allowed tells why the newest state does not mean a step. A request may be of a controller that was deposed since and be late:
+// a learner whose move was turned back must not be added again, nor may voters change that the committed state keeps.
+func allowed(p *placement.Partition, q ask.ChangeRequest) error {
+	if p == nil {
+		return refuse(q, "the partition is gone")
+	}
+	m := p.Move
+	switch q.Kind {
+	case ask.AddLearner:
+		switch {
+		case m == nil || !slices.ContainsFunc(m.Adds, func(r placement.Replica) bool { return r.ID == q.Replica && r.Broker == q.Broker }):
+			return refuse(q, "no move adds that replica there")
+		case m.Cancelled || m.Phase == placement.PhaseProposed:
+			return refuse(q, "its move is not that far, or on its way back")
+		}
+	case ask.RemoveLearner:
+		if _, named := p.Replica(q.Replica); named && (m == nil || !m.Cancelled) {
+			return refuse(q, "it belongs to the partition")
+		}
+	case ask.ChangeVoters:
+		switch {
+		case m == nil || m.Phase != placement.PhaseJoint:
+			return refuse(q, "no move is that far")
+		case !sameIDs(q.Promote, idsOf(m.Adds)) || !sameIDs(q.Remove, m.Removes):
+			return refuse(q, "its move promotes and removes others")
+		}
+	}
+	return nil
+}
+
+func refuse(q ask.ChangeRequest, why string) error {
+	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "%s of group %d (replica %d) is not what the newest state here means: %s", q.Kind, q.Group, q.Replica, why)
+}
+
+func idsOf(rs []placement.Replica) []uint64 {
+	out := make([]uint64, len(rs))
+	for i, r := range rs {
+		out[i] = r.ID
+	}
+	return out
+}
+
+func sameIDs(a, b []uint64) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
+}
+
+// awaitRevision waits until the replicas here have taken up a state.
+func (a *Agent) awaitRevision(ctx context.Context, revision uint64) error {
+	for {
+		a.mu.Lock()
+		at, turned := a.compared, a.turned
+		a.mu.Unlock()
+		if at >= revision {
+			return nil
+		}
+		select {
+		case <-turned:
+		case <-ctx.Done():
+			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "broker %d has taken up revision %d of the state, not %d yet: ask again", a.cfg.BrokerID, at, revision)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/runnel-io/runnel/partition/catchup"
+	"github.com/runnel-io/runnel/partition/multiraft"
+	"github.com/runnel-io/runnel/partition/raftlog"
+	"github.com/runnel-io/runnel/placement/ask"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// changeWithin bounds the wait for one step of a membership change. The controller asks again.
+const changeWithin = 10 * time.Second
+
+// Serve answers what the controller's leader asks (placement/ask). Its errors are *runnelv1.Error.
+func (a *Agent) Serve(ctx context.Context, method string, body []byte) ([]byte, error) {
+	switch method {
+	case ask.MethodStatus:
+		r, err := ask.Decode[ask.StatusRequest](body)
+		if err != nil {
+			return nil, err
+		}
+		return ask.Encode(a.report(r)), nil
+	case ask.MethodChange:
+		r, err := ask.Decode[ask.ChangeRequest](body)
+		if err != nil {
+			return nil, err
+		}
+		return nil, a.change(ctx, r)
+	}
+	return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "no such method: %s", method)
+}
+
+// Source gives the replica of a group that others may be installed from, nil if there is none here: for catchup.Server.
+func (a *Agent) Source(group uint64) catchup.Source {
+	v, ok := a.running.Load(group)
+	if !ok {
+		return nil
+	}
+	if g := v.(*live).raft; g.Healthy() == nil {
+		return g
+	}
+	return nil
+}
+
+// report tells how this broker's replicas are.
+func (a *Agent) report(q ask.StatusRequest) ask.StatusResponse {
+	out := ask.StatusResponse{
+		Broker: a.cfg.BrokerID, Boot: a.cfg.Boot,
+		Quarantined: map[uint64]string{}, Installs: map[uint64]ask.Install{}, Groups: map[uint64]ask.Group{},
+	}
+	a.mu.Lock()
+	out.Revision, out.Received = a.compared, a.installs.received
+	for id, r := range a.replicas {
+		if why := r.lostLocked(); why != "" {
+			out.Quarantined[id] = why
+		}
+	}
+	for _, id := range q.Installs {
+		if r := a.replicas[id]; r != nil && r.want == wantRun {
+			out.Installs[id] = r.installLocked()
+		}
+	}
+	a.mu.Unlock()
+	for _, id := range q.Groups {
+		if v, ok := a.running.Load(id); ok {
+			r := v.(*live)
+			if st := r.raft.Status(); st.Session {
+				out.Groups[id] = a.groupOf(r, st)
+			}
+		}
+	}
+	if q.Sizes {
+		out.Bytes = map[uint64]int64{}
+		a.running.Range(func(group, v any) bool {
+			var n int64
+			for _, s := range v.(*live).raft.Log().Segments() {
+				n += s.Bytes
+			}
+			out.Bytes[group.(uint64)] = n
+			return true
+		})
+	}
+	return out
+}
+
+// lostLocked tells why a replica of the state can never serve again; "" if it can. It needs Agent.mu.
+func (r *replica) lostLocked() string {
+	switch {
+	case r.want != wantRun:
+		return ""
+	case r.lost != "":
+		return r.lost
+	case r.live != nil:
+		if err := r.live.raft.Healthy(); err != nil && raftlog.Lasting(err) {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
+// installLocked tells how far a replica is that was to be installed; it needs Agent.mu.
+func (r *replica) installLocked() ask.Install {
+	why := r.fault
+	if l := r.lostLocked(); l != "" {
+		why = l
+	}
+	switch {
+	case why != "":
+		return ask.Install{State: ask.InstallWaiting, Err: why}
+	case r.live != nil:
+		return ask.Install{State: ask.InstallDone}
+	case r.install != nil:
+		return r.install.stateLocked()
+	}
+	return ask.Install{State: ask.InstallWaiting}
+}
+
+// groupOf describes a group that this broker leads in session.
+func (a *Agent) groupOf(r *live, st multiraft.Status) ask.Group {
+	g := ask.Group{
+		Replica: r.id, Term: st.Term,
+		Voters: st.Conf.GetVoters(), Outgoing: st.Conf.GetVotersOutgoing(),
+		Learners: st.Conf.GetLearners(), LearnersNext: st.Conf.GetLearnersNext(),
+		Peers: make(map[uint64]ask.Peer, len(st.Peers)),
+	}
+	for id, p := range st.Peers {
+		g.Peers[id] = ask.Peer{Active: p.Active, CaughtUp: p.CaughtUp, Behind: p.Behind}
+	}
+	return g
+}
