@@ -222,15 +222,21 @@ func (r *run) remove(ctx context.Context, id int32) error {
 	defer cancel()
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
+	var last error
 	for {
-		_, err := r.cl.Admin().RemoveBroker(ctx, &runnelv1.RemoveBrokerRequest{Broker: id})
+		call, done := context.WithTimeout(ctx, 10*time.Second)
+		_, err := r.cl.Admin().RemoveBroker(call, &runnelv1.RemoveBrokerRequest{Broker: id})
+		done()
 		if err == nil {
 			return nil
+		}
+		if ctx.Err() == nil {
+			last = err
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("broker %d cannot be removed: %w", id, err)
+			return fmt.Errorf("broker %d cannot be removed: %w", id, last)
 		}
 	}
 }
