@@ -66,7 +66,8 @@ type ForgetReplicas struct {
 	Replicas []uint64 `json:"replicas"`
 }
 
-// SetControllerReplica records that a replica of the controller group became a voter or a learner.
+// SetControllerReplica records that a replica of the controller group became a voter or a learner, after it did: until then a
+// voter may stand here as a learner.
 type SetControllerReplica struct {
 	Replica uint64 `json:"replica"`
 	Learner bool   `json:"learner,omitempty"`
@@ -101,6 +102,8 @@ const (
 	typeAllocateProducers    = "allocate_producers"
 	typeForgetReplicas       = "forget_replicas"
 	typeSetControllerReplica = "set_controller_replica"
+	typeReplaceController    = "replace_controller_replica"
+	typeAddController        = "add_controller_replica"
 	typeProposeMoves         = "propose_moves"
 	typeProposeMove          = "propose_move"
 	typeAdvanceMove          = "advance_move"
@@ -133,6 +136,10 @@ func typeOf(c Command) string {
 		return typeForgetReplicas
 	case SetControllerReplica:
 		return typeSetControllerReplica
+	case ReplaceControllerReplica:
+		return typeReplaceController
+	case AddControllerReplica:
+		return typeAddController
 	case ProposeMoves:
 		return typeProposeMoves
 	case ProposeMove:
@@ -205,6 +212,10 @@ func Decode(b []byte) (Command, error) {
 		return decode[ForgetReplicas](f)
 	case typeSetControllerReplica:
 		return decode[SetControllerReplica](f)
+	case typeReplaceController:
+		return decode[ReplaceControllerReplica](f)
+	case typeAddController:
+		return decode[AddControllerReplica](f)
 	case typeProposeMoves:
 		return decode[ProposeMoves](f)
 	case typeProposeMove:

@@ -22,7 +22,8 @@ type ProposeMove struct {
 	Kind         Kind    `json:"kind"`
 }
 
-// AdvanceMove takes a move one phase further. From is the phase it must be in and To the one after (Move.Next).
+// AdvanceMove takes a move one phase further. From is the phase it must be in and To the one after (Move.Next). It also takes a move
+// back out of joint (Move.Back), and again from caught_up to joint although it was cancelled since: see Move.Back.
 type AdvanceMove struct {
 	TopicID   uint64 `json:"topic_id"`
 	Partition int32  `json:"partition"`
@@ -40,7 +41,7 @@ type CancelMove struct {
 }
 
 // EndCancelled removes a cancelled move and leaves tombstones for its new replicas. Whoever proposes it has made sure that
-// they are no members of the group.
+// they are no members of the group, in phase installing too: they may have become learners before that was recorded.
 type EndCancelled struct {
 	TopicID   uint64 `json:"topic_id"`
 	Partition int32  `json:"partition"`
@@ -69,8 +70,10 @@ type SetDraining struct {
 }
 
 // RemoveBroker removes a broker from the cluster for good. It is refused while the broker holds a replica, is to get one, or
-// votes in the controller group. Its id is never given again, and its tombstones end: a broker that is no member can
-// never come back with that data.
+// is recorded as a voter of the controller group. That record follows raft's configuration and can lag it, so whoever proposes
+// this looks there as well, and whoever leads takes a replica that the State lacks out of the configuration, be it a voter or
+// a learner. The broker's id is never given again, and its tombstones end: a broker that is no member can never come back with
+// that data.
 type RemoveBroker struct {
 	Broker int32 `json:"broker"`
 }
@@ -95,12 +98,17 @@ type SetReplicationFactor struct {
 
 // RecordRecovery records that an operator gave up a partition's majority: Kept goes on as its only replica and all others
 // are lost, whatever they hold. A move under way ends with them.
+//
+// Where nothing is left to keep, Kept is 0 and the partition begins anew, empty, as another group on Brokers. Its offsets begin at 0
+// again, so a reader that had come further finds nothing until it is reset.
 type RecordRecovery struct {
 	TopicID   uint64 `json:"topic_id"`
 	Partition int32  `json:"partition"`
 	// Lost names every other replica, those of a move included, so that nothing is lost that nobody named.
 	Lost []uint64 `json:"lost"`
 	Kept uint64   `json:"kept"`
+	// Brokers hold the replicas of the new group, the preferred leader first; empty if Kept is not 0.
+	Brokers []int32 `json:"brokers,omitempty"`
 	// Note is for people: who did it, and what is missing.
 	Note string `json:"note,omitempty"`
 }

@@ -8,14 +8,25 @@ import (
 // Phase is how far a move is. A move whose command finished it is no longer in the State.
 type Phase string
 
-// The phases, in their order. Up to caught_up a move can be cancelled; from joint on it only goes forward.
+// The phases, in their order. Up to caught_up a move can be cancelled; from joint on it only goes forward, but for Move.Back.
+//
+// Installing and joint are intents: each is committed before anything of it is done, so whoever finds a move in the phase before knows
+// that nothing was done yet. The others are facts: each is committed after it came about, so it may have come about before the State
+// says so. What follows for one who finds a move in a phase, after any crash:
+//
+//	proposed    no broker holds anything of the new replicas
+//	installing  they may be installed or not, and may be learners of the group already
+//	learner     they are installed and are learners of the group
+//	caught_up   the group is not in the joint configuration, as far as known: this is the last chance to turn back
+//	joint       the group may be in the old configuration still, in the joint one, or in the new one
+//	left        the group has the new voters alone; the others' data may be deleted
 const (
 	PhaseProposed   Phase = "proposed"   // recorded, nothing done
-	PhaseInstalling Phase = "installing" // the target brokers fetch the log, offline
-	PhaseLearner    Phase = "learner"    // the new replicas are learners of the group
-	PhaseCaughtUp   Phase = "caught_up"  // and hold what the leader holds
-	PhaseJoint      Phase = "joint"      // the group is in the joint configuration of old and new voters
-	PhaseLeft       Phase = "left"       // the group has left it: the new voters alone decide
+	PhaseInstalling Phase = "installing" // intent: the target brokers fetch the log, offline
+	PhaseLearner    Phase = "learner"    // fact: the new replicas are learners of the group
+	PhaseCaughtUp   Phase = "caught_up"  // fact: they hold what the leader holds
+	PhaseJoint      Phase = "joint"      // intent: the group goes through the joint configuration of old and new voters
+	PhaseLeft       Phase = "left"       // fact: the group has left it, the new voters alone decide
 )
 
 // Kind tells what a move is for.
@@ -44,7 +55,7 @@ type Move struct {
 	ID    uint64 `json:"id"`
 	Phase Phase  `json:"phase"`
 	// Adds holds the new replicas, all learners until the move is finished. One may share its broker with a replica in
-	// Removes that is dead or quarantined, with no other.
+	// Removes that is quarantined, with no other.
 	Adds []Replica `json:"adds,omitempty"`
 	// Removes holds the ids of those of Partition.Replicas that leave.
 	Removes []uint64 `json:"removes,omitempty"`
@@ -81,6 +92,20 @@ func (m *Move) Next() Phase {
 		return PhaseLeft
 	}
 	return ""
+}
+
+// Back is the phase before joint; "" for a move in any other phase. Joint is an intent: a move whose new voters became unfit before its group
+// entered the joint configuration would be held there for ever. Whoever proposes to take it back has been told by the leader that
+// the group did not enter and that nothing is under way there. Should the group be found to have entered all the same, the move
+// goes to joint again, even if it was cancelled meanwhile: then there is no way but forward.
+func (m *Move) Back() Phase {
+	switch {
+	case m.Phase != PhaseJoint:
+		return ""
+	case len(m.Adds) == 0:
+		return PhaseProposed
+	}
+	return PhaseCaughtUp
 }
 
 // Cancellable tells whether CancelMove is possible still, or done already.

@@ -48,6 +48,9 @@ func drawMoveCommand(t *rapid.T, s *State) Command {
 		return SetReplicationFactor{Topic: topic.Name, TopicID: id, RF: rapid.IntRange(0, 4).Draw(t, "rf")}
 	case 3:
 		c := RecordRecovery{TopicID: id, Partition: n, Kept: rapid.SampledFrom(p.All()).Draw(t, "kept").ID, Note: "by hand"}
+		if rapid.IntRange(0, 3).Draw(t, "nothing is left") == 0 {
+			c.Kept, c.Brokers = 0, rapid.SliceOfNDistinct(broker, 1, 3, rapid.ID[int32]).Draw(t, "anew on")
+		}
 		for _, r := range p.All() {
 			if r.ID != c.Kept {
 				c.Lost = append(c.Lost, r.ID)
@@ -121,7 +124,7 @@ func checkMoves(t *rapid.T, s *State, used usedIDs) {
 			used.use(t, fmt.Sprintf("move %d", m.ID), fmt.Sprintf("%d/%d", topic.ID, n))
 			for _, r := range p.Replicas {
 				j, shares := p.Joining(r.Broker)
-				if shares && (!slices.Contains(m.Removes, r.ID) || m.Kind != KindReplaceDead && m.Kind != KindReplaceQuarantined) {
+				if shares && (!slices.Contains(m.Removes, r.ID) || m.Kind != KindReplaceQuarantined) {
 					t.Fatalf("%s: replica %d joins %d on broker %d by a move of kind %s", where, j.ID, r.ID, r.Broker, m.Kind)
 				}
 			}
@@ -178,10 +181,11 @@ func checkStep(t *rapid.T, s, next *State, c Command) {
 		if q == nil {
 			q = &Partition{}
 		}
-		if p.Group != q.Group && q.Group != 0 {
+		if p.Group != q.Group && q.Group != 0 && !beginsAnew(c) {
 			t.Fatalf("%T: group %d became %d", c, p.Group, q.Group)
 		}
 		checkTransition(t, p, q, c)
+		checkFounders(t, p, q, next.Revision, c)
 		for _, r := range p.All() {
 			if _, stays := q.Replica(r.ID); stays {
 				continue
@@ -204,6 +208,40 @@ func checkStep(t *rapid.T, s, next *State, c Command) {
 }
 
 func isRecovery(c Command) bool { _, ok := c.(RecordRecovery); return ok }
+
+func beginsAnew(c Command) bool { r, ok := c.(RecordRecovery); return ok && r.Kept == 0 }
+
+// checkFounders: a group's founders stay the same, and it is known whether it has other replicas, or was recovered, since.
+func checkFounders(t *rapid.T, p, q *Partition, revision uint64, c Command) {
+	was, before := p.Founding()
+	is, now := q.Founding()
+	switch {
+	case q.Group == 0:
+		return
+	case q.Group != p.Group:
+		if !now || q.Recovered != 0 || q.Move != nil {
+			t.Fatalf("%T began %+v", c, q)
+		}
+		return
+	case !slices.Equal(was, is) || now && !before:
+		t.Fatalf("%T: the founders %v (still %v) became %v (still %v)", c, was, before, is, now)
+	case !isRecovery(c) && q.Recovered != p.Recovered:
+		t.Fatalf("%T: recovered at %d became %d", c, p.Recovered, q.Recovered)
+	case q.Recovered != p.Recovered && (q.Recovered != revision || len(q.Replicas) != 1 || now):
+		t.Fatalf("%T at revision %d left %+v", c, revision, q)
+	}
+	ids := func(rs []Replica) []uint64 {
+		out := make([]uint64, len(rs))
+		for i, r := range rs {
+			out[i] = r.ID
+		}
+		slices.Sort(out)
+		return out
+	}
+	if changed := !slices.Equal(ids(p.Replicas), ids(q.Replicas)); changed && now {
+		t.Fatalf("%T: the replicas %v became %v and still count as the founders", c, p.Replicas, q.Replicas)
+	}
+}
 
 func checkTransition(t *rapid.T, p, q *Partition, c Command) {
 	was, is := p.Move, q.Move

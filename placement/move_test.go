@@ -81,8 +81,10 @@ func TestCancelledMoveLeavesOnlyATombstone(t *testing.T) {
 			}
 			continue
 		}
-		_, _, err := Apply(s, AdvanceMove{TopicID: topic, Move: id, From: at, To: PhaseJoint})
-		wantCode(t, err, CodeMovePhase)
+		if at != PhaseCaughtUp {
+			_, _, err := Apply(s, AdvanceMove{TopicID: topic, Move: id, From: at, To: PhaseJoint})
+			wantCode(t, err, CodeMovePhase)
+		}
 		s, _ = mustApply(t, s, EndCancelled{TopicID: topic, Move: id})
 		if part(s).Move != nil || !reflect.DeepEqual(part(s).Replicas, before) || s.Replicas != 3 {
 			t.Fatalf("cancelled when %s, it left %+v", at, part(s))
@@ -95,6 +97,38 @@ func TestCancelledMoveLeavesOnlyATombstone(t *testing.T) {
 		s, id := moving(t)
 		_, _, err := Apply(advance(t, s, at), CancelMove{TopicID: s.Topics["t"].ID, Move: id})
 		wantCode(t, err, CodeMovePhase)
+	}
+}
+
+// Joint is an intent. A move whose group never entered steps back; if the group is found to have entered after all, the move goes
+// forward again, cancelled or not.
+func TestMoveStepsBackFromJointAndForwardAgain(t *testing.T) {
+	for _, cancel := range []bool{false, true} {
+		s, id := moving(t)
+		topic := s.Topics["t"].ID
+		s = advance(t, s, PhaseJoint)
+		_, _, err := Apply(s, AdvanceMove{TopicID: topic, Move: id, From: PhaseJoint, To: PhaseLearner})
+		wantCode(t, err, CodeMovePhase)
+		s, _ = mustApply(t, s, AdvanceMove{TopicID: topic, Move: id, From: PhaseJoint, To: part(s).Move.Back()})
+		if m := part(s).Move; m.Phase != PhaseCaughtUp || m.Revision != s.Revision {
+			t.Fatalf("it stepped back to %+v", m)
+		}
+		if cancel {
+			s, _ = mustApply(t, s, CancelMove{TopicID: topic, Move: id})
+		}
+		forward, _ := mustApply(t, s, AdvanceMove{TopicID: topic, Move: id, From: PhaseCaughtUp, To: PhaseJoint})
+		if m := part(forward).Move; m.Phase != PhaseJoint || m.Cancelled {
+			t.Fatalf("its group had entered, and the move is %+v", m)
+		}
+	}
+	for _, at := range []Phase{PhaseInstalling, PhaseLearner} {
+		s, id := moving(t)
+		topic := s.Topics["t"].ID
+		s, _ = mustApply(t, advance(t, s, at), CancelMove{TopicID: topic, Move: id})
+		for _, to := range []Phase{PhaseLearner, PhaseCaughtUp, PhaseJoint} {
+			_, _, err := Apply(s, AdvanceMove{TopicID: topic, Move: id, From: at, To: to})
+			wantCode(t, err, CodeMovePhase)
+		}
 	}
 }
 
@@ -116,19 +150,23 @@ func TestMoveWithoutNewReplicasHasNothingToInstall(t *testing.T) {
 	}
 }
 
-// A dead or quarantined replica may share its broker with its successor, a serving one may not.
-func TestNoSecondReplicaOnABrokerUnlessItHeals(t *testing.T) {
+// A quarantined replica may share its broker with its successor. One that serves may not, nor one whose broker is dead: that
+// could serve again at any time.
+func TestNoSecondReplicaOnABrokerUnlessTheFirstIsQuarantined(t *testing.T) {
 	s := founded(t, 3)
 	s, r := mustApply(t, s, CreateTopic{Name: "t", Brokers: [][]int32{{1, 2, 3}}})
 	rs := r.Topic.Partitions[0].Replicas
 	heal := ProposeMove{Topic: "t", AddBrokers: []int32{2}, Removes: []uint64{rs[1].ID}, OrderBrokers: []int32{1, 2, 3}, Kind: KindReplaceQuarantined}
+	for _, kind := range kinds {
+		bad := heal
+		bad.Kind = kind
+		if _, _, err := Apply(s, bad); kind != KindReplaceQuarantined {
+			wantCode(t, err, CodeInvalid)
+		}
+	}
 	bad := heal
-	bad.Kind = KindBalance
-	_, _, err := Apply(s, bad)
-	wantCode(t, err, CodeInvalid)
-	bad = heal
 	bad.Removes = []uint64{rs[0].ID}
-	_, _, err = Apply(s, bad)
+	_, _, err := Apply(s, bad)
 	wantCode(t, err, CodeInvalid)
 	s, _ = mustApply(t, s, heal)
 	same, _ := mustApply(t, s, heal)
@@ -224,40 +262,6 @@ func TestAddPartitionsIsPlannedForANumber(t *testing.T) {
 	wantCode(t, err, CodeOutdated)
 }
 
-// RULES 30: a majority lost for good is given up by hand, by name, and stands in the log.
-func TestRule30RecoveryNamesWhatIsLost(t *testing.T) {
-	s, _ := moving(t)
-	s = advance(t, s, PhaseLearner)
-	topic := s.Topics["t"].ID
-	rs, joins := part(s).Replicas, part(s).Move.Adds[0].ID
-	c := RecordRecovery{TopicID: topic, Kept: rs[0].ID, Lost: []uint64{rs[1].ID, rs[2].ID}, Note: "disks burnt"}
-	_, _, err := Apply(s, c)
-	wantCode(t, err, CodeOutdated) // the one that joins was not named
-	bad := c
-	bad.Kept, bad.Lost = joins, []uint64{rs[0].ID, rs[1].ID, rs[2].ID}
-	_, _, err = Apply(s, bad)
-	wantCode(t, err, CodeInvalid) // it never voted
-	c.Lost = append(c.Lost, joins)
-	s, _ = mustApply(t, s, c)
-	p := part(s)
-	if p.Move != nil || len(p.Replicas) != 1 || p.Replicas[0] != rs[0] || len(s.Tombstones) != 3 || s.Replicas != 1 {
-		t.Fatalf("it left %+v", p)
-	}
-	if p.Recovered != s.Revision || !slices.Equal(p.Founders, []uint64{rs[0].ID, rs[1].ID, rs[2].ID}) {
-		t.Fatalf("it was recovered at revision %d, and left %+v", s.Revision, p)
-	}
-	if got := s.Topics["t"].ReplicationFactor(); got != 3 {
-		t.Fatalf("the topic now asks for %d replicas, want 3", got)
-	}
-	if len(s.Recoveries) != 1 || s.Recoveries[0].Note != "disks burnt" || len(s.Recoveries[0].Lost) != 3 {
-		t.Fatalf("recorded %+v", s.Recoveries)
-	}
-	same, _ := mustApply(t, s, c)
-	if same != s {
-		t.Fatal("the repeated recovery changed something")
-	}
-}
-
 func TestDeletedTopicTakesItsMoveAlong(t *testing.T) {
 	s, _ := moving(t)
 	s = advance(t, s, PhaseInstalling)
@@ -274,6 +278,9 @@ func TestStateWithoutMovesIsRead(t *testing.T) {
 		"topics":{"t":{"name":"t","id":1,"partitions":[{"group":2,"replicas":[{"id":5,"broker":1}]}]}},"controller":[{"id":1,"broker":1},{"id":2,"broker":2}],"tombstones":{}}}`))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if fresh := founded(t, 1); s.NextMove != fresh.NextMove {
+		t.Fatalf("read from a checkpoint, the first move will be %d; folded from the log, %d", s.NextMove, fresh.NextMove)
 	}
 	s, r := mustApply(t, s, ProposeMove{Topic: "t", AddBrokers: []int32{2}, Removes: []uint64{5}, Kind: KindManual})
 	if r.Moves[0] != 1 || s.NextMove != 2 {

@@ -25,7 +25,7 @@ type State struct {
 	NextTopic    uint64 `json:"next_topic"`
 	NextGroup    uint64 `json:"next_group"`
 	NextReplica  uint64 `json:"next_replica"`
-	NextMove     uint64 `json:"next_move,omitempty"`
+	NextMove     uint64 `json:"next_move,omitempty"` // 1 at first
 	NextProducer int64  `json:"next_producer"`
 
 	// Controller holds the controller group's replicas, in the order of their ids. Learner tells what was last
@@ -144,7 +144,7 @@ type Recovery struct {
 	Topic     string   `json:"topic"`
 	TopicID   uint64   `json:"topic_id"`
 	Partition int32    `json:"partition"`
-	Kept      uint64   `json:"kept"`
+	Kept      uint64   `json:"kept"` // 0: nothing, it began anew
 	Lost      []uint64 `json:"lost"`
 	Note      string   `json:"note,omitempty"`
 	Revision  uint64   `json:"revision"`
@@ -217,6 +217,10 @@ func Unmarshal(b []byte) (*State, error) {
 	}
 	if s.Tombstones == nil {
 		s.Tombstones = map[uint64]*Tombstone{}
+	}
+	// A state from before there were moves has no counter. Whoever folds the same commands anew has the first one of foundCluster.
+	if s.ClusterID != "" && s.NextMove == 0 {
+		s.NextMove = 1
 	}
 	return s, nil
 }

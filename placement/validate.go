@@ -10,9 +10,9 @@ const (
 	MaxConfigEntries     = 100     // settings of one topic
 	MaxConfigBytes       = 16 << 10
 	MaxProducerBlock     = 1_000_000
-	MaxMoveBatch         = 10_000 // moves of one command
-	MaxReasonBytes       = 1_000  // of a move's reason and of a recovery's note
-	MaxRecoveries        = 100    // that are remembered
+	MaxMoveBatch         = 1_000 // moves of one command: with the longest names and reasons about 1.5 MiB
+	MaxReasonBytes       = 1_000 // of a move's reason and of a recovery's note
+	MaxRecoveries        = 100   // that are remembered
 )
 
 // ValidateName checks a topic name: ^[A-Za-z0-9._-]{1,249}$, not "." or "..". The error is an *Error.

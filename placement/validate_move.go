@@ -44,9 +44,9 @@ func (s *State) validateTarget(t *Topic, p *Partition, pm *ProposeMove, broker i
 	if !here {
 		return nil
 	}
-	// A replica that serves no more may stand beside its successor, or three brokers could never heal a partition of three.
-	heals := pm.Kind == KindReplaceQuarantined || pm.Kind == KindReplaceDead
-	if !heals || !slices.Contains(pm.Removes, old.ID) {
+	// A quarantined replica may stand beside its successor, or three brokers could never heal a partition of three. A dead broker
+	// takes no successor; if it is alive again, so is its replica, and two that serve must not be in one place.
+	if pm.Kind != KindReplaceQuarantined || !slices.Contains(pm.Removes, old.ID) {
 		return Errorf(CodeInvalid, "%s/%d has replica %d on broker %d already: a broker holds one replica of a partition", t.Name, pm.Partition, old.ID, broker)
 	}
 	return nil

@@ -86,7 +86,7 @@ func TestCutTransferGoesOn(t *testing.T) {
 		if method == methodClose {
 			return out, nil
 		}
-		if n++; n%30 == 0 {
+		if n++; n%20 == 0 {
 			return nil, errCut
 		}
 		if method == methodRead && len(out) > 1000 && len(out) < 1<<20 {

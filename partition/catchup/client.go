@@ -10,6 +10,7 @@ import (
 
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/raftlog"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
 const (
@@ -19,6 +20,8 @@ const (
 	maxRounds = 10
 	// How often a file may arrive damaged before Run gives up.
 	maxDamaged = 3
+	// How often in a row a shipment may be over before a single file of it was received.
+	maxOver = 3
 	// closeWithin bounds the call that ends a shipment; the source ends it by itself otherwise.
 	closeWithin = 2 * time.Second
 )
@@ -57,31 +60,50 @@ type Progress struct {
 
 // Run receives a group's log from a broker and installs it: after nil the replica exists, holding everything up to index. After
 // an error the installer is as good as before and Run may be called again with it, for this broker or another, as often as
-// the caller likes; errors.As tells a *raftlog.DamagedError, which is no use to try again at this broker unless it says Transit. progress
-// may be nil; it is called on this goroutine after each piece.
+// the caller likes, unless the error is raftlog.ErrClosed: then the installer has ended. errors.As tells a *raftlog.DamagedError, which is
+// no use to try again at this broker unless it says Transit. progress may be nil; it is called on this goroutine after each piece.
 func (c *Client) Run(ctx context.Context, in *raftlog.Installer, broker int32, group uint64, progress func(Progress)) (index uint64, err error) {
 	t := &transfer{c: &c.c, in: in, broker: broker, group: group, progress: progress}
 	defer func() { t.end(err == nil) }()
-	for round := 1; ; round++ {
-		begun := c.c.Env.Now()
-		if err := t.begin(ctx); err != nil {
-			return 0, fmt.Errorf("catch up from broker %d: %w", broker, err)
-		}
-		if err := t.fetchFiles(ctx); err != nil {
-			return 0, fmt.Errorf("catch up from broker %d: %w", broker, err)
-		}
-		if round == maxRounds || c.c.Env.Now().Sub(begun) < freshFor {
-			break
-		}
-		t.end(false)
-	}
-	if err := t.fetchTail(ctx); err != nil {
+	if err := t.receive(ctx); err != nil {
 		return 0, fmt.Errorf("catch up from broker %d: %w", broker, err)
 	}
 	if err := in.Finish(); err != nil {
 		return 0, err
 	}
 	return t.m.Index, nil
+}
+
+// receive gets all of the newest manifest.
+func (t *transfer) receive(ctx context.Context) error {
+	over := 0 // shipments in a row that brought no whole file
+	for round := 1; ; round++ {
+		begun, had := t.c.Env.Now(), t.whole
+		if err := t.begin(ctx); err != nil {
+			return err
+		}
+		err := t.fetchFiles(ctx)
+		if err == nil && round < maxRounds && t.c.Env.Now().Sub(begun) >= freshFor {
+			t.end(false)
+			continue
+		}
+		if err == nil {
+			err = t.fetchTail(ctx)
+		}
+		if t.whole > had {
+			over = 0
+		}
+		if over++; err == nil || over >= maxOver || !isOver(err) || ctx.Err() != nil {
+			return err
+		}
+		t.c.Log.Info("a shipment is over and another one begins", "group", t.group, "broker", t.broker, "error", err)
+		t.end(false)
+	}
+}
+
+// isOver tells whether a new manifest of the same source may help.
+func isOver(err error) bool {
+	return runnelv1.AsError(err).GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE
 }
 
 // transfer is one Run.
@@ -96,6 +118,8 @@ type transfer struct {
 	id   uint64
 	m    *raftlog.Manifest
 	tail int64 // bytes of entries received
+
+	whole int // files received
 }
 
 func (t *transfer) call(ctx context.Context, method string, request any) ([]byte, error) {
@@ -168,8 +192,15 @@ func (t *transfer) fetchFiles(ctx context.Context) error {
 				break
 			}
 			var d *raftlog.DamagedError
-			if damaged++; !errors.As(err, &d) || !d.Transit || damaged == maxDamaged {
+			if damaged++; !errors.As(err, &d) || damaged == maxDamaged {
 				return err
+			}
+			if !d.Transit {
+				// The hash was right, so it seems to be the source's. If that finds nothing, it came about here.
+				if _, cerr := t.call(ctx, methodCheck, readRequest{Shipment: t.id, File: i}); cerr != nil {
+					t.c.Log.Error("a file is damaged at its source", "group", t.group, "broker", t.broker, "error", err, "source_says", cerr)
+					return err
+				}
 			}
 			t.c.Log.Warn("receives a file again", "group", t.group, "broker", t.broker, "error", err)
 		}
@@ -181,7 +212,10 @@ func (t *transfer) fetchFiles(ctx context.Context) error {
 func (t *transfer) fetchFile(ctx context.Context, i int) error {
 	for {
 		have, done := t.in.Have(i)
-		if done || have == t.m.Files[i].Bytes {
+		if done {
+			return nil // each of its entries was checked
+		}
+		if have == t.m.Files[i].Bytes {
 			break
 		}
 		n := int(min(maxChunk, t.m.Files[i].Bytes-have))
@@ -208,7 +242,11 @@ func (t *transfer) fetchFile(ctx context.Context, i int) error {
 	if copy(sum[:], body) != len(body) || len(body) != len(sum) {
 		return fmt.Errorf("a hash of %d bytes", len(body))
 	}
-	return t.in.FinishFile(i, sum)
+	if err := t.in.FinishFile(i, sum); err != nil {
+		return err
+	}
+	t.whole++
+	return nil
 }
 
 func (t *transfer) fetchTail(ctx context.Context) error {

@@ -1,10 +1,13 @@
 package catchup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -121,6 +124,8 @@ type source struct {
 	log   *raftlog.Log
 	ents  []*raftpb.Entry
 	next  int64
+	start int64
+	dir   string
 	ships int
 	grow  int // entries to add at each Ship
 	fail  error
@@ -128,7 +133,12 @@ type source struct {
 
 func newStore(t testing.TB, c env.Clock) *raftlog.Store {
 	t.Helper()
-	s, err := raftlog.Open(raftlog.Options{Dir: t.TempDir(), Clock: c, Hooks: raftlog.Hooks{NoSync: true}})
+	return newStoreIn(t, c, t.TempDir())
+}
+
+func newStoreIn(t testing.TB, c env.Clock, dir string) *raftlog.Store {
+	t.Helper()
+	s, err := raftlog.Open(raftlog.Options{Dir: dir, Clock: c, Hooks: raftlog.Hooks{NoSync: true}})
 	must(t, err)
 	t.Cleanup(func() { _ = s.Close() }) // a test that cares closes it itself
 	return s
@@ -136,10 +146,16 @@ func newStore(t testing.TB, c env.Clock) *raftlog.Store {
 
 func newSource(t testing.TB, c env.Clock, id uint64, entries int) *source {
 	t.Helper()
-	s := &source{t: t, store: newStore(t, c)}
+	return newSourceOf(t, c, id, entries, 64<<10)
+}
+
+func newSourceOf(t testing.TB, c env.Clock, id uint64, entries int, segmentBytes int64) *source {
+	t.Helper()
+	s := &source{t: t, dir: t.TempDir()}
+	s.store = newStoreIn(t, c, s.dir)
 	must(t, s.store.Create(group, id, &raftpb.ConfState{Voters: []uint64{1, 2, 3}}))
 	var err error
-	s.log, err = s.store.OpenLog(group, id, raftlog.LogOptions{SegmentBytes: 64 << 10})
+	s.log, err = s.store.OpenLog(group, id, raftlog.LogOptions{SegmentBytes: segmentBytes})
 	must(t, err)
 	s.write(entries)
 	return s
@@ -173,10 +189,45 @@ func (s *source) Ship(ctx context.Context) (*raftlog.Shipment, error) {
 	}
 	s.ships++
 	s.write(s.grow)
-	return s.log.Ship(ctx, raftlog.Checkpoint{
-		Index: uint64(len(s.ents)) + 1, Term: 1, Conf: &raftpb.ConfState{Voters: []uint64{1, 2, 3}}, Next: s.next,
+	return s.log.Ship(ctx, s.checkpoint())
+}
+
+func (s *source) checkpoint() raftlog.Checkpoint {
+	return raftlog.Checkpoint{
+		Index: uint64(len(s.ents)) + 1, Term: 1, Conf: &raftpb.ConfState{Voters: []uint64{1, 2, 3}}, Next: s.next, LogStart: s.start,
 		State: make([]byte, 3<<20), // a large table of producers: more than one piece
-	})
+	}
+}
+
+// trim moves the start of the log to that of a segment, counted from 0.
+func (s *source) trim(segment int) {
+	s.t.Helper()
+	s.start = s.log.Segments()[segment].Base
+	s.log.OfferCheckpoint(s.checkpoint())
+	must(s.t, s.log.Maintain())
+	s.log.Trim(s.start)
+	must(s.t, s.log.Maintain())
+}
+
+// damage changes a byte of an entry in the file of a segment, counted from 0.
+func (s *source) damage(segment int, entry []byte) {
+	t, l := s.t, s.log
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(s.dir, "replicas", "*", fmt.Sprintf("*%x.seg", l.Segments()[segment].FirstIndex)))
+	must(t, err)
+	if len(paths) != 1 {
+		t.Fatalf("%d files of the segment", len(paths))
+	}
+	raw, err := os.ReadFile(paths[0])
+	must(t, err)
+	at := bytes.Index(raw, entry)
+	if at < 0 {
+		t.Fatal("the entry is not in the file")
+	}
+	f, err := os.OpenFile(paths[0], os.O_RDWR, 0)
+	must(t, err)
+	_, err = f.WriteAt([]byte{raw[at] ^ 1}, int64(at))
+	must(t, errors.Join(err, f.Close()))
 }
 
 func (s *source) server(c env.Clock, edit func(*ServerConfig)) *Server {
@@ -239,9 +290,12 @@ func (s *source) sameAs(t testing.TB, to *raftlog.Store, index uint64) {
 	if last != index || index != uint64(len(s.ents))+1 {
 		t.Fatalf("installed up to entry %d, said %d, the source has %d", last, index, len(s.ents)+1)
 	}
-	want, _, err := s.log.ReadBatches(0, s.next, 1<<30, nil)
+	if l.StartOffset() > s.start || l.StartOffset() == 0 && s.start > 0 {
+		t.Fatalf("the installed log starts at %d, its source at %d", l.StartOffset(), s.start)
+	}
+	want, _, err := s.log.ReadBatches(s.start, s.next, 1<<30, nil)
 	must(t, err)
-	got, _, err := l.ReadBatches(0, s.next, 1<<30, nil)
+	got, _, err := l.ReadBatches(s.start, s.next, 1<<30, nil)
 	must(t, err)
 	if !slices.Equal(got, want) {
 		t.Fatal("the installed replica holds something else")

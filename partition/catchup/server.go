@@ -26,7 +26,7 @@ type ServerConfig struct {
 	Limiter *Limiter // nil = no limit
 	Log     *slog.Logger
 
-	MaxShipments int           // at once; default 8. Each holds a descriptor a segment.
+	MaxShipments int           // at once; default 8. Each holds two descriptors.
 	Idle         time.Duration // after which one that nobody reads from is closed; default a minute
 }
 
@@ -92,15 +92,17 @@ func (s *Server) Serve(ctx context.Context, from int32, method string, body []by
 			return nil, err
 		}
 		return s.manifest(ctx, from, r)
-	case methodRead, methodSum:
+	case methodRead, methodSum, methodCheck:
 		var r readRequest
 		if err := decode(body, &r); err != nil {
 			return nil, err
 		}
 		return s.using(r.Shipment, from, func(sh *shipment) ([]byte, error) {
-			if method == methodSum {
-				sum, err := sh.Sum(ctx, r.File)
-				return sum[:], err
+			switch method {
+			case methodSum:
+				return s.sum(ctx, sh, r.File)
+			case methodCheck:
+				return nil, s.check(ctx, sh, r.File)
 			}
 			return s.read(ctx, sh, r)
 		})
@@ -187,6 +189,9 @@ func (s *Server) using(id uint64, from int32, f func(*shipment) ([]byte, error))
 
 func (s *Server) read(ctx context.Context, sh *shipment, r readRequest) ([]byte, error) {
 	n := min(max(r.Max, 1), maxChunk)
+	if err := s.c.Limiter.Wait(ctx, n); err != nil {
+		return nil, err
+	}
 	if r.File == checkpointFile {
 		cp := sh.Manifest().Checkpoint
 		if r.Offset < 0 || r.Offset > int64(len(cp)) {
@@ -194,12 +199,36 @@ func (s *Server) read(ctx context.Context, sh *shipment, r readRequest) ([]byte,
 		}
 		return cp[r.Offset:min(r.Offset+int64(n), int64(len(cp)))], nil
 	}
-	if err := s.c.Limiter.Wait(ctx, n); err != nil {
-		return nil, err
-	}
 	buf := make([]byte, n)
 	n, err := sh.ReadFile(r.File, r.Offset, buf)
 	return buf[:n], err
+}
+
+// sum reads what the hash still lacks piece by piece, each paid for before the next, so that nobody waits for the whole.
+func (s *Server) sum(ctx context.Context, sh *shipment, file int) ([]byte, error) {
+	for {
+		sum, rest, err := sh.Sum(file, maxChunk)
+		if err != nil || rest == 0 {
+			return sum[:], err
+		}
+		if err := s.c.Limiter.Wait(ctx, int(min(rest, maxChunk))); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// check is the same for the entries of a file.
+func (s *Server) check(ctx context.Context, sh *shipment, file int) error {
+	for from := uint64(0); ; {
+		next, err := sh.Check(file, from, maxChunk)
+		if err != nil || next > sh.Manifest().Files[file].Last {
+			return err
+		}
+		from = next
+		if err := s.c.Limiter.Wait(ctx, maxChunk); err != nil {
+			return err
+		}
+	}
 }
 
 func (s *Server) tail(ctx context.Context, sh *shipment, r tailRequest) ([]byte, error) {

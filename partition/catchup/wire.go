@@ -17,6 +17,7 @@ const (
 	methodManifest = prefix + "manifest" // manifestRequest -> manifestAnswer
 	methodRead     = prefix + "read"     // readRequest -> bytes
 	methodSum      = prefix + "sum"      // readRequest -> hash
+	methodCheck    = prefix + "check"    // readRequest -> nothing: the source checks a file in which the receiver found damage
 	methodTail     = prefix + "tail"     // tailRequest -> index to go on from (8 bytes, little endian), entries
 	methodClose    = prefix + "close"    // closeRequest -> nothing
 )

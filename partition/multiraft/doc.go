@@ -43,12 +43,17 @@
 // A replica is installed offline (Group.Ship, raftlog.Installer) and then started like any other; in no configuration, or as a learner,
 // it never campaigns. AddLearner, ChangeVoters, LeaveJoint and RemoveLearner are the steps of a move, one configuration change each, on
 // the leader in session. They may be asked for again. Every replica is told by SetMembers which broker a new one is on, since
-// any of them may lead next. Status.Peers tells which learner has caught up, and which never will.
+// any of them may lead next, and by SetGone which ones are never to be heard again. Status.Peers tells which learner has caught up, and which
+// never will. ChangeVoters goes nowhere that a majority would not follow. A leader that loses its vote hands over before that change if
+// a voter that stays can take over, else before the joint configuration is left.
+//
+// A group whose majority is lost goes on with one replica after raftlog.Store.Recover, while that is stopped: the changes that leave
+// it alone stand in its log as committed, raft delivers them at the start, and it elects itself.
 //
 // # Stopping
 //
 // Host.Stop ends the heartbeats, so that the other brokers' replicas do not wait for this one's disk; then all groups in
-// memory, each of which says that it leads no more and answers who waits; and then closes their logs, sixteen at a time on the
+// memory, each of which says that it leads no more and answers who waits; and then closes their logs, eight at a time on the
 // append workers, with a checkpoint while there is time for it. A group that ended answers later requests at once.
 //
 // # Invariants

@@ -58,9 +58,9 @@ func (c *cluster) receive(sh *raftlog.Shipment, in *raftlog.Installer, between f
 			}
 			pause()
 		}
-		sum, err := sh.Sum(context.Background(), i)
-		if err != nil {
-			return err
+		sum, rest, err := sh.Sum(i, 1<<30)
+		if err != nil || rest > 0 {
+			return errors.Join(err, fmt.Errorf("the hash lacks %d bytes", rest))
 		}
 		if err := in.FinishFile(i, sum); err != nil {
 			return err

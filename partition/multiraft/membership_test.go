@@ -114,7 +114,9 @@ func TestVotersDoNotChangeToAQuorumThatIsNotThere(t *testing.T) {
 		t.Fatalf("the refused change had an effect: %+v", st)
 	}
 	// With the learner in the dead one's place there is a majority.
-	if err := c.asked(func(done func(error)) { g.ChangeVoters(VoterChange{Promote: []uint64{104}, Remove: []uint64{others[0]}}, done) }); err != nil {
+	if err := c.asked(func(done func(error)) {
+		g.ChangeVoters(VoterChange{Promote: []uint64{104}, Remove: []uint64{others[0]}}, done)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.asked(g.LeaveJoint); err != nil {

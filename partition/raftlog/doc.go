@@ -12,7 +12,7 @@
 //	        -> memory tail (the entries themselves, shared with raft)
 //	raft    <- tail, or a window that a prefetch read back; never the disk for what is not applied
 //	reads   <- tail, or short transactions of at most 1 MiB that copy into the caller's buffer
-//	ship    <- a Shipment: descriptors of whole segments, and a short tail; an Installer makes a new replica of it elsewhere
+//	ship    <- a Shipment: whole segments, read one after the other, and a short tail; an Installer makes a new replica of it elsewhere
 //
 // # Invariants
 //
@@ -24,6 +24,7 @@
 //     truncation can reach (RULES 6).
 //   - A shipment holds only what is applied: no truncation reaches it, and trims are harmless to it (RULES 8). A replica is
 //     installed once, offline, and exists from one transaction of meta.db on (RULES 19).
+//   - Only Store.Recover makes entries count as committed that no majority has: by an operator's order (RULES 30).
 //   - Entries above raft's applied index are in memory (RULES 18). Term never misses.
 //   - Log.mu is never held across a disk access. Files open on demand and close when idle.
 //

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -15,7 +16,12 @@ const (
 	installSuffix = ".installing"
 	// What an install needs besides the bytes that are shipped: bbolt's pages of the tail, and a little.
 	installSlack = 16 << 20
+	// How often the space is looked at again while bytes arrive: others write to the disk too.
+	spaceEvery = 64 << 20
 )
+
+// ErrStale is returned by Installer.Finish when replicas were deleted here by a later state than the one that wanted the new one.
+var ErrStale = errors.New("the state that wants this replica is older than one that deleted replicas of this broker; it may have been deleted itself")
 
 // Installer receives a replica from a shipment and installs it under a new id, while no RawNode of it runs (RULES 19). It is
 // not safe for concurrent use. The calls are
@@ -23,12 +29,17 @@ const (
 //	Begin, then for each file WriteFile until Have tells that it is whole and FinishFile, then WriteTail, then Finish
 //
 // Begin may be called again at any time with another manifest, of the same or of another source: what still fits is kept.
-// After a crash nothing is left but, if Finish had got that far, the installed replica.
+// After a crash nothing is left but, if Finish had got that far, the installed replica. Where a failed sync leaves it open what is on the
+// disk, the installer has ended as by Abort, and its calls return ErrClosed: begin anew with another.
 type Installer struct {
 	s    *Store
 	id   replicaID
 	dir  string // where it is received
 	over bool   // finished or aborted
+
+	revision atomic.Uint64 // see Wanted
+	left     int64         // bytes it still needs; guarded by Store.mu
+	unlooked int64         // bytes received since the space was last looked at
 
 	m     *Manifest
 	cp    Checkpoint // of m
@@ -50,7 +61,8 @@ type installFile struct {
 }
 
 // Install begins to install a replica that this broker does not have. Errors: ErrReplicaExists; ErrClosed. It takes the id until Finish
-// or Abort; one of them must be called before the Store is closed. As with Create, the caller has compared Floor.
+// or Abort; one of them must be called before the Store is closed. As with Create, the caller has compared Floor, and says with
+// Wanted of which revision the state was.
 func (s *Store) Install(group, newReplica uint64) (*Installer, error) {
 	id := replicaID{group, newReplica}
 	s.mu.Lock()
@@ -70,6 +82,7 @@ func (s *Store) Install(group, newReplica uint64) (*Installer, error) {
 	s.open[id] = nil
 	s.mu.Unlock()
 	in := &Installer{s: s, id: id, dir: s.replicaDir(id) + installSuffix}
+	in.revision.Store(noRevision)
 	err := s.disk.removeAll(in.dir)
 	if err == nil {
 		err = s.disk.mkdir(in.dir)
@@ -81,11 +94,20 @@ func (s *Store) Install(group, newReplica uint64) (*Installer, error) {
 	return in, nil
 }
 
-// release gives the id back.
+// noRevision stands for a caller that says nothing of revisions: nothing is stale to it.
+const noRevision = ^uint64(0)
+
+// Wanted tells the revision of the newest state that wants this replica. Finish compares it with the floor once more: a long install
+// may end after its replica was given up, and that it was is known only as long as this broker runs. It may be called at any
+// time, by any goroutine.
+func (in *Installer) Wanted(revision uint64) { in.revision.Store(revision) }
+
+// release gives the id and the space back.
 func (in *Installer) release() {
 	in.over = true
 	in.s.mu.Lock()
 	delete(in.s.open, in.id)
+	delete(in.s.installs, in)
 	in.s.mu.Unlock()
 }
 
@@ -189,7 +211,8 @@ func (in *Installer) remove(f *installFile) error {
 	return in.s.disk.remove(in.path(f))
 }
 
-func (in *Installer) checkSpace() error {
+// need is how many bytes will still be written.
+func (in *Installer) need() int64 {
 	need := int64(installSlack) + in.m.CheckpointBytes
 	for _, f := range in.files {
 		need += f.Bytes - f.have
@@ -197,12 +220,40 @@ func (in *Installer) checkSpace() error {
 	if in.tail == nil {
 		need += in.m.TailBytes + in.m.TailBytes/4
 	}
+	return need
+}
+
+// checkSpace compares what is free with what this and the other installs of the store still need, and books it.
+func (in *Installer) checkSpace() error {
+	need := in.need()
 	free, err := in.s.disk.free(in.dir)
 	if err != nil {
 		return err
 	}
-	if reserve := in.s.o.ReserveBytes; free-reserve < need {
-		return fmt.Errorf("it needs %d MiB, the disk of %s has %d MiB beyond the reserve: %w", need>>20, in.s.dir, max(free-reserve, 0)>>20, syscall.ENOSPC)
+	in.unlooked = 0
+	in.s.mu.Lock()
+	defer in.s.mu.Unlock()
+	others := int64(0)
+	for o := range in.s.installs {
+		if o != in {
+			others += o.left
+		}
+	}
+	free = max(free-in.s.o.ReserveBytes, 0)
+	if free < need+others {
+		delete(in.s.installs, in)
+		return fmt.Errorf("it needs %d MiB, the disk of %s has %d MiB beyond the reserve, and other installs need %d MiB of that: %w",
+			need>>20, in.s.dir, free>>20, others>>20, syscall.ENOSPC)
+	}
+	in.left = need
+	in.s.installs[in] = struct{}{}
+	return nil
+}
+
+// received books bytes that are about to be written, and looks at the space again now and then.
+func (in *Installer) received(n int) error {
+	if in.unlooked += int64(n); in.unlooked >= spaceEvery {
+		return in.checkSpace()
 	}
 	return nil
 }
@@ -226,6 +277,10 @@ func (in *Installer) Abort() error {
 	if in.over {
 		return nil
 	}
+	return in.wrap("abort", in.abort())
+}
+
+func (in *Installer) abort() error {
 	defer in.release()
 	for _, f := range in.files {
 		if f.raw != nil {
@@ -235,7 +290,7 @@ func (in *Installer) Abort() error {
 	if in.tail != nil {
 		in.tail.file.drop()
 	}
-	return in.wrap("abort", in.s.disk.removeAll(in.dir))
+	return in.s.disk.removeAll(in.dir)
 }
 
 // removeLeftovers takes away what a crash left of installs: it never was a replica.

@@ -27,6 +27,9 @@ func (in *Installer) WriteFile(i int, offset int64, p []byte) error {
 		}
 		f.h = sha256.New()
 	}
+	if err := in.received(len(p)); err != nil {
+		return in.wrap(f.Name(), err)
+	}
 	if err := f.raw.writeAt(p, offset); err != nil {
 		return in.wrap(f.Name(), err)
 	}

@@ -57,7 +57,11 @@ func (in *Installer) beginTail() error {
 		h.catalog = append(h.catalog, f.summary())
 	}
 	file, err := in.s.createSegment(in.dir, h, &in.cp, in.cp.Index, in.s.o.SegmentBytes)
-	if err != nil {
+	switch {
+	case err == nil:
+	case Lasting(err):
+		return errors.Join(err, in.abort()) // a sync may have failed: nobody knows which names are on the disk
+	default:
 		return err
 	}
 	in.tail = &installTail{file: file, st: segState{commit: min(in.cp.Index, h.first-1), last: h.first - 1, next: h.base, runMax: h.runMax}}
@@ -86,6 +90,9 @@ func (in *Installer) WriteTail(p []byte) error {
 	}
 	if len(ents) == 0 {
 		return nil
+	}
+	if err := in.received(len(p)); err != nil {
+		return in.wrap("tail", err)
 	}
 	// The state is changed only with the transaction.
 	st := in.tail.st
@@ -161,10 +168,13 @@ func splitTail(p []byte, index, last uint64) (ents []*raftpb.Entry, raws [][]byt
 //  3. "created", the term, and an empty vote go into meta.db together: there is no moment at which the replica could run
 //     with an older term
 //
-// After an error of step 3 nobody knows whether the replica exists; meta.db has failed then, and the broker stops.
+// After an error of step 3 nobody knows whether the replica exists; meta.db has failed then, and the broker stops. ErrStale: see Wanted.
 func (in *Installer) Finish() error {
 	if in.over || in.m == nil {
 		return ErrClosed
+	}
+	if err := in.fresh(); err != nil {
+		return in.wrap("finish", err)
 	}
 	if err := in.seal(); err != nil {
 		return in.wrap("finish", err)
@@ -181,7 +191,7 @@ func (in *Installer) Finish() error {
 	}
 	if err != nil {
 		in.release()
-		return in.wrap("finish", errors.Join(err, s.disk.removeAll(in.dir)))
+		return in.wrap("finish", errors.Join(err, s.disk.removeAll(in.dir), s.disk.removeAll(final)))
 	}
 	defer in.release()
 	s.mu.Lock()
@@ -190,6 +200,9 @@ func (in *Installer) Finish() error {
 	if closed {
 		return in.wrap("finish", ErrClosed)
 	}
+	if err := in.fresh(); err != nil {
+		return in.wrap("finish", errors.Join(err, s.disk.removeAll(final)))
+	}
 	term := max(in.m.Term, in.m.IndexTerm)
 	err = s.changeRecord(in.id, func(r *metaRecord) { *r = metaRecord{flags: recordCreated, term: term} }, "")
 	if err == nil {
@@ -197,6 +210,14 @@ func (in *Installer) Finish() error {
 			"index", in.m.Index, "term", term, "files", len(in.files))
 	}
 	return in.wrap("finish", err)
+}
+
+// fresh compares what wants the replica with the floor.
+func (in *Installer) fresh() error {
+	if wanted, floor := in.revision.Load(), in.s.Floor(); wanted < floor {
+		return fmt.Errorf("revision %d, replicas were deleted at %d: %w", wanted, floor, ErrStale)
+	}
+	return nil
 }
 
 // seal checks that everything up to Index is there, and ends the newest segment with the checkpoint at it.
@@ -229,6 +250,9 @@ func (in *Installer) seal() error {
 	if err != nil {
 		return errors.Join(err, in.dropTail())
 	}
+	if err := in.s.disk.syncDir(in.dir); err != nil {
+		return errors.Join(err, in.abort()) // names may be missing on the disk, and the next sync would not say so
+	}
 	in.tail.file.drop()
-	return in.s.disk.syncDir(in.dir)
+	return nil
 }

@@ -2,6 +2,8 @@ package raftlog
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -93,14 +95,14 @@ func readBack(t *testing.T, l *Log, lo, hi uint64) []*raftpb.Entry {
 	return es
 }
 
-// It ends wherever a failure left it, at the next call.
-func TestRecoverGoesOnAfterACrash(t *testing.T) {
-	for failAt := 1; ; failAt++ {
-		dir, step := t.TempDir(), 1<<30
+// A broker that is killed at any point of a recovery has the replica as it was, or recovered; asked again it is recovered.
+func TestRule30RecoverGoesOnAfterAKill(t *testing.T) {
+	for killAt := 1; ; killAt++ {
+		dir, killed, step := t.TempDir(), t.TempDir(), 1<<30
 		s := openStore(t, dir, func(o *Options) {
 			o.Hooks.Commit = func(_ string, commit func() error) error {
-				if step++; step == failAt {
-					return syscall.EIO // nothing was written
+				if step++; step == killAt {
+					must(t, os.CopyFS(killed, os.DirFS(dir)))
 				}
 				return commit()
 			}
@@ -109,27 +111,50 @@ func TestRecoverGoesOnAfterACrash(t *testing.T) {
 		ents := fillSegments(t, l, 10)
 		must(t, l.Close())
 		step = 0
-		err := s.Recover(testGroup, testReplica, []uint64{1, 2})
-		if step < failAt {
-			must(t, err)
-			if failAt < 3 {
-				t.Fatalf("only %d commits", failAt-1)
+		must(t, s.Recover(testGroup, testReplica, []uint64{1, 2}))
+		commits := step
+		step = 1 << 30
+		cs, more := written(t, s, ents, 2)
+		if commits < killAt {
+			if killAt < 3 {
+				t.Fatalf("only %d commits", commits)
 			}
 			return
 		}
-		if !errors.Is(err, syscall.EIO) {
-			t.Fatalf("commit %d failed: %v", failAt, err)
+		s = openStore(t, killed)
+		was, err := s.OpenLog(testGroup, testReplica, LogOptions{SegmentBytes: smallSegment})
+		must(t, err)
+		if last, _ := was.LastIndex(); last != 11 {
+			t.Fatalf("killed at commit %d it ends at entry %d", killAt, last)
 		}
-		step = 1 << 30
-		crash(t, s)
-		s = openStore(t, dir)
-		if s.Replicas()[0].Quarantine != "" {
-			continue // a failed write of the log: nobody may go on with it (RULES 2)
-		}
+		must(t, was.Close())
 		must(t, s.Recover(testGroup, testReplica, []uint64{1, 2}))
-		if cs, _ := written(t, s, ents, 3); !slices.Equal(cs.GetVoters(), []uint64{testReplica}) {
-			t.Logf("%v", cs)
-			t.Fatal("not alone")
+		again, moreAgain := written(t, s, ents, uint64(1+killAt)) // a term raised in vain
+		if again.String() != cs.String() || more != moreAgain {
+			t.Fatalf("killed at commit %d, then recovered: %v and %d entries, not %v and %d", killAt, again, moreAgain, cs, more)
 		}
+	}
+}
+
+// A failed write is not tried again, here as elsewhere.
+func TestRule02RecoverThatFailsQuarantines(t *testing.T) {
+	fail := false
+	s := openStore(t, t.TempDir(), func(o *Options) {
+		o.Hooks.Commit = func(path string, commit func() error) error {
+			if fail && filepath.Ext(path) == ".seg" {
+				return syscall.EIO
+			}
+			return commit()
+		}
+	})
+	l := openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	fillSegments(t, l, 10)
+	must(t, l.Close())
+	fail = true
+	if err := s.Recover(testGroup, testReplica, []uint64{1, 2}); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	if s.Replicas()[0].Quarantine == "" {
+		t.Fatal("it goes on")
 	}
 }

@@ -3,6 +3,7 @@ package raftlog
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sort"
 
@@ -151,24 +152,49 @@ func (s *Store) createDir(id replicaID, cs *raftpb.ConfState) error {
 	return s.disk.syncDir(filepath.Dir(dir))
 }
 
-// Delete removes a replica and its data. Call it only for a committed command (RULES 20). The log must be closed.
-// Deleting an unknown replica does nothing.
+// Delete removes a replica and its data. Call it only for a committed command (RULES 20). The log must be closed, and an install of it
+// over. Of an unknown replica it removes what a failed install may have left.
 func (s *Store) Delete(group, replica uint64) error {
 	id := replicaID{group, replica}
 	s.mu.Lock()
 	_, known := s.replicas[id]
 	_, busy := s.open[id]
-	s.mu.Unlock()
-	if !known {
-		return nil
+	switch {
+	case s.closed:
+		s.mu.Unlock()
+		return ErrClosed
+	case busy:
+		s.mu.Unlock()
+		return fmt.Errorf("delete replica %d of group %d: it is in use, open or being made or installed; end that first", replica, group)
 	}
-	if busy {
-		return fmt.Errorf("delete replica %d of group %d: its log is open; stop the replica first", replica, group)
+	s.open[id] = nil // nobody opens or installs it meanwhile
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.open, id)
+		s.mu.Unlock()
+	}()
+	if !known {
+		return s.removeStray(id)
 	}
 	if err := s.changeRecord(id, func(r *metaRecord) { r.flags |= recordDeleting }, ""); err != nil {
 		return err
 	}
 	return s.finishDelete(id)
+}
+
+// removeStray removes the folders of a replica that meta.db does not know, if there are any.
+func (s *Store) removeStray(id replicaID) error {
+	dir := s.replicaDir(id)
+	for _, d := range []string{dir, dir + installSuffix} {
+		if _, err := os.Stat(d); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err := errors.Join(s.disk.removeAll(d), s.disk.syncDir(filepath.Dir(d))); err != nil {
+			return fmt.Errorf("remove what is left of replica %d of group %d: %w", id.replica, id.group, err)
+		}
+	}
+	return nil
 }
 
 // finishDelete removes the folder before the record: the other way round a crash would leave data nobody knows.

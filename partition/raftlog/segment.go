@@ -22,7 +22,6 @@ type segment struct {
 	ckptIndex     uint64 // index of the newest checkpoint known to be in this file; 0 = not known
 	sealed        bool   // last is committed and applied: never written again (RULES 4)
 	file          *segFile
-	sum           *[SumBytes]byte // hash over the whole file, once a shipment asked for it
 }
 
 func segName(first uint64) string { return fmt.Sprintf("%020d%s", first, segSuffix) }

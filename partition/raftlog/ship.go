@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -61,21 +60,24 @@ func (m *Manifest) Bytes() int64 {
 	return n
 }
 
-// Shipment is a consistent view of a log, to install a replica from. Segments that can no longer change are held by open
-// descriptors, so that a trim is harmless; what follows them is a short tail of entries, held by a lease (RULES 8). A Shipment is
-// safe for concurrent use and must be closed.
+// Shipment is a consistent view of a log, to install a replica from. Of the segments that can no longer change the one being read is held by an
+// open descriptor; what follows them is a short tail of entries, held by a lease (RULES 8). A trim is harmless: it ends the shipment at
+// the first file that is gone, and a new one does not have it, since nobody needs what was trimmed. A Shipment is safe for
+// concurrent use and must be closed. No call holds up Close for longer than it takes to read what it was asked for.
 type Shipment struct {
 	l    *Log
 	m    Manifest
 	hold *hold
 
 	mu     sync.RWMutex // read: a call is under way
-	files  []*os.File
 	closed bool
+
+	fmu  sync.Mutex  // taken under mu; held across a read
+	open []*shipFile // the one read last comes last
 }
 
 // Ship takes a view of the log up to c, a checkpoint of what is applied: it brings the folded state and the configuration as of
-// c.Index. Want of descriptors is a *ResourceError. It opens files and so blocks on the disk. Any goroutine but the worker.
+// c.Index. Want of descriptors is a *ResourceError. It looks into each segment and so blocks on the disk. Any goroutine but the worker.
 func (l *Log) Ship(ctx context.Context, c Checkpoint) (*Shipment, error) {
 	if err := l.begin(); err != nil {
 		return nil, err
@@ -89,7 +91,7 @@ func (l *Log) Ship(ctx context.Context, c Checkpoint) (*Shipment, error) {
 		if err := errors.Join(l.failed(), ctx.Err()); err != nil {
 			return nil, err
 		}
-		sh, err := l.ship(&c)
+		sh, err := l.ship(ctx, &c)
 		if errors.Is(err, os.ErrNotExist) {
 			l.mu.Lock()
 			moved := l.first > sh.from()
@@ -116,7 +118,7 @@ func (sh *Shipment) from() uint64 {
 }
 
 // ship is one try; the shipment that comes with an error holds nothing any more.
-func (l *Log) ship(c *Checkpoint) (*Shipment, error) {
+func (l *Log) ship(ctx context.Context, c *Checkpoint) (*Shipment, error) {
 	sh, segs, tail, err := l.planShipment(c)
 	if err != nil {
 		return sh, err
@@ -124,11 +126,13 @@ func (l *Log) ship(c *Checkpoint) (*Shipment, error) {
 	fail := func(err error) (*Shipment, error) { return sh, errors.Join(err, sh.Close()) }
 	for i := range sh.m.Files {
 		f := &sh.m.Files[i]
-		file, err := l.s.disk.openRaw(filepath.Join(l.dir, f.Name()))
-		if err != nil {
-			return fail(err)
+		select {
+		case <-l.closing: // which waits for us, and there may be thousands of them
+			return fail(ErrClosed)
+		case <-ctx.Done():
+			return fail(ctx.Err())
+		default:
 		}
-		sh.files = append(sh.files, file)
 		if err := segs[i].view(func(tx *bolt.Tx) error { f.Bytes = tx.Size(); return nil }); err != nil {
 			return fail(err)
 		}
@@ -209,12 +213,13 @@ func (sh *Shipment) Installed() error {
 	return sh.closeFilesLocked()
 }
 
+// closeFilesLocked is called under mu, so that no file is being read.
 func (sh *Shipment) closeFilesLocked() error {
 	var errs []error
-	for _, f := range sh.files {
-		errs = append(errs, f.Close())
+	for _, f := range sh.open {
+		errs = append(errs, f.f.Close())
 	}
-	sh.files = nil
+	sh.open = nil
 	return errors.Join(errs...)
 }
 

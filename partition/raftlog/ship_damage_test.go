@@ -1,7 +1,6 @@
 package raftlog
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"os"
@@ -42,7 +41,7 @@ func TestRule19DamageInTransitIsDetectedAndRepaired(t *testing.T) {
 		must(t, err)
 		p[n/2] ^= 0x10
 		must(t, in.WriteFile(i, 0, p))
-		sum, err := sh.Sum(context.Background(), i)
+		sum, err := sumOf(sh, i)
 		must(t, err)
 		if err := in.FinishFile(i, sum); !errors.As(err, &d) || !d.Transit {
 			t.Fatalf("a flipped bit in file %d: %v", i, err)
@@ -92,43 +91,79 @@ func flip(t *testing.T, path, what string) {
 	must(t, errors.Join(err, f.Close()))
 }
 
-// Damage at the source has the right hash. The source finds it when it hashes, and is quarantined; if it does not, the
-// receiver finds it.
+// Damage at the source has the right hash, whenever it came about. The receiver finds it, and the source when it is told to look.
 func TestRule19DamagedSourceIsNotPropagated(t *testing.T) {
-	for _, sourceLooks := range []bool{true, false} {
-		s, to := openStore(t, t.TempDir()), openStore(t, t.TempDir())
-		l, ents, cp := shippedLog(t, s, 40)
-		path := l.segs[1].file.path
-		sh := ship(t, l, cp)
-		if !sourceLooks { // it remembers hashes from before: as if it had been damaged since
-			f, err := os.Open(path)
-			must(t, err)
-			flip(t, path, string(ents[10].Data[200:300]))
-			raw, err := os.ReadFile(path)
-			must(t, err)
-			sum := sha256.Sum256(raw[:sh.m.Files[1].Bytes])
-			l.segs[1].sum = &sum
-			must(t, f.Close())
-		} else {
-			flip(t, path, string(ents[10].Data[200:300]))
-		}
-		in := install(t, to)
-		err := transfer(sh, in)
-		if sourceLooks {
-			var p *PoisonedError
-			if !errors.As(err, &p) {
-				t.Fatalf("the source ships its damage: %v", err)
+	s, to := openStore(t, t.TempDir()), openStore(t, t.TempDir())
+	l, ents, cp := shippedLog(t, s, 40)
+	path := l.segs[1].file.path
+	sh := ship(t, l, cp)
+	// The hash is of an earlier shipment as well: it is not remembered.
+	other := ship(t, l, cp)
+	_, err := sumOf(other, 1)
+	must(t, err)
+	flip(t, path, string(ents[10].Data[200:300]))
+	in := install(t, to)
+	var d *DamagedError
+	if err := transfer(sh, in); !errors.As(err, &d) || d.Transit {
+		t.Fatalf("the damage was installed: %v", err)
+	}
+	if rs := s.Replicas(); rs[0].Quarantine != "" {
+		t.Fatal("the source found it by itself: nothing is left to prove")
+	}
+	check := func(i int) error {
+		for from := uint64(0); from <= sh.m.Files[i].Last; {
+			next, err := sh.Check(i, from, 3000)
+			if err != nil {
+				return err
 			}
-			if rs := s.Replicas(); rs[0].Quarantine == "" {
-				t.Fatal("the source is not quarantined")
+			if next <= from {
+				t.Fatalf("the check does not go on from entry %d", from)
 			}
-			continue
+			from = next
 		}
-		var d *DamagedError
-		if !errors.As(err, &d) || d.Transit {
-			t.Fatalf("the damage was installed: %v", err)
+		return nil
+	}
+	must(t, check(0))
+	var p *PoisonedError
+	if err := check(1); !errors.As(err, &p) {
+		t.Fatalf("the source does not find its damage: %v", err)
+	}
+	if rs := s.Replicas(); rs[0].Quarantine == "" {
+		t.Fatal("the source is not quarantined")
+	}
+	must(t, in.Abort())
+}
+
+// A hash is of the bytes that were sent, in whatever order they were asked for.
+func TestSumIsOfWhatWasRead(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	l, _, cp := shippedLog(t, s, 40)
+	sh := ship(t, l, cp)
+	f := &sh.m.Files[2]
+	raw, err := os.ReadFile(l.segs[2].file.path)
+	must(t, err)
+	want := sha256.Sum256(raw[:f.Bytes])
+	for name, order := range map[string][]int64{
+		"not at all": nil, "in order": {0, 10_000, 20_000, 30_000}, "the end": {f.Bytes - 5000}, "asked for twice": {0, 10_000, 10_000, 15_000, 3},
+		"begun again": {0, 10_000, 0}, "a gap": {0, 20_000},
+	} {
+		for _, at := range order {
+			if _, err := sh.ReadFile(2, at, make([]byte, 10_000)); err != nil {
+				t.Fatal(err)
+			}
 		}
-		must(t, in.Abort())
+		got, err := sumOf(sh, 2)
+		must(t, err)
+		if got != want {
+			t.Errorf("%s: another hash", name)
+		}
+		if len(sh.open) > shipOpen {
+			t.Fatalf("%d files open", len(sh.open))
+		}
+		for _, other := range []int{0, 1} { // the file is closed meanwhile
+			_, err := sumOf(sh, other)
+			must(t, err)
+		}
 	}
 }
 
@@ -149,5 +184,48 @@ func TestRule19SpaceIsCheckedFirst(t *testing.T) {
 	free = 1 << 30
 	must(t, transfer(sh, in))
 	must(t, in.Finish())
+	checkInstalled(t, to, ents, cp, 2)
+}
+
+// Installs share what is free, and look again while bytes arrive, since they are not the only ones to write.
+func TestRule19SpaceIsBookedAndWatched(t *testing.T) {
+	free := int64(0)
+	s := openStore(t, t.TempDir())
+	to := openStore(t, t.TempDir(), func(o *Options) {
+		o.Hooks.Free = func(string) (int64, error) { return free, nil }
+	})
+	l, ents, cp := shippedLog(t, s, 40)
+	sh := ship(t, l, cp)
+	one := install(t, to)
+	two, err := to.Install(testGroup, newReplica+1)
+	must(t, err)
+	need := sh.Manifest().Bytes() + sh.Manifest().TailBytes/4 + installSlack
+	free = 2*need - 1
+	must(t, one.Begin(sh.Manifest()))
+	if err := two.Begin(sh.Manifest()); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("both began with the same space: %v", err)
+	}
+	free = 2 * need
+	must(t, two.Begin(sh.Manifest()))
+	must(t, two.Abort())
+	free = need // its space is given back
+	must(t, one.Begin(sh.Manifest()))
+
+	must(t, transferFile(sh, one, 0))
+	free = 1 << 20
+	one.unlooked = spaceEvery // as if so much had come
+	if err := transferFile(sh, one, 1); !errors.Is(err, syscall.ENOSPC) || Lasting(err) {
+		t.Fatalf("the disk is full: %v", err)
+	}
+	must(t, transferFile(sh, one, 0)) // nothing is lost
+	if _, done := one.Have(0); !done {
+		t.Fatal("what was received is gone")
+	}
+	free = need
+	must(t, transferRest(sh, one))
+	must(t, one.Finish())
+	if len(to.installs) != 0 {
+		t.Fatal("space is still booked")
+	}
 	checkInstalled(t, to, ents, cp, 2)
 }

@@ -2,10 +2,11 @@ package raftlog
 
 import (
 	"errors"
-	"strings"
+	"os"
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
@@ -18,6 +19,7 @@ func trimAll(t *testing.T, l *Log, cp Checkpoint) {
 	must(t, l.Maintain())
 }
 
+// The file that is being read stays readable when a trim takes it away. Then the shipment is over, and the next one has what is left.
 func TestRule08TrimsDuringShippingAreHarmless(t *testing.T) {
 	s, to := openStore(t, t.TempDir()), openStore(t, t.TempDir())
 	l, ents, cp := shippedLog(t, s, 40)
@@ -26,38 +28,73 @@ func TestRule08TrimsDuringShippingAreHarmless(t *testing.T) {
 	in := install(t, to)
 	must(t, in.Begin(sh.Manifest()))
 	must(t, transferFile(sh, in, 0))
+	buf := make([]byte, 3000)
+	_, err := sh.ReadFile(1, 0, buf)
+	must(t, err)
+	must(t, in.WriteFile(1, 0, buf))
 	trimAll(t, l, cp)
 	if got := len(l.Segments()); got >= n || got != 1 {
 		t.Fatalf("%d segments of %d are left: nothing was trimmed", got, n)
 	}
-	must(t, transferRest(sh, in))
+	must(t, transferFile(sh, in, 1))
+	if err := transferRest(sh, in); !errors.Is(err, ErrShipmentOver) {
+		t.Fatalf("a file that is gone: %v", err)
+	}
+	if s.Replicas()[0].Quarantine != "" {
+		t.Fatal("a trimmed file is taken for damage")
+	}
+	must(t, sh.Close())
+	cp.LogStart = cp.Next
+	must(t, transfer(ship(t, l, cp), in))
 	must(t, in.Finish())
 	checkInstalled(t, to, ents, cp, 2)
 }
 
-// A trim between the list of segments and their opening: the list is made anew.
-func TestRule08TrimBeforeTheFilesAreOpen(t *testing.T) {
-	var trim func()
-	s := openStore(t, t.TempDir(), func(o *Options) {
-		o.Hooks.Open = func(path string) error {
-			if f := trim; f != nil && strings.HasSuffix(path, segName(2)) {
-				trim = nil
-				f()
-			}
-			return nil
-		}
-	})
-	to := openStore(t, t.TempDir())
-	l, ents, cp := shippedLog(t, s, 40)
-	trim = func() { trimAll(t, l, cp) }
-	sh := ship(t, l, cp)
-	if trim != nil || sh.Manifest().TailFirst == 2 || len(sh.Manifest().Files) != 0 {
-		t.Fatalf("not trimmed meanwhile: %+v", sh.Manifest())
+// A trim while the list of segments is drawn up: a look into one that is gone says so, and Ship makes the list anew.
+func TestRule08TrimWhileTheSegmentsAreListed(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	l, _, cp := shippedLog(t, s, 40)
+	_, segs, _, err := l.planShipment(&cp)
+	must(t, err)
+	trimAll(t, l, cp)
+	if err := segs[0].view(func(*bolt.Tx) error { return nil }); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("a segment that was trimmed: %v", err)
 	}
+	if sh := ship(t, l, cp); sh.Manifest().TailFirst == 2 || len(sh.Manifest().Files) != 0 {
+		t.Fatalf("not trimmed: %+v", sh.Manifest())
+	}
+}
+
+// However many segments a log has, a shipment holds few of them open, and so keeps few trimmed ones on the disk.
+func TestShipmentHoldsFewFilesOpen(t *testing.T) {
+	opened := 0
+	s, to := openStore(t, t.TempDir(), func(o *Options) {
+		o.Hooks.Open = func(string) error { opened++; return nil }
+	}), openStore(t, t.TempDir())
+	l, ents, cp := shippedLog(t, s, 60)
+	sh := ship(t, l, cp)
+	if len(sh.Manifest().Files) < 6 || len(sh.open) != 0 {
+		t.Fatalf("%d files, of which %d are open", len(sh.Manifest().Files), len(sh.open))
+	}
+	opened = 0 // to list them, by the store's cache, which is bounded
 	in := install(t, to)
-	must(t, transfer(sh, in))
+	must(t, in.Begin(sh.Manifest()))
+	for i := range sh.Manifest().Files {
+		must(t, transferFile(sh, in, i))
+		if len(sh.open) > shipOpen {
+			t.Fatalf("%d files open", len(sh.open))
+		}
+	}
+	if opened != len(sh.Manifest().Files) {
+		t.Fatalf("%d files were opened %d times", len(sh.Manifest().Files), opened)
+	}
+	must(t, transferRest(sh, in))
 	must(t, in.Finish())
 	checkInstalled(t, to, ents, cp, 2)
+	must(t, sh.Close())
+	if len(sh.open) != 0 {
+		t.Fatal("files are left open")
+	}
 }
 
 // The tail is held although retention would have it, but not for ever and not whatever its size.

@@ -106,11 +106,20 @@ func transferFile(sh *Shipment, in *Installer, i int) error {
 			return err
 		}
 	}
-	sum, err := sh.Sum(context.Background(), i)
+	sum, err := sumOf(sh, i)
 	if err != nil {
 		return err
 	}
 	return in.FinishFile(i, sum)
+}
+
+func sumOf(sh *Shipment, i int) ([SumBytes]byte, error) {
+	for {
+		sum, rest, err := sh.Sum(i, 5000)
+		if err != nil || rest == 0 {
+			return sum, err
+		}
+	}
 }
 
 // checkInstalled opens the new replica and compares all of it with the source's entries up to index.

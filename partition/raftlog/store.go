@@ -40,7 +40,9 @@ type Store struct {
 	cold    map[replicaID]bool
 	reasons map[replicaID]string // of quarantine
 	open    map[replicaID]*Log   // nil value: being opened
-	closed  bool
+	// installs are under way, with what they still need of the disk.
+	installs map[*Installer]struct{}
+	closed   bool
 }
 
 // Open locks and opens a broker's data folder, and makes it when it is missing. Errors: ErrInUse; a newer format; no
@@ -62,7 +64,7 @@ func Open(o Options) (*Store, error) {
 		o: o, dir: o.Dir, log: o.Log.With("component", "raftlog"), disk: disk{o.Hooks},
 		reasons:  map[replicaID]string{},
 		replicas: map[replicaID]metaRecord{}, cold: map[replicaID]bool{},
-		open: map[replicaID]*Log{},
+		open: map[replicaID]*Log{}, installs: map[*Installer]struct{}{},
 	}
 	s.tails.max = o.TailBytes
 	s.files.sealed.max = o.MaxOpenSealed

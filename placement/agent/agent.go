@@ -98,6 +98,7 @@ type Agent struct {
 	opened   map[uint64]*live    // by group: the one that is open in the host
 	gone     map[uint64][]uint64 // by group: the replicas with a tombstone
 	nextWake int                 // of openers, in turn
+	judged   uint64              // revision of the state that all replicas to run are wanted by
 	compared uint64              // revision of reconciled
 	turned   chan struct{}       // closed when compared changes
 	installs installs
@@ -125,7 +126,7 @@ func newAgent(c Config, h host, s store) *Agent {
 	if a.cfg.Installs <= 0 {
 		a.cfg.Installs = defaultInstalls
 	}
-	a.installs.pause = firstPause
+	a.installs.pause, a.installs.active = firstPause, map[*replica]bool{}
 	a.installs.ctx, a.installs.cancel = context.WithCancel(context.Background())
 	if a.log == nil {
 		a.log = c.Env.Log

@@ -34,13 +34,13 @@ type installs struct {
 
 	// Guarded by Agent.mu.
 	queue    []*replica // each at most once (install.queued)
-	active   int
+	active   map[*replica]bool
 	pause    time.Duration // after the first failure
 	received int64         // bytes since the start
 }
 
-// install is the way of one replica. in and the fields after it belong to the goroutine while running is set; everything else
-// is guarded by Agent.mu.
+// install is the way of one replica, guarded by Agent.mu. The fields from in on are changed by the goroutine alone while running is
+// set, so it reads them as it likes.
 type install struct {
 	running bool
 	queued  bool
@@ -119,14 +119,14 @@ func (a *Agent) queueInstallLocked(r *replica) {
 // startInstallsLocked gives their turn to as many as may be under way.
 func (a *Agent) startInstallsLocked() {
 	s := &a.installs
-	for !a.stopped && s.active < a.cfg.Installs && len(s.queue) > 0 {
+	for !a.stopped && len(s.active) < a.cfg.Installs && len(s.queue) > 0 {
 		r := s.queue[0]
 		s.queue[0] = nil
 		s.queue = s.queue[1:]
 		i := r.install
 		ctx, cancel := context.WithCancel(s.ctx)
 		i.queued, i.running, i.stop = false, true, cancel
-		s.active++
+		s.active[r] = true
 		s.running.Go(func() {
 			err := a.receive(ctx, r, i)
 			cancel()
@@ -140,7 +140,7 @@ func (a *Agent) installEnded(r *replica, i *install, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	i.running, i.stop = false, nil
-	a.installs.active--
+	delete(a.installs.active, r)
 	switch {
 	case err == nil:
 		a.onDisk[r.id] = onDisk{group: r.group}
@@ -183,7 +183,10 @@ func (a *Agent) stopInstalls() {
 
 // receive is one try to install a replica. It runs on a goroutine of its own.
 func (a *Agent) receive(ctx context.Context, r *replica, i *install) error {
-	if err := a.stateIsNew(); err != nil {
+	a.mu.Lock()
+	judged := a.judged
+	a.mu.Unlock()
+	if err := a.stateIsNew(judged); err != nil {
 		return err
 	}
 	if a.cfg.StateCurrent != nil {
@@ -193,7 +196,7 @@ func (a *Agent) receive(ctx context.Context, r *replica, i *install) error {
 	}
 	sources := a.sources(r, i)
 	if len(sources) == 0 {
-		i.failures++
+		a.setInstaller(i, i.in, i.failures+1)
 		return errors.New("no broker with a replica of the partition is alive")
 	}
 	if i.in == nil {
@@ -204,26 +207,35 @@ func (a *Agent) receive(ctx context.Context, r *replica, i *install) error {
 		case err != nil:
 			return err
 		}
-		i.in = in
+		a.setInstaller(i, in, i.failures)
 	}
 	var errs []error
 	for _, broker := range sources {
 		err := a.receiveFrom(ctx, r, i, broker)
 		if err == nil {
-			i.in = nil
+			a.setInstaller(i, nil, 0)
 			return nil
 		}
 		errs = append(errs, err)
 		if errors.Is(err, raftlog.ErrClosed) { // the installer is over: the next try needs another one
 			errs = append(errs, i.in.Abort())
-			i.in = nil
+			a.setInstaller(i, nil, i.failures)
 			break
 		}
-		if ctx.Err() != nil || i.loyal() {
+		if ctx.Err() != nil || broker == i.source && i.loyal() {
 			break
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (a *Agent) setInstaller(i *install, in *raftlog.Installer, failures int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	i.in, i.failures = in, failures
+	if in != nil {
+		in.Wanted(a.judged)
+	}
 }
 
 // loyal tells whether the source that gave something is to be asked again before another one.
@@ -256,7 +268,7 @@ func (a *Agent) sources(r *replica, i *install) []int32 {
 	if len(out) > 0 && out[0] == i.source && i.loyal() {
 		return out[:1]
 	}
-	if i.failures >= loyalty && len(out) > 1 && out[0] == i.source {
+	if len(out) > 1 && out[0] == i.source { // it had its chances
 		out = append(out[1:], out[0])
 	}
 	return out

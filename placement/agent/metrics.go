@@ -7,6 +7,16 @@ func (a *Agent) register(r prometheus.Registerer) {
 	if r == nil {
 		return
 	}
+	received := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "runnel_agent_received_bytes_total", Help: "Bytes received of the logs of replicas that were installed on this broker, or are to be.",
+	}, func() float64 {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return float64(a.installs.received)
+	})
+	if err := r.Register(received); err != nil {
+		a.log.Error("a metric could not be registered", "metric", "runnel_agent_received_bytes_total", "err", err)
+	}
 	for _, state := range []string{"running", "starting", "installing", "failed", "quarantined", "deleting"} {
 		g := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "runnel_agent_replicas", Help: "Replicas of this broker by state.", ConstLabels: prometheus.Labels{"state": state},

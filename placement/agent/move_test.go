@@ -206,6 +206,18 @@ func TestTargetIsStartedAgainMidway(t *testing.T) {
 		t.Fatalf("half a replica is known: %v", h)
 	}
 	n.run(false, nil)
+	c.eventually("the install is done", func() (bool, string) {
+		i := c.install(4)
+		return i.State == ask.InstallDone, fmt.Sprintf("%+v", i)
+	})
+	// Once more, before the state says that it is a learner: what is on the disk is run as it is.
+	c.setGate(func(_ context.Context, from, _ int32, method string) error {
+		if from == 4 && strings.HasPrefix(method, "ship.") {
+			t.Errorf("broker 4 installs what it has (%s)", method)
+		}
+		return nil
+	})
+	n.restart()
 	c.finish()
 	l.check()
 }

@@ -20,19 +20,21 @@ func (a *Agent) reconcile() {
 		return
 	}
 	a.silence(s, prev)
+	// What goes is dropped before anything is wanted: from then on whatever is wanted is wanted by this state.
 	for name, t := range prev.Topics {
 		if now := s.Topics[name]; now != t {
-			a.dropReplicas(t, now)
-		}
-	}
-	for name, t := range s.Topics {
-		if was := prev.Topics[name]; was != t {
-			a.wantTopic(s, t, was)
+			a.dropReplicas(t, now, s.Revision)
 		}
 	}
 	for id, d := range s.Tombstones {
 		if d.Broker == a.cfg.BrokerID && prev.Tombstones[id] == nil {
-			a.drop(&replica{id: id, group: d.Group, topic: d.Topic, number: d.Partition})
+			a.drop(&replica{id: id, group: d.Group, topic: d.Topic, number: d.Partition, goneAt: s.Revision})
+		}
+	}
+	a.judge(s.Revision)
+	for name, t := range s.Topics {
+		if was := prev.Topics[name]; was != t {
+			a.wantTopic(s, t, was)
 		}
 	}
 	a.reconciled = s
@@ -74,6 +76,18 @@ func (a *Agent) silence(s, prev *placement.State) {
 // goneLocked lists whom a replica's group must not hear; it needs Agent.mu.
 func (a *Agent) goneLocked(r *replica) []uint64 {
 	return slices.Concat(a.gone[r.group], r.recovery.lost)
+}
+
+// judge notes the revision of the state that whatever is wanted from now on is wanted by.
+func (a *Agent) judge(revision uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.judged = revision
+	for r := range a.installs.active {
+		if i := r.install; r.want == wantRun && i.in != nil {
+			i.in.Wanted(revision)
+		}
+	}
 }
 
 // ownDisk tells whether the state's broker of this id is this data folder. A state in which the broker is not
@@ -141,8 +155,7 @@ func (a *Agent) wantReplica(s *placement.State, t *placement.Topic, number int32
 		r.founders, _ = p.Founding()
 	}
 	r.preferred = p.Replicas[0].Broker == a.cfg.BrokerID
-	_, voter := p.On(a.cfg.BrokerID)
-	r.joining = own.Learner || !voter
+	r.joining = own.Learner
 	if rec := recoveryOf(s, t, number, own.ID); rec.revision > r.recovery.revision {
 		r.recovery, changed = rec, true
 	}
@@ -170,8 +183,8 @@ func (a *Agent) wantReplica(s *placement.State, t *placement.Topic, number int32
 
 // dropReplicas deletes this broker's replicas of a topic that an older committed state had and the newer one has not: a
 // committed command took them away. Usually there are tombstones too, unless this broker answered them before it restarted. now
-// is nil if the topic is gone.
-func (a *Agent) dropReplicas(was, now *placement.Topic) {
+// is nil if the topic is gone; revision is the newer state's.
+func (a *Agent) dropReplicas(was, now *placement.Topic, revision uint64) {
 	for n := range was.Partitions {
 		p := &was.Partitions[n]
 		var next *placement.Partition
@@ -187,7 +200,7 @@ func (a *Agent) dropReplicas(was, now *placement.Topic) {
 					continue
 				}
 			}
-			a.drop(&replica{id: own.ID, group: p.Group, topic: was.Name, number: int32(n)}) //nolint:gosec // bounded by MaxPartitions
+			a.drop(&replica{id: own.ID, group: p.Group, topic: was.Name, number: int32(n), goneAt: revision}) //nolint:gosec // bounded by MaxPartitions
 		}
 	}
 }
@@ -204,7 +217,7 @@ func (a *Agent) drop(fresh *replica) {
 	if r.want == wantGone {
 		return
 	}
-	r.want = wantGone
+	r.want, r.goneAt = wantGone, fresh.goneAt
 	r.fault, r.lost = "", ""
 	if r.live != nil {
 		a.running.CompareAndDelete(r.group, r.live) // no new request reaches it

@@ -54,6 +54,7 @@ type replica struct {
 	number    int32
 
 	want      want
+	goneAt    uint64 // revision of the state that no longer wants it
 	birth     birth
 	founders  []uint64         // with birthFounder; never changed in place
 	members   map[uint64]int32 // replica id -> broker, of the partition and its move; never changed in place

@@ -80,7 +80,7 @@ func (a *Agent) keep(r *replica) error {
 	a.mu.Lock()
 	d, exists := a.onDisk[r.id]
 	birth, founders, open := r.birth, r.founders, r.live != nil
-	recover := r.recovery.revision > r.recovered
+	recover, judged := r.recovery.revision > r.recovered, a.judged
 	a.mu.Unlock()
 	switch {
 	case d.quarantine != "":
@@ -96,7 +96,7 @@ func (a *Agent) keep(r *replica) error {
 	case birthCancelled:
 		return nil // its tombstone comes
 	}
-	if err := a.stateIsNew(); err != nil {
+	if err := a.stateIsNew(judged); err != nil {
 		return err
 	}
 	if birth != birthFounder {
@@ -111,10 +111,10 @@ func (a *Agent) keep(r *replica) error {
 	return a.run(r, true)
 }
 
-// stateIsNew tells whether a replica that is not on the disk may be judged by the newest state: an old one, as a broker sees it
-// for a while after its start, may want what was deleted since.
-func (a *Agent) stateIsNew() error {
-	if at, floor := a.latest.Load().Revision, a.store.Floor(); at < floor {
+// stateIsNew tells whether a replica that is not on the disk may be judged by a state: an old one, as a broker sees it for a while
+// after its start, may want what was deleted since.
+func (a *Agent) stateIsNew(at uint64) error {
+	if floor := a.store.Floor(); at < floor {
 		return fmt.Errorf("the state here is at revision %d and replicas were deleted at %d: waiting for the newer one", at, floor)
 	}
 	return nil
@@ -225,14 +225,14 @@ func (a *Agent) remove(r *replica) error {
 		return err // the end of the install comes back here
 	}
 	a.mu.Lock()
-	open := r.live
+	open, revision := r.live, r.goneAt
 	a.mu.Unlock()
 	if open != nil {
 		if err := a.halt(open); err != nil {
 			return err
 		}
 	}
-	if err := a.store.RaiseFloor(a.latest.Load().Revision); err != nil {
+	if err := a.store.RaiseFloor(revision); err != nil {
 		return fmt.Errorf("record the revision: %w", err)
 	}
 	if err := a.store.Delete(r.group, r.id); err != nil {

@@ -70,6 +70,9 @@ func (w *world) passOneOf(t *topic, held holders, order, counts []int) bool {
 			if counts[a] < counts[b]+2 {
 				break
 			}
+			if !w.brokers[b].takesMore() {
+				continue
+			}
 			p, i := w.choose(held[a], a, b, nil)
 			if p == nil {
 				continue
@@ -217,6 +220,9 @@ func (w *world) passOneFrom(held holders, order []int, a int) bool {
 	for _, b := range order {
 		if w.brokers[a].replicas < w.brokers[b].replicas+2 {
 			break
+		}
+		if !w.brokers[b].takesMore() {
+			continue
 		}
 		p, i := w.choose(held[a], a, b, func(p *part) bool { return p.topic.replicasOn(a) > p.topic.replicasOn(b) })
 		if p == nil {

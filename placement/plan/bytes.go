@@ -44,6 +44,9 @@ func (w *world) swapOne() bool {
 		}
 	}
 	gap := w.brokers[a].bytes - w.brokers[b].bytes
+	if !w.brokers[a].takesMore() || !w.brokers[b].takesMore() {
+		return false
+	}
 	if gap < bytesFloor || float64(gap) < bytesGap*float64(total)/float64(len(w.targets)) {
 		return false
 	}
@@ -64,7 +67,7 @@ func (w *world) swapOne() bool {
 			}
 		}
 	}
-	if p == nil || !w.mayCopy(p, b) || !w.mayCopy(q, a) {
+	if p == nil || !w.maySwap(p, b, q, a) {
 		return false
 	}
 	reason := fmt.Sprintf("broker %d holds %d MiB and broker %d holds %d MiB", w.brokers[a].id, w.brokers[a].bytes>>20, w.brokers[b].id, w.brokers[b].bytes>>20)
@@ -72,6 +75,15 @@ func (w *world) swapOne() bool {
 	w.propose(p, p.on(a), b, kind, fmt.Sprintf("%s: swapped with %s/%d", reason, q.topic.t.Name, q.n))
 	w.propose(q, q.on(b), a, kind, fmt.Sprintf("%s: swapped with %s/%d", reason, p.topic.t.Name, p.n))
 	return true
+}
+
+// maySwap tells whether the limits allow both copies at once: one alone would make the counts uneven, and be undone.
+func (w *world) maySwap(p *part, b int, q *part, a int) bool {
+	if !w.mayCopy(p, b) || !w.mayCopy(q, a) {
+		return false
+	}
+	src := w.source(p)
+	return w.v.MaxPerBroker <= 0 || src < 0 || src != w.source(q) || w.brokers[src].sends+2 <= w.v.MaxPerBroker
 }
 
 // movable lists the partitions with a replica on a that may move to b.

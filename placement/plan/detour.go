@@ -35,7 +35,7 @@ func (w *world) detour(held holders, start int, load func(b int) int, fits func(
 				continue
 			}
 			for _, to := range w.targets {
-				if to == start || came[to].p != nil || load(to) >= load(at) || p.on(to) >= 0 || !w.rackKeeps(p, i, to) || !fits(p, at, to) {
+				if to == start || came[to].p != nil || !w.brokers[to].takesMore() || load(to) >= load(at) || p.on(to) >= 0 || !w.rackKeeps(p, i, to) || !fits(p, at, to) {
 					continue
 				}
 				came[to] = shift{p: p, from: at, to: to}
@@ -64,10 +64,9 @@ func (w *world) take(way []shift, load func(b int) int, what string) bool {
 	reason := fmt.Sprintf("broker %d has %d replicas%s and broker %d has %d, and racks allow no single move",
 		w.brokers[first].id, load(first), what, w.brokers[last].id, load(last))
 	for _, s := range way {
-		if !w.hasRoom() {
-			break
+		if !w.hasRoom() || !w.propose(s.p, s.p.on(s.from), s.to, w.evening(s.to), reason) {
+			break // a later part alone could be undone again
 		}
-		w.propose(s.p, s.p.on(s.from), s.to, w.evening(s.to), reason)
 	}
 	return true
 }

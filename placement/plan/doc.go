@@ -4,12 +4,29 @@
 //	Topic, AddPartitions   place new partitions
 //	Next                   what to do next with those that exist: moves, orders of preferred leaders, transfers
 //	Drain, Spread          how far a drain is and what blocks it; how even the cluster is
+//	Recover                what giving up a partition's majority by hand keeps and loses
 //	ReplicationFactor      what a change of a topic's replication factor would move
 //
 // Next works off, in this order: replicas that are quarantined or whose brokers are dead, that are missing or too many;
 // brokers that are being drained; racks; evenness of replicas (of each topic, then of the cluster, at most one apart, then
 // of bytes); preferred leaders (of each topic, then of the cluster). What cannot be done is in Plan.Blocked with the reason
 // and the remedy.
+//
+// What goes wrong meanwhile:
+//
+//   - A broker is silent, but not for long enough to be replaced: nothing is sent to it, and nothing is evened out (for at most
+//     ten minutes), since it may come back. Moves that need it stand still and do not count against View.MaxMoves.
+//   - The target of a move is dead or drained, or its new replica is quarantined: Plan.Cancels turns the move back, and the next plan
+//     begins it elsewhere. A drained target keeps what heals a partition if there is no other place.
+//   - A broker's disk is full, or installations on it keep failing (View.Refusing): it gets nothing, moves to it are turned back like those
+//     to a drained one, and evenness takes replicas off it.
+//   - The target dies from phase joint on: the move goes forward as long as both majorities serve, and the dead replica is replaced after
+//     it. If one majority is lost, the move is in Plan.Blocked.
+//   - A disk is wiped: its broker joins under another id, and the old one is dead when View.ReplaceAfter is over.
+//   - A majority is lost, or the only replica of a topic with replication factor 1: Plan.Blocked names the brokers to bring back and
+//     `brokerctl partition recover`. After a recovery the partition has fewer replicas than its topic asks for, and is refilled.
+//   - A replica is quarantined: another broker takes its successor, its own only if there is no other. As long as a broker has one, its
+//     disk is in doubt: it gets nothing for the sake of evenness, and is the last choice within a rack.
 //
 // The order of the goals for one replica, the first being the most important:
 //

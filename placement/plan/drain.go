@@ -13,7 +13,7 @@ func (w *world) drain() {
 	}
 	w.eachIdle(func(p *part) {
 		i := w.onDraining(p)
-		if i < 0 {
+		if i < 0 || w.replacedFirst(p, i) {
 			return
 		}
 		if why := w.stuck(p, i); why != "" {
@@ -55,8 +55,8 @@ func (w *world) stuck(p *part, i int) string {
 			return fmt.Sprintf("its replica on broker %d must be replaced first, and no broker can take it; %s", w.brokers[s.broker].id, w.noPlace(len(p.at)))
 		}
 	}
-	if n := w.serving(p); n < majority(len(p.at)) {
-		return noMajority(n, len(p.at))
+	if q := w.quorum(p.at); !q.ok() {
+		return q.String()
 	}
 	if w.place(p, i, false) < 0 {
 		return w.noPlace(len(p.at))
@@ -100,8 +100,8 @@ func Drain(v View, id int32) DrainStatus {
 			case p.busy:
 			default:
 				why := ""
-				if n := w.serving(p); w.bad(p.at[at]) && n < majority(len(p.at)) {
-					why = noMajority(n, len(p.at))
+				if q := w.quorum(p.at); w.bad(p.at[at]) && !q.ok() {
+					why = q.String()
 				} else if len(p.at) <= p.topic.rf {
 					why = w.stuckOn(p, at)
 				}
@@ -121,10 +121,8 @@ func Drain(v View, id int32) DrainStatus {
 
 // stuckOn is stuck, but does not wait for other replicas that are replaced first and have a place to go to.
 func (w *world) stuckOn(p *part, at int) string {
-	for i, s := range p.at {
-		if i != at && w.bad(s) && w.serving(p) >= majority(len(p.at)) && w.place(p, i, true) >= 0 {
-			return ""
-		}
+	if w.replacedFirst(p, at) {
+		return ""
 	}
 	if w.bad(p.at[at]) {
 		if w.place(p, at, true) < 0 {
@@ -133,6 +131,20 @@ func (w *world) stuckOn(p *part, at int) string {
 		return ""
 	}
 	return w.stuck(p, at)
+}
+
+// replacedFirst tells whether another replica of the partition is replaced before this one leaves, if only when there is room for
+// its move.
+func (w *world) replacedFirst(p *part, at int) bool {
+	if w.serving(p) < majority(len(p.at)) {
+		return false
+	}
+	for i, s := range p.at {
+		if i != at && w.bad(s) && w.place(p, i, true) >= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func removeInt(in []int, x int) []int {

@@ -25,8 +25,8 @@ func (w *world) factor(fewer bool) {
 
 func (w *world) grow(p *part) {
 	was, rf := len(p.at), p.topic.rf
-	if n := w.serving(p); n < majority(was) {
-		w.block(p, p.at[0].broker, fmt.Sprintf("the partition has %d of %d replicas, and %s", was, rf, noMajority(n, was)))
+	if q := w.quorum(p.at); !q.ok() {
+		w.block(p, p.at[0].broker, fmt.Sprintf("the partition has %d of %d replicas, and %s", was, rf, q))
 		return
 	}
 	if !w.hasRoom() {

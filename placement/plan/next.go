@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Next plans what to do next, the most urgent first: replicas that are quarantined, dead or missing; drains; racks; evenness
@@ -15,19 +16,14 @@ func Next(v View) Plan {
 	w := newWorld(v)
 	w.describe()
 	w.cancels()
+	w.lost()
 	w.replace()
 	w.factor(false)
 	w.factor(true)
 	w.drain()
 	w.leaveDraining()
-	if w.plan.Waiting == 0 && w.hasRoom() {
-		w.spreadRacks()
-	}
-	if w.plan.Waiting == 0 && w.hasRoom() {
-		w.balance()
-	}
-	if w.plan.Waiting == 0 && len(w.plan.Moves) == 0 {
-		w.balanceBytes()
+	if w.settled() {
+		w.even()
 	}
 	if w.plan.Waiting == 0 && len(w.plan.Moves) == 0 {
 		w.evenPreferred()
@@ -38,6 +34,34 @@ func Next(v View) Plan {
 		w.reason("at least %d more moves wait until fewer are under way", n)
 	}
 	return w.plan
+}
+
+// patience is how long a broker may be silent, at most, before the others are evened out without it.
+const patience = 10 * time.Minute
+
+// settled tells whether it is known of every broker whether it keeps its replicas. What would be evened out before might be undone,
+// at twice the copies, when a silent broker comes back, or when its replicas find their places.
+func (w *world) settled() bool {
+	for i := range w.brokers {
+		if b := &w.brokers[i]; !b.alive && !b.dead && b.held > 0 && w.v.DeadFor[b.id] < patience {
+			w.reason("replicas are not spread anew until broker %d is back, or replaced, or silent for %s", b.id, patience)
+			return false
+		}
+	}
+	return true
+}
+
+// even spreads what is healthy.
+func (w *world) even() {
+	if w.plan.Waiting == 0 && w.hasRoom() {
+		w.spreadRacks()
+	}
+	if w.plan.Waiting == 0 && w.hasRoom() {
+		w.balance()
+	}
+	if w.plan.Waiting == 0 && len(w.plan.Moves) == 0 {
+		w.balanceBytes()
+	}
 }
 
 func (w *world) reason(format string, args ...any) {
@@ -57,9 +81,19 @@ func (w *world) describe() {
 		if b.draining {
 			is = append(is, "is being drained")
 		}
+		if b.refuses != "" {
+			is = append(is, fmt.Sprintf("takes no new replicas (%s)", b.refuses))
+		}
+		if b.quarantined > 0 {
+			is = append(is, fmt.Sprintf("holds quarantined replicas (%d) and gets no others where there is a choice", b.quarantined))
+		}
 		switch {
+		case b.dead && b.held == 0:
+			is = append(is, fmt.Sprintf("has been silent for %s and holds nothing any more: if it does not come back, `brokerctl broker remove %d`", w.silence(i), b.id))
 		case b.dead:
 			is = append(is, fmt.Sprintf("has been silent for %s and is replaced", w.silence(i)))
+		case !b.alive && w.v.ReplaceAfter <= 0:
+			is = append(is, fmt.Sprintf("has been silent for %s and keeps its replicas", w.silence(i)))
 		case !b.alive:
 			is = append(is, fmt.Sprintf("has been silent for %s and keeps its replicas until %s", w.silence(i), w.v.ReplaceAfter))
 		}
@@ -92,13 +126,13 @@ func (w *world) transfers() {
 		for n := range t.parts {
 			p := &t.parts[n]
 			// A move hands leadership over itself.
-			if p.p.Move != nil || len(p.p.Replicas) == 0 {
+			if p.busy || len(p.p.Replicas) == 0 {
 				continue
 			}
 			now := w.at(w.v.Leaders[p.p.Group])
 			r := p.p.Replicas[0]
 			to := w.at(r.Broker)
-			if now < 0 || to < 0 || now == to {
+			if now < 0 || to < 0 || now == to || p.on(now) < 0 { // what is known of leaders may be old
 				continue
 			}
 			if !w.serves(slot{id: r.ID, broker: to}) || w.brokers[to].draining || w.v.Muted[r.Broker] {

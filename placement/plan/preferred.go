@@ -75,7 +75,8 @@ func (w *world) evenPreferred() {
 func (w *world) recordPreferred() {
 	var ps []*part
 	for p := range w.changed {
-		if p.at[0].id != p.p.Replicas[0].ID { // not passed on and got back
+		// A move that was planned since has the new order in it. One that was passed on and got back has not changed.
+		if !p.busy && p.at[0].id != p.p.Replicas[0].ID {
 			ps = append(ps, p)
 		}
 	}

@@ -57,24 +57,22 @@ func (w *world) mayCopy(p *part, b int) bool {
 }
 
 // place chooses the broker for a new replica of a partition, in the place of replica i, or as one more if i is -1; -1 if
-// there is none. The first goal is racks, then the replicas of the topic, of all topics, and bytes; what is left is decided
-// by a hash. Urgent: a broker that has its copies under way may be passed over for another that is no worse for racks.
+// there is none. The broker of replica i itself comes last: only a quarantined replica gets its successor there, and what
+// spoilt the one may spoil the other. The first goal is racks, then brokers without quarantined replicas, then the replicas
+// of the topic, of all topics, and bytes; what is left is decided by a hash. Urgent: a broker that has its copies under way
+// may be passed over for another that is no worse for racks.
 func (w *world) place(p *part, i int, urgent bool) int {
 	w.countRacks(p, i)
 	best, free := candidate{broker: -1}, candidate{broker: -1}
 	for _, b := range w.targets {
 		here := p.on(b)
-		if here >= 0 && here != i {
+		if here >= 0 && here != i || w.brokers[b].refuses != "" {
 			continue
 		}
 		c := candidate{
-			broker: b, rack: w.inRack[w.brokers[b].rack], topic: p.topic.replicasOn(b), all: w.brokers[b].replicas, bytes: w.brokers[b].bytes,
+			broker: b, own: here >= 0, rack: w.inRack[w.brokers[b].rack], doubt: !w.brokers[b].takesMore(),
+			topic: p.topic.replicasOn(b), all: w.brokers[b].replicas, bytes: w.brokers[b].bytes,
 			tie: tieOf(p.topic.t.Name, int(p.n), w.brokers[b].id),
-		}
-		if here == i && i >= 0 { // its own successor
-			c.topic--
-			c.all--
-			c.bytes -= w.v.Bytes[p.p.Group]
 		}
 		if best.broker < 0 || c.better(best) {
 			best = c
@@ -83,22 +81,28 @@ func (w *world) place(p *part, i int, urgent bool) int {
 			free = c
 		}
 	}
-	if urgent && free.broker >= 0 && free.rack == best.rack {
+	if urgent && free.broker >= 0 && free.own == best.own && free.rack == best.rack {
 		return free.broker
 	}
 	return best.broker
 }
 
 type candidate struct {
-	broker, rack, topic, all int
-	bytes                    int64
-	tie                      uint64
+	broker           int
+	own, doubt       bool
+	rack, topic, all int
+	bytes            int64
+	tie              uint64
 }
 
 func (c candidate) better(o candidate) bool {
 	switch {
+	case c.own != o.own:
+		return o.own
 	case c.rack != o.rack:
 		return c.rack < o.rack
+	case c.doubt != o.doubt:
+		return o.doubt
 	case c.topic != o.topic:
 		return c.topic < o.topic
 	case c.all != o.all:
@@ -124,16 +128,21 @@ func (w *world) blocked(p *part, b int, reason string) Blocked {
 
 // noPlace says why no broker can take one more replica of a partition of n replicas.
 func (w *world) noPlace(n int) string {
-	var draining, silent []string
+	var draining, silent, refusing []string
 	for i := range w.brokers {
 		switch b := &w.brokers[i]; {
 		case !b.alive:
 			silent = append(silent, fmt.Sprint(b.id))
 		case b.draining:
 			draining = append(draining, fmt.Sprint(b.id))
+		case b.refuses != "":
+			refusing = append(refusing, fmt.Sprintf("broker %d takes no more (%s)", b.id, b.refuses))
 		}
 	}
 	why := fmt.Sprintf("replication factor %d needs %d brokers that are alive and not draining, of which there are %s", n, n, w.usable())
+	if len(refusing) > 0 {
+		why += "; " + strings.Join(refusing, ", ")
+	}
 	do := []string{"start another broker"}
 	if len(silent) > 0 {
 		do = append(do, "bring back broker "+strings.Join(silent, ", "))
@@ -161,7 +170,7 @@ func (w *world) usable() string {
 func (w *world) whither(p *part, i, b int) string {
 	to := &w.brokers[b]
 	if p.at[i].broker == b {
-		return fmt.Sprintf("on broker %d itself", to.id)
+		return fmt.Sprintf("on broker %d itself, since no other can take it", to.id)
 	}
 	if to.rackName != "" {
 		w.countRacks(p, i)

@@ -55,7 +55,7 @@ func (w *world) lessCrowded(p *part) (replica, target int) {
 		from := &w.brokers[s.broker]
 		for _, b := range w.targets {
 			to := &w.brokers[b]
-			if in[to.rack] > in[from.rack]-2 || p.on(b) >= 0 {
+			if in[to.rack] > in[from.rack]-2 || p.on(b) >= 0 || !to.takesMore() {
 				continue
 			}
 			// Fullest rack first, then the target as for any new replica, then the fullest broker.

@@ -7,42 +7,6 @@ import (
 	"github.com/runnel-io/runnel/placement"
 )
 
-// cancels turns back moves whose new replica can never be finished where it was to go.
-func (w *world) cancels() {
-	for i := range w.topics {
-		t := &w.topics[i]
-		for n := range t.parts {
-			m := t.t.Partitions[n].Move
-			if m == nil || m.Cancelled || !m.Cancellable() {
-				continue
-			}
-			for _, r := range m.Adds {
-				if why := w.hopeless(r); why != "" {
-					w.plan.Cancels = append(w.plan.Cancels, placement.CancelMove{TopicID: t.t.ID, Partition: int32(n), Move: m.ID}) //nolint:gosec // bounded
-					w.plan.CancelReasons = append(w.plan.CancelReasons, fmt.Sprintf("move %d of %s/%d: %s", m.ID, t.t.Name, n, why))
-					break
-				}
-			}
-		}
-	}
-}
-
-func (w *world) hopeless(r placement.Replica) string {
-	b := w.at(r.Broker)
-	if why, ok := w.v.Quarantined[r.ID]; ok {
-		return fmt.Sprintf("its new replica on broker %d is quarantined (%s)", r.Broker, why)
-	}
-	switch {
-	case b < 0:
-		return fmt.Sprintf("broker %d, to which it goes, is no member any more", r.Broker)
-	case w.brokers[b].dead:
-		return fmt.Sprintf("broker %d, to which it goes, has been silent for %s", r.Broker, w.silence(b))
-	case w.brokers[b].draining:
-		return fmt.Sprintf("broker %d, to which it goes, is being drained", r.Broker)
-	}
-	return ""
-}
-
 func (w *world) silence(b int) time.Duration {
 	return w.v.DeadFor[w.brokers[b].id].Round(time.Second)
 }
@@ -61,7 +25,6 @@ func (w *world) eachIdle(f func(p *part)) {
 // replace plans successors for replicas that are quarantined (first) or whose brokers are dead. One replica of a partition
 // at a time, so its majority never rests on replicas that are new.
 func (w *world) replace() {
-	w.lost()
 	if len(w.v.Quarantined) > 0 {
 		w.eachIdle(func(p *part) {
 			for i, s := range p.at {
@@ -82,40 +45,9 @@ func (w *world) replace() {
 	})
 }
 
-// lost tells of partitions that move and have lost their majority: their moves cannot go on.
-func (w *world) lost() {
-	for i := range w.topics {
-		t := &w.topics[i]
-		for n := range t.parts {
-			p := &t.parts[n]
-			if p.p.Move == nil {
-				continue
-			}
-			now := part{topic: t, n: p.n, p: p.p}
-			gone := -1
-			for _, r := range p.p.Replicas {
-				if b := w.at(r.Broker); b >= 0 {
-					now.at = append(now.at, slot{id: r.ID, broker: b})
-					if w.bad(now.at[len(now.at)-1]) {
-						gone = b
-					}
-				}
-			}
-			if serve := w.serving(&now); gone >= 0 && serve < majority(len(now.at)) {
-				w.block(p, gone, fmt.Sprintf("move %d cannot go on: %s", p.p.Move.ID, noMajority(serve, len(now.at))))
-			}
-		}
-	}
-}
-
-// noMajority says what to do when too few replicas serve.
-func noMajority(serve, of int) string {
-	return fmt.Sprintf("%d of %d replicas serve, which is no majority: bring back a broker that holds one, or give up what is lost with `brokerctl partition recover`", serve, of)
-}
-
 func (w *world) replaceOne(p *part, i int, kind placement.Kind, why string) {
-	if n := w.serving(p); n < majority(len(p.at)) {
-		w.block(p, p.at[i].broker, why+", and "+noMajority(n, len(p.at)))
+	if q := w.quorum(p.at); !q.ok() {
+		w.block(p, p.at[i].broker, fmt.Sprintf("%s, and %s", why, q))
 		return
 	}
 	if len(p.at) > p.topic.rf {

@@ -21,8 +21,8 @@ import (
 //	                        topic NAME                  then a line a partition: 0: 1 2 3 (brokers, preferred leader first)
 //	set                   what happens, a line each:
 //	                        join [rack] · silent B DURATION · wake B · mute B · drain B · undrain B · remove B
-//	                        quarantine T/N@B REASON · bytes T/N SIZE (MiB) · leader T/N B · rf T N · add T N
-//	                        limits MOVES PER-BROKER
+//	                        quarantine T/N@B REASON · refuse B REASON · accept B · bytes T/N SIZE (MiB) · leader T/N B · rf T N · add T N
+//	                        recover T/N B (keeps the replica on B, or begins anew if B is 0) · limits MOVES PER-BROKER
 //	plan                  what the planner would do
 //	start [phase=P]       records the plan and takes its moves to a phase (proposed)
 //	settle                plans and finishes until nothing is left; tells how many moves of each kind that took
@@ -170,6 +170,10 @@ func (s *sim) set(out *strings.Builder, f []string) {
 			}
 		}
 		s.elect()
+	case "refuse":
+		s.v.Refusing[arg(1)] = strings.Join(f[2:], " ")
+	case "accept":
+		delete(s.v.Refusing, arg(1))
 	case "bytes":
 		_, _, p := s.find(f[1])
 		s.v.Bytes[p.Group] = int64(arg(2)) << 20
@@ -186,6 +190,19 @@ func (s *sim) set(out *strings.Builder, f []string) {
 		}
 		fmt.Fprintln(out, a.Brokers)
 		s.apply(placement.AddPartitions{Topic: f[1], From: len(s.v.State.Topics[f[1]].Partitions), Brokers: a.Brokers})
+		s.elect()
+	case "recover":
+		_, n, _ := s.find(f[1])
+		name, _, _ := strings.Cut(f[1], "/")
+		c, reasons, err := Recover(s.v, name, n, arg(2))
+		if err != nil {
+			fmt.Fprintln(out, err)
+			return
+		}
+		for _, r := range reasons {
+			fmt.Fprintln(out, r)
+		}
+		s.apply(c)
 		s.elect()
 	case "limits":
 		s.v.MaxMoves, s.v.MaxPerBroker = int(arg(1)), int(arg(2))
@@ -280,7 +297,10 @@ func (s *sim) show(out *strings.Builder) {
 			}
 			fmt.Fprintf(out, "%s/%d: %v %s", name, n, on, lead)
 			if m := p.Move; m != nil {
-				fmt.Fprintf(out, ", move %d %s %s +%v", m.ID, m.Kind, m.Phase, m.Adds[0].Broker)
+				fmt.Fprintf(out, ", move %d %s %s", m.ID, m.Kind, m.Phase)
+				for _, r := range m.Adds {
+					fmt.Fprintf(out, " +%d", r.Broker)
+				}
 				if m.Cancelled {
 					fmt.Fprint(out, " cancelled")
 				}

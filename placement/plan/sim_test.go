@@ -28,7 +28,7 @@ type sim struct {
 
 func newSim(t fatal, racks ...string) *sim {
 	s := &sim{t: t, v: View{State: placement.New(), Alive: map[int32]bool{}, DeadFor: map[int32]time.Duration{}, ReplaceAfter: 5 * time.Minute,
-		Quarantined: map[uint64]string{}, Bytes: map[uint64]int64{}, Leaders: map[uint64]int32{}, Muted: map[int32]bool{}}}
+		Quarantined: map[uint64]string{}, Bytes: map[uint64]int64{}, Leaders: map[uint64]int32{}, Muted: map[int32]bool{}, Refusing: map[int32]string{}}}
 	for _, r := range racks {
 		s.join(r)
 	}
@@ -164,13 +164,12 @@ func (s *sim) step(m placement.MoveRef) {
 	case mv.Cancelled:
 		s.apply(placement.EndCancelled{TopicID: id, Partition: n, Move: mv.ID})
 	case mv.Next() == "":
-		s.checkQuorum(m.Topic.Name, p, p.Desired())
 		s.apply(placement.FinishMove{TopicID: id, Partition: n, Move: mv.ID})
 		for _, gone := range mv.Removes {
 			delete(s.v.Quarantined, gone)
 		}
 	default:
-		if mv.Next() == placement.PhaseJoint {
+		if mv.Next() == placement.PhaseJoint || mv.Next() == placement.PhaseLeft {
 			s.checkQuorum(m.Topic.Name, p, p.Replicas)
 			s.checkQuorum(m.Topic.Name, p, p.Desired())
 		}

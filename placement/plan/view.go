@@ -17,11 +17,16 @@ type View struct {
 	ReplaceAfter time.Duration
 	// Quarantined holds the replicas that can never serve again, with the reason.
 	Quarantined map[uint64]string
+	// Refusing holds the brokers that can take no new replica now, with the reason: a full disk, or installations that fail again
+	// and again. Whoever fills it keeps an entry for some minutes: moves to such a broker are turned back, so the trouble does not
+	// show until the next one.
+	Refusing map[int32]string
 	// Bytes tells, by group, the size of one replica; absent or 0 if unknown.
 	Bytes map[uint64]int64
 	// Leaders tells, by group, which broker leads now.
 	Leaders map[uint64]int32
-	// MaxMoves bounds the moves under way in the cluster, those of the state included; 0 means no bound.
+	// MaxMoves bounds the moves under way in the cluster, those of the state included; 0 means no bound. Moves that stand still,
+	// since a broker that they need is silent or a majority is missing, do not count: they must not keep others from being made.
 	MaxMoves int
 	// MaxPerBroker bounds the new replicas that one broker receives at a time, and those that it sends as the leader of
 	// their partitions; 0 means no bound.

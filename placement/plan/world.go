@@ -34,15 +34,20 @@ type broker struct {
 	alive    bool
 	dead     bool // silent for ReplaceAfter or longer
 	draining bool
+	refuses  string // why it can take no new replica; empty if it can
 
 	replicas, preferred int
 	bytes               int64
 	sparse              bool // had less than half its share when the plan began
+	held, quarantined   int  // replicas on it, and those of them that are quarantined, until they are removed
 	receives, sends     int  // new replicas under way to it, and from it as a leader
 }
 
 // target tells whether the broker may get replicas.
 func (b *broker) target() bool { return b.alive && !b.draining }
+
+// takesMore tells whether a target may get replicas that stand well where they are: not while its disk is in doubt.
+func (b *broker) takesMore() bool { return b.quarantined == 0 && b.refuses == "" }
 
 // mayPrefer tells whether the broker may be a preferred leader: one that is silent for a moment stays it.
 func (b *broker) mayPrefer() bool { return !b.dead && !b.draining }
@@ -105,7 +110,7 @@ func (w *world) addBrokers() {
 	racks := map[string]int{}
 	for _, id := range ids {
 		m := s.Brokers[id]
-		b := broker{id: id, alive: w.v.Alive[id], draining: m.Draining, rackName: m.Rack}
+		b := broker{id: id, alive: w.v.Alive[id], draining: m.Draining, refuses: w.v.Refusing[id], rackName: m.Rack}
 		b.dead = !b.alive && w.v.ReplaceAfter > 0 && w.v.DeadFor[id] >= w.v.ReplaceAfter
 		rack := m.Rack
 		if rack == "" { // a rack of its own
@@ -169,7 +174,8 @@ func (w *world) addTopics() {
 			}
 			t.parts[n] = part{topic: t, n: int32(n), p: p, at: slots[from:len(slots):len(slots)], busy: p.Move != nil} //nolint:gosec // bounded by MaxPartitions
 			w.count(&t.parts[n], 1)
-			if p.Move != nil {
+			w.countHeld(p)
+			if p.Move != nil && !w.stands(&t.parts[n]) {
 				underWay++
 				w.countTraffic(&t.parts[n], p.Move.Adds)
 			}
@@ -177,6 +183,18 @@ func (w *world) addTopics() {
 	}
 	if w.v.MaxMoves > 0 {
 		w.room = max(0, w.v.MaxMoves-underWay)
+	}
+}
+
+// countHeld books a partition's replicas on the brokers that hold them now, or are about to.
+func (w *world) countHeld(p *placement.Partition) {
+	for _, r := range p.All() {
+		if b := w.at(r.Broker); b >= 0 {
+			w.brokers[b].held++
+			if w.quarantined(slot{id: r.ID, broker: b}) {
+				w.brokers[b].quarantined++
+			}
+		}
 	}
 }
 
@@ -211,17 +229,23 @@ func (w *world) countTraffic(p *part, adds []placement.Replica) {
 	}
 }
 
-// source is the broker that a new replica of the partition is copied from: the leader, or the first that is alive.
+// source is the broker that a new replica of the partition is copied from: the leader, or the first that serves. What is known of
+// leaders may be old.
 func (w *world) source(p *part) int {
-	if b := w.at(w.v.Leaders[p.p.Group]); b >= 0 {
-		return b
-	}
+	first := -1
 	for _, r := range p.p.Replicas {
-		if b := w.at(r.Broker); b >= 0 && w.brokers[b].alive {
+		b := w.at(r.Broker)
+		if b < 0 || !w.serves(slot{id: r.ID, broker: b}) {
+			continue
+		}
+		if w.v.Leaders[p.p.Group] == r.Broker {
 			return b
 		}
+		if first < 0 {
+			first = b
+		}
 	}
-	return -1
+	return first
 }
 
 func (t *topic) replicasOn(b int) int {
@@ -284,8 +308,6 @@ func (w *world) serving(p *part) int {
 	}
 	return n
 }
-
-func majority(n int) int { return n/2 + 1 }
 
 // sound tells whether the partition may be moved for balance: nothing else happens to it and all its replicas serve.
 func (w *world) sound(p *part) bool { return !p.busy && w.serving(p) == len(p.at) }

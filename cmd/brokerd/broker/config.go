@@ -32,9 +32,10 @@ type Config struct {
 	MuteAfterReturn                              time.Duration // for so long a broker that came back gets no leader; 0: the controller's default
 	Reflection, Pprof                            bool
 	Log                                          *slog.Logger
-	QuietLimits                                  bool          // says nothing of low limits: another broker of this process did
-	Hooks                                        raftlog.Hooks // tests break the disk here
-	HeartbeatInterval, SilentAfter, TickInterval time.Duration // 0: defaults of multiraft
+	QuietLimits                                  bool               // says nothing of low limits: another broker of this process did
+	Hooks                                        raftlog.Hooks      // tests break the disk here
+	ControllerLog                                raftlog.LogOptions // 0: controller.LogOptions; tests make it small
+	HeartbeatInterval, SilentAfter, TickInterval time.Duration      // 0: defaults of multiraft
 }
 
 const (

@@ -12,7 +12,6 @@ import (
 	"github.com/runnel-io/runnel/partition"
 	"github.com/runnel-io/runnel/partition/catchup"
 	"github.com/runnel-io/runnel/partition/multiraft"
-	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/agent"
 	"github.com/runnel-io/runnel/placement/controller"
@@ -80,20 +79,15 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	})
 	b.hear(c) // until the state is replayed, whom gossip knows
 	c.host.OnLeaders(b.changes.notify)
-	members := map[uint64]int32{firstController: firstBroker, replica: id.BrokerID}
-	group, err := c.host.StartGroup(multiraft.GroupConfig{
-		Group: controllerGroup, Replica: replica, Members: members, Machine: c.ctl, Log: raftlog.LogOptions{}, Name: "controller", Found: founding,
-	})
-	if err != nil {
+	if err := b.openController(c, replica, founding); err != nil {
 		return err
 	}
 	c.ships = b.catchup.newShips(b.env, func(id uint64) catchup.Source {
 		if id == controllerGroup {
-			return group
+			return c.ctl
 		}
 		return c.agent.Source(id)
 	})
-	c.ctl.Attach(group)
 	c.ctl.OnChange(func(s *placement.State) {
 		b.hear(c)
 		c.agent.Update(s)

@@ -5,8 +5,8 @@
 //  1. Listen on the four addresses, so that a taken port is said before anything is written.
 //  2. Open the data folder (raftlog.Store): its lock, its identity, its format.
 //  3. Start the peer service and the host of the Raft groups (multiraft).
-//  4. A broker that knows its cluster opens its replica of the controller group. One that does not founds a cluster
-//     or joins one, as gossip.Decide says (join.go).
+//  4. A broker that knows no cluster founds one or joins one, as gossip.Decide says (join.go). Then it opens its replica of the
+//     controller group; one that has none, or none that can run, first installs one from a member (controller.go).
 //  5. The controller's state flows to the agent, which opens this broker's partitions, and to gossip.
 //  6. The client port answers from the first moment, with UNAVAILABLE and the reason until step 5 (gate.go).
 //

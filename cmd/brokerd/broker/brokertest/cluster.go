@@ -245,11 +245,17 @@ func (c *Cluster) Formed() bool {
 // Add starts one more broker, which joins the others.
 func (c *Cluster) Add() int {
 	c.t.Helper()
+	n := c.Reserve()
+	c.start(n)
+	return n
+}
+
+// Reserve is Add for a broker that Restart starts.
+func (c *Cluster) Reserve() int {
 	n := len(c.configs) + 1
 	cfg := c.config(n, n)
 	cfg.Seeds = cfg.Seeds[:n-1]
 	c.configs[n] = cfg
-	c.start(n)
 	return n
 }
 
