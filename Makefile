@@ -1,7 +1,7 @@
 # The commands of README.md and of daily work. Tools are pinned in .ci/tools.mod, so they never enter the product's go.mod.
 TOOL := go tool -modfile=.ci/tools.mod
 
-.PHONY: help build test race lint proto verify demo failover restart killall bench bench-limit bench-memory bench-peers test-peers many \
+.PHONY: help build test race lint proto verify demo failover restart killall elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
 	microbench microbench-baseline profile fuzz
 
 help: ## list the targets
@@ -39,6 +39,12 @@ restart: ## kill -9 with a 1 GiB partition: how long until it serves again
 
 killall: ## kill all three brokers at once, 10 times under load, and check what was promised
 	go run ./bench/killall
+
+elastic: ## 3 brokers under load: 2 join, 1 dies for good, 1 loses its disk, 1 is drained; then what a catch-up of MIB MiB costs others
+	go run ./bench/elastic -catchup $(or $(MIB),512)
+
+rolling: ## SIGTERM and start of each broker in turn, under load: errors and the longest wait for an acknowledgement
+	go run ./bench/rolling -rounds $(or $(ROUNDS),3)
 
 bench: ## the rows of the README's table, each three times, with the share of the raw disk
 	go run ./bench/rows -limit $(if $(ROW),-row $(ROW))

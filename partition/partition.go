@@ -91,7 +91,7 @@ type Partition struct {
 	cutOff      bool // HasQuorum has been false for a while
 	wishes      wishes
 	overdue     overdue
-	refire      int // ticks at which to wake waiters again
+	refire      atomic.Int32 // ticks at which to wake waiters again
 
 	ticks ticks // owned by the caller of Tick
 

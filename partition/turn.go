@@ -152,7 +152,7 @@ func (p *Partition) SessionEnded(reason *runnelv1.Error) {
 	p.mu.Lock()
 	p.inSession, p.wishes = false, wishes{}
 	p.leading.Store(false)
-	p.refire = refireTicks
+	p.refire.Store(refireTicks)
 	queued := p.takeQueueLocked()
 	p.mu.Unlock()
 	p.failAll(flying, p.indeterminate(reason))

@@ -9,7 +9,7 @@ import (
 type Result struct {
 	// Changed tells whether the state, and so its revision, changed.
 	Changed bool
-	// Broker and ControllerReplica answer FoundCluster and RegisterBroker.
+	// Broker and ControllerReplica answer FoundCluster, RegisterBroker, ReplaceControllerReplica and AddControllerReplica.
 	Broker            int32
 	ControllerReplica uint64
 	// Topic answers CreateTopic, DeleteTopic (the topic that is gone), SetTopicConfig, AddPartitions and
@@ -48,6 +48,10 @@ func Apply(s *State, c Command) (*State, Result, error) {
 		r, err = n.forgetReplicas(c)
 	case SetControllerReplica:
 		r, err = n.setControllerReplica(c)
+	case ReplaceControllerReplica:
+		r, err = n.replaceControllerReplica(c)
+	case AddControllerReplica:
+		r, err = n.addControllerReplica(c)
 	case ProposeMoves:
 		r, err = n.proposeMoves(c)
 	case ProposeMove:

@@ -151,13 +151,17 @@ func (s *State) advanceMove(c AdvanceMove) (Result, error) {
 	if m.Phase == c.To && !m.Cancelled {
 		return Result{}, nil // asked for again
 	}
+	next := m.Next() == c.To || m.Back() == c.To
 	if m.Cancelled {
-		return Result{}, Errorf(CodeMovePhase, "move %d of %s/%d was cancelled and goes no further", m.ID, t.Name, c.Partition)
+		if m.Phase != PhaseCaughtUp || c.To != PhaseJoint {
+			return Result{}, Errorf(CodeMovePhase, "move %d of %s/%d was cancelled and goes no further", m.ID, t.Name, c.Partition)
+		}
+		next = true // its group entered the joint configuration after all
 	}
-	if m.Phase != c.From || m.Next() != c.To || c.To == "" {
+	if m.Phase != c.From || !next || c.To == "" {
 		return Result{}, Errorf(CodeMovePhase, "move %d of %s/%d is %s: it cannot go from %q to %q", m.ID, t.Name, c.Partition, m.Phase, c.From, c.To)
 	}
-	m.Phase, m.Revision = c.To, s.Revision+1
+	m.Phase, m.Cancelled, m.Revision = c.To, false, s.Revision+1
 	p.Move = &m
 	s.setPartition(t, c.Partition, p)
 	return Result{Changed: true}, nil

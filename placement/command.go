@@ -102,6 +102,8 @@ const (
 	typeAllocateProducers    = "allocate_producers"
 	typeForgetReplicas       = "forget_replicas"
 	typeSetControllerReplica = "set_controller_replica"
+	typeReplaceController    = "replace_controller_replica"
+	typeAddController        = "add_controller_replica"
 	typeProposeMoves         = "propose_moves"
 	typeProposeMove          = "propose_move"
 	typeAdvanceMove          = "advance_move"
@@ -134,6 +136,10 @@ func typeOf(c Command) string {
 		return typeForgetReplicas
 	case SetControllerReplica:
 		return typeSetControllerReplica
+	case ReplaceControllerReplica:
+		return typeReplaceController
+	case AddControllerReplica:
+		return typeAddController
 	case ProposeMoves:
 		return typeProposeMoves
 	case ProposeMove:
@@ -206,6 +212,10 @@ func Decode(b []byte) (Command, error) {
 		return decode[ForgetReplicas](f)
 	case typeSetControllerReplica:
 		return decode[SetControllerReplica](f)
+	case typeReplaceController:
+		return decode[ReplaceControllerReplica](f)
+	case typeAddController:
+		return decode[AddControllerReplica](f)
 	case typeProposeMoves:
 		return decode[ProposeMoves](f)
 	case typeProposeMove:

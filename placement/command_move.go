@@ -22,7 +22,8 @@ type ProposeMove struct {
 	Kind         Kind    `json:"kind"`
 }
 
-// AdvanceMove takes a move one phase further. From is the phase it must be in and To the one after (Move.Next).
+// AdvanceMove takes a move one phase further. From is the phase it must be in and To the one after (Move.Next). It also takes a move
+// back out of joint (Move.Back), and again from caught_up to joint although it was cancelled since: see Move.Back.
 type AdvanceMove struct {
 	TopicID   uint64 `json:"topic_id"`
 	Partition int32  `json:"partition"`

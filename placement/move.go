@@ -8,7 +8,7 @@ import (
 // Phase is how far a move is. A move whose command finished it is no longer in the State.
 type Phase string
 
-// The phases, in their order. Up to caught_up a move can be cancelled; from joint on it only goes forward.
+// The phases, in their order. Up to caught_up a move can be cancelled; from joint on it only goes forward, but for Move.Back.
 //
 // Installing and joint are intents: each is committed before anything of it is done, so whoever finds a move in the phase before knows
 // that nothing was done yet. The others are facts: each is committed after it came about, so it may have come about before the State
@@ -17,7 +17,7 @@ type Phase string
 //	proposed    no broker holds anything of the new replicas
 //	installing  they may be installed or not, and may be learners of the group already
 //	learner     they are installed and are learners of the group
-//	caught_up   nobody has asked the group for the joint configuration yet: this is the last chance to turn back
+//	caught_up   the group is not in the joint configuration, as far as known: this is the last chance to turn back
 //	joint       the group may be in the old configuration still, in the joint one, or in the new one
 //	left        the group has the new voters alone; the others' data may be deleted
 const (
@@ -92,6 +92,20 @@ func (m *Move) Next() Phase {
 		return PhaseLeft
 	}
 	return ""
+}
+
+// Back is the phase before joint; "" for a move in any other phase. Joint is an intent: a move whose new voters became unfit before its group
+// entered the joint configuration would be held there for ever. Whoever proposes to take it back has been told by the leader that
+// the group did not enter and that nothing is under way there. Should the group be found to have entered all the same, the move
+// goes to joint again, even if it was cancelled meanwhile: then there is no way but forward.
+func (m *Move) Back() Phase {
+	switch {
+	case m.Phase != PhaseJoint:
+		return ""
+	case len(m.Adds) == 0:
+		return PhaseProposed
+	}
+	return PhaseCaughtUp
 }
 
 // Cancellable tells whether CancelMove is possible still, or done already.

@@ -81,8 +81,10 @@ func TestCancelledMoveLeavesOnlyATombstone(t *testing.T) {
 			}
 			continue
 		}
-		_, _, err := Apply(s, AdvanceMove{TopicID: topic, Move: id, From: at, To: PhaseJoint})
-		wantCode(t, err, CodeMovePhase)
+		if at != PhaseCaughtUp {
+			_, _, err := Apply(s, AdvanceMove{TopicID: topic, Move: id, From: at, To: PhaseJoint})
+			wantCode(t, err, CodeMovePhase)
+		}
 		s, _ = mustApply(t, s, EndCancelled{TopicID: topic, Move: id})
 		if part(s).Move != nil || !reflect.DeepEqual(part(s).Replicas, before) || s.Replicas != 3 {
 			t.Fatalf("cancelled when %s, it left %+v", at, part(s))
@@ -95,6 +97,38 @@ func TestCancelledMoveLeavesOnlyATombstone(t *testing.T) {
 		s, id := moving(t)
 		_, _, err := Apply(advance(t, s, at), CancelMove{TopicID: s.Topics["t"].ID, Move: id})
 		wantCode(t, err, CodeMovePhase)
+	}
+}
+
+// Joint is an intent. A move whose group never entered steps back; if the group is found to have entered after all, the move goes
+// forward again, cancelled or not.
+func TestMoveStepsBackFromJointAndForwardAgain(t *testing.T) {
+	for _, cancel := range []bool{false, true} {
+		s, id := moving(t)
+		topic := s.Topics["t"].ID
+		s = advance(t, s, PhaseJoint)
+		_, _, err := Apply(s, AdvanceMove{TopicID: topic, Move: id, From: PhaseJoint, To: PhaseLearner})
+		wantCode(t, err, CodeMovePhase)
+		s, _ = mustApply(t, s, AdvanceMove{TopicID: topic, Move: id, From: PhaseJoint, To: part(s).Move.Back()})
+		if m := part(s).Move; m.Phase != PhaseCaughtUp || m.Revision != s.Revision {
+			t.Fatalf("it stepped back to %+v", m)
+		}
+		if cancel {
+			s, _ = mustApply(t, s, CancelMove{TopicID: topic, Move: id})
+		}
+		forward, _ := mustApply(t, s, AdvanceMove{TopicID: topic, Move: id, From: PhaseCaughtUp, To: PhaseJoint})
+		if m := part(forward).Move; m.Phase != PhaseJoint || m.Cancelled {
+			t.Fatalf("its group had entered, and the move is %+v", m)
+		}
+	}
+	for _, at := range []Phase{PhaseInstalling, PhaseLearner} {
+		s, id := moving(t)
+		topic := s.Topics["t"].ID
+		s, _ = mustApply(t, advance(t, s, at), CancelMove{TopicID: topic, Move: id})
+		for _, to := range []Phase{PhaseLearner, PhaseCaughtUp, PhaseJoint} {
+			_, _, err := Apply(s, AdvanceMove{TopicID: topic, Move: id, From: at, To: to})
+			wantCode(t, err, CodeMovePhase)
+		}
 	}
 }
 

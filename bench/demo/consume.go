@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
+	"github.com/runnel-io/runnel/bench/source"
 	"github.com/runnel-io/runnel/rpc/client"
 )
 
 // consumeAll reads the topic from start to end with a client that has seen nothing of what went before.
-func consumeAll(ctx context.Context, cluster *proc.Cluster, files int, sent int64) (*collector, error) {
+func consumeAll(ctx context.Context, cluster *proc.Cluster, sent int64) (*source.Collector, error) {
 	cl, err := client.New(cluster.Seeds())
 	if err != nil {
 		return nil, err
@@ -21,18 +22,18 @@ func consumeAll(ctx context.Context, cluster *proc.Cluster, files int, sent int6
 		return nil, err
 	}
 	defer r.Close()
-	c := newCollector(files)
+	c := &source.Collector{}
 	bar := newBar(sent, "consume")
 	began := time.Now()
 	for rec, err := range r.Records(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if err := c.add(rec.Key, rec.Value); err != nil {
+		if err := c.Add(rec.Key, rec.Value); err != nil {
 			return nil, err
 		}
-		if c.records%65536 == 0 {
-			if err := bar.Set64(c.records); err != nil {
+		if c.Records%65536 == 0 {
+			if err := bar.Set64(c.Records); err != nil {
 				return nil, err
 			}
 		}
@@ -44,7 +45,7 @@ func consumeAll(ctx context.Context, cluster *proc.Cluster, files int, sent int6
 		return nil, err
 	}
 	took := time.Since(began)
-	fmt.Printf("consumed %d records in %.1f s, %.0f records/s\n", c.records, took.Seconds(), float64(c.records)/took.Seconds())
+	fmt.Printf("consumed %d records in %.1f s, %.0f records/s\n", c.Records, took.Seconds(), float64(c.Records)/took.Seconds())
 	return c, nil
 }
 

@@ -6,14 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
+	"github.com/runnel-io/runnel/bench/source"
 )
 
 func main() {
@@ -41,14 +39,10 @@ type options struct {
 
 // demo is the whole show; its last printed line is the verdict.
 func demo(ctx context.Context, o options, dir string) (err error) {
-	if o.root == "" {
-		goroot, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
-		if err != nil {
-			return fmt.Errorf("cannot find the standard library's source: %w", err)
-		}
-		o.root = filepath.Join(strings.TrimSpace(string(goroot)), "src")
+	if o.root, err = source.Root(ctx, o.root); err != nil {
+		return err
 	}
-	files, err := listFiles(o.root)
+	files, err := source.List(o.root)
 	if err != nil {
 		return err
 	}
@@ -65,7 +59,7 @@ func demo(ctx context.Context, o options, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	c, err := consumeAll(ctx, cluster, len(files), sent)
+	c, err := consumeAll(ctx, cluster, sent)
 	if err != nil {
 		return err
 	}
@@ -73,13 +67,13 @@ func demo(ctx context.Context, o options, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	identical, wrong := c.compare(files)
-	fmt.Printf("high watermarks add up to %d, records sent %d, records read %d\n", marks, sent, c.records)
-	fmt.Printf("%d of %d files identical, lost: %d, duplicated: %d\n", identical, len(files), c.lost, c.duplicated)
+	identical, wrong := c.Compare(files, len(files))
+	fmt.Printf("high watermarks add up to %d, records sent %d, records read %d\n", marks, sent, c.Records)
+	fmt.Printf("%d of %d files identical, lost: %d, duplicated: %d\n", identical, len(files), c.Lost, c.Duplicated)
 	switch {
 	case identical != len(files):
 		return fmt.Errorf("file %s came back changed", wrong)
-	case c.lost != 0 || c.duplicated != 0 || marks != sent || c.records != sent:
+	case c.Lost != 0 || c.Duplicated != 0 || marks != sent || c.Records != sent:
 		return errors.New("the records read are not the records sent")
 	}
 	return nil

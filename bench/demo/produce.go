@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/runnel-io/runnel/bench/proc"
+	"github.com/runnel-io/runnel/bench/source"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 	"github.com/runnel-io/runnel/rpc/client"
 )
@@ -54,7 +54,7 @@ func (o *outage) acked(partition int32, sent time.Time) {
 
 // produceAll creates the topic, sends every file and kills the leader of most partitions when half of the files are
 // sent; the broker comes back after four fifths. It answers the number of records acknowledged, which is all of them.
-func produceAll(ctx context.Context, o options, cluster *proc.Cluster, files []*source) (int64, error) {
+func produceAll(ctx context.Context, o options, cluster *proc.Cluster, files []*source.File) (int64, error) {
 	cl, err := client.New(cluster.Seeds())
 	if err != nil {
 		return 0, err
@@ -99,7 +99,7 @@ func produceAll(ctx context.Context, o options, cluster *proc.Cluster, files []*
 			}
 			fmt.Printf("broker %d started again\n", victim.Number)
 		}
-		if err := sendFile(o.root, uint32(i), s, produce); err != nil {
+		if err := source.Records(o.root, uint32(i), s, produce); err != nil {
 			return 0, err
 		}
 		if err := bar.Set64(acked.Load()); err != nil {
@@ -127,28 +127,6 @@ func produceAll(ctx context.Context, o options, cluster *proc.Cluster, files []*
 	fmt.Printf("leader change: %d ms from SIGKILL to the next acknowledged record, on the slowest partition\n", out.last.Milliseconds())
 	fmt.Printf("produced %d records in %.1f s, %.0f records/s acknowledged on a majority\n", acked.Load(), took.Seconds(), float64(acked.Load())/took.Seconds())
 	return acked.Load(), nil
-}
-
-// sendFile reads one file and sends its header and pieces.
-func sendFile(root string, number uint32, s *source, produce func(key, value []byte)) error {
-	var values [][]byte
-	err := readPieces(root, s, func(piece []byte) error {
-		v := make([]byte, 0, headerLen+len(piece))
-		v = encodeHeader(v, kindLine, number, uint32(len(values)+1))
-		values = append(values, append(v, piece...))
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	key := []byte(s.path)
-	head := encodeHeader(nil, kindFile, number, 0)
-	head = binary.BigEndian.AppendUint64(head, uint64(s.size))
-	produce(key, binary.BigEndian.AppendUint64(head, uint64(s.pieces)))
-	for _, v := range values {
-		produce(key, v)
-	}
-	return nil
 }
 
 // killLeader sends SIGKILL to the broker that leads most partitions.

@@ -178,6 +178,14 @@ func (b *Broker) signal(s syscall.Signal) error {
 	return nil
 }
 
+// Wipe empties the data folder of a broker that does not run, as a lost disk does.
+func (b *Broker) Wipe() error {
+	if b.Running() {
+		return fmt.Errorf("broker %d runs", b.Number)
+	}
+	return os.RemoveAll(b.dir)
+}
+
 // DataDir is the broker's data folder.
 func (b *Broker) DataDir() string { return b.dir }
 

@@ -14,6 +14,9 @@ import (
 type Cluster struct {
 	Dir     string
 	Brokers []*Broker
+
+	o     Options
+	seeds []string
 }
 
 // Options of a cluster.
@@ -33,19 +36,15 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 			return nil, err
 		}
 	}
-	c := &Cluster{Dir: o.Dir}
-	var seeds []string
-	for i := range o.Brokers {
-		host := hostOf(os.Getpid(), i+1)
-		c.Brokers = append(c.Brokers, &Broker{
-			Number: i + 1, Client: host + ":7070", Peer: host + ":7071", Gossip: host + ":7072", HTTP: host + ":7073",
-			dir: filepath.Join(o.Dir, fmt.Sprintf("broker-%d", i+1)), program: o.Brokerd, args: o.Args,
-		})
-		seeds = append(seeds, host+":7072")
+	c := &Cluster{Dir: o.Dir, o: o}
+	for range o.Brokers {
+		b := c.next()
+		c.seeds = append(c.seeds, b.Gossip)
+		c.Brokers = append(c.Brokers, b)
 	}
 	for _, b := range c.Brokers {
 		if o.Brokers > 1 {
-			b.seeds = seeds
+			b.seeds = c.seeds
 		}
 		if err := b.Start(); err != nil {
 			return nil, errors.Join(err, c.KillAll())
@@ -55,6 +54,24 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, errors.Join(err, c.KillAll())
 	}
 	return c, nil
+}
+
+// next is one more broker, of which nothing runs yet.
+func (c *Cluster) next() *Broker {
+	n := len(c.Brokers) + 1
+	host := hostOf(os.Getpid(), n)
+	return &Broker{
+		Number: n, Client: host + ":7070", Peer: host + ":7071", Gossip: host + ":7072", HTTP: host + ":7073",
+		dir: filepath.Join(c.o.Dir, fmt.Sprintf("broker-%d", n)), program: c.o.Brokerd, args: c.o.Args,
+	}
+}
+
+// Add starts one more broker, which joins the others; it does not wait until it is ready.
+func (c *Cluster) Add() (*Broker, error) {
+	b := c.next()
+	b.seeds = c.seeds
+	c.Brokers = append(c.Brokers, b)
+	return b, b.Start()
 }
 
 // Seeds are the client addresses.

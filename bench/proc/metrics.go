@@ -59,24 +59,48 @@ func (w Work) CommitsPerSecond(recordsPerSecond float64) float64 {
 }
 
 // Work reads the broker's metrics.
-func (b *Broker) Work(ctx context.Context) (Work, error) {
+func (b *Broker) Work(ctx context.Context) (w Work, err error) {
+	err = b.scrape(ctx, func(r io.Reader) error {
+		w, err = parseWork(r)
+		return err
+	})
+	return w, err
+}
+
+// Metric adds up a metric's samples of the broker. One that has none is an error: a renamed metric must not read as 0.
+func (b *Broker) Metric(ctx context.Context, name string) (sum float64, err error) {
+	found := false
+	err = b.scrape(ctx, func(r io.Reader) error {
+		return parse(r, func(n string, v float64) {
+			if n == name {
+				sum, found = sum+v, true
+			}
+		})
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("broker %d: /metrics has no %s", b.Number, name)
+	}
+	return sum, err
+}
+
+// scrape has f read the broker's metrics.
+func (b *Broker) scrape(ctx context.Context, f func(io.Reader) error) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.HTTP+"/metrics", nil)
 	if err != nil {
-		return Work{}, err
+		return err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return Work{}, fmt.Errorf("broker %d: %w", b.Number, err)
+		return fmt.Errorf("broker %d: %w", b.Number, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return Work{}, fmt.Errorf("broker %d: /metrics answers %s", b.Number, resp.Status)
+		return fmt.Errorf("broker %d: /metrics answers %s", b.Number, resp.Status)
 	}
-	w, err := parseWork(resp.Body)
-	if err != nil {
-		return Work{}, fmt.Errorf("broker %d: %w", b.Number, err)
+	if err := f(resp.Body); err != nil {
+		return fmt.Errorf("broker %d: %w", b.Number, err)
 	}
-	return w, nil
+	return nil
 }
 
 // Work adds up what the running brokers did.
@@ -97,38 +121,16 @@ func (c *Cluster) Work(ctx context.Context) (Work, error) {
 	return all, nil
 }
 
-// parseWork finds the counters in Prometheus's text format. One that is missing is an error: a renamed metric must not read
-// as "no commits".
+// parseWork finds the counters. One that is missing is an error: a renamed metric must not read as "no commits".
 func parseWork(r io.Reader) (w Work, err error) {
 	seen := map[string]bool{}
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		line := lines.Text()
-		if strings.HasPrefix(line, "#") {
-			continue
+	err = parse(r, func(name string, v float64) {
+		if field, ok := counted[name]; ok {
+			*field(&w) += v
+			seen[name] = true
 		}
-		name := line
-		if i := strings.IndexAny(line, "{ "); i >= 0 {
-			name = line[:i]
-		}
-		field, ok := counted[name]
-		if !ok {
-			continue
-		}
-		rest := line[len(name):]
-		if i := strings.LastIndexByte(rest, '}'); i >= 0 {
-			rest = rest[i+1:]
-		}
-		value, _, _ := strings.Cut(strings.TrimSpace(rest), " ") // a time stamp may follow
-		v, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			return Work{}, fmt.Errorf("metric %s: %w", name, err)
-		}
-		*field(&w) += v
-		seen[name] = true
-	}
-	if err := lines.Err(); err != nil {
+	})
+	if err != nil {
 		return Work{}, err
 	}
 	for name := range counted {
@@ -137,4 +139,31 @@ func parseWork(r io.Reader) (w Work, err error) {
 		}
 	}
 	return w, nil
+}
+
+// parse gives each sample of Prometheus's text format, its labels left out.
+func parse(r io.Reader, sample func(name string, value float64)) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := lines.Text()
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name := line
+		if i := strings.IndexAny(line, "{ "); i >= 0 {
+			name = line[:i]
+		}
+		rest := line[len(name):]
+		if i := strings.LastIndexByte(rest, '}'); i >= 0 {
+			rest = rest[i+1:]
+		}
+		value, _, _ := strings.Cut(strings.TrimSpace(rest), " ") // a time stamp may follow
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return fmt.Errorf("metric %s: %w", name, err)
+		}
+		sample(name, v)
+	}
+	return lines.Err()
 }

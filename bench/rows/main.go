@@ -19,7 +19,7 @@ const (
 	// replicas of each topic, and so how many times each record is on this disk.
 	replicas = 3
 	// limitBatch is the batch that the raw disk writes: the SDK's largest by default.
-	limitBatch = 256 << 10
+	limitBatch = 1_000_000
 )
 
 type options struct {

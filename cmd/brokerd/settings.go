@@ -43,12 +43,19 @@ var settings = []setting{
 	{"segment.bytes", int64(256 << 20), "size at which a partition's segment is closed, unless the topic says otherwise"},
 	{"memory.tail.bytes", int64(128 << 20), "memory for the newest records of all partitions together"},
 	{"memory.produce.bytes", int64(64 << 20), "bytes of produce requests in flight before the broker pushes back"},
-	{"disk.reserve.bytes", int64(1 << 30), "free space below which the broker refuses to accept records"},
+	{"disk.reserve.bytes", int64(1 << 30), "free space below which the broker refuses to accept records, and which new replicas leave free"},
+	{"replacement.after", 5 * time.Minute, "how long a broker is silent before its replicas are made anew on others; the same everywhere"},
+	{"recovery.rate.bytes", int64(64 << 20), "bytes a second that this broker sends, and receives, to make replicas; 0 for no limit"},
+	{"recovery.parallel", 8, "partitions whose replicas are moved at a time in the whole cluster; the same everywhere"},
+	{"placement.automatic", true, "place, heal and balance replicas without being asked; the same everywhere"},
 	{"reflection", false, "serve gRPC reflection on the client address"},
 	{"pprof", false, "serve /debug/pprof on the HTTP address"},
 	{"log.level", "info", "debug, info, warn or error"},
 	{"log.format", "text", "text or json"},
 }
+
+// maxParallel bounds recovery.parallel: each move under way is asked after several times a second.
+const maxParallel = 1000
 
 // known tells a key's setting.
 func known(key string) bool {
@@ -77,6 +84,8 @@ func addFlags(fs *pflag.FlagSet) {
 			fs.String(name, d, s.help)
 		case bool:
 			fs.Bool(name, d, s.help)
+		case int:
+			fs.Int(name, d, s.help)
 		case int64: // as text, so that 256MiB is understood in all three spellings
 			fs.String(name, strconv.FormatInt(d, 10), s.help)
 		case time.Duration:
@@ -241,6 +250,14 @@ func config(v *viper.Viper) (broker.Config, error) {
 	typed("memory.tail.bytes", func() (err error) { c.TailBytes, err = size(v, "memory.tail.bytes", 1<<20); return })
 	typed("memory.produce.bytes", func() (err error) { c.ProduceBytes, err = size(v, "memory.produce.bytes", 1<<20); return })
 	typed("disk.reserve.bytes", func() (err error) { c.DiskReserve, err = size(v, "disk.reserve.bytes", 0); return })
+	typed("replacement.after", func() (err error) { c.ReplaceAfter, err = positive(v, "replacement.after"); return })
+	typed("recovery.rate.bytes", func() (err error) { c.RecoveryRate, err = size(v, "recovery.rate.bytes", 0); return })
+	typed("recovery.parallel", func() (err error) { c.RecoveryParallel, err = count(v, "recovery.parallel", maxParallel); return })
+	typed("placement.automatic", func() error {
+		automatic, err := boolean(v, "placement.automatic")
+		c.ManualPlacement = !automatic
+		return err
+	})
 	for _, s := range v.GetStringSlice("seeds") {
 		for _, one := range strings.Split(s, ",") {
 			if one = strings.TrimSpace(one); one != "" {

@@ -97,10 +97,28 @@ func TestValuesAreReadStrictly(t *testing.T) {
 		"insecure: true\nlisten: 0.0.0.0:7070\n": "advertise.client: others cannot reach this broker",
 		"seeds: ['nohost']\n":                    `seeds: "nohost" is no host:port`,
 		"advertise.client: ':70'\n":              "names no host",
+		"replacement.after: 0s\n":                `replacement.after: "0s" is no time at all`,
+		"replacement.after: soon\n":              `replacement.after: "soon" is no duration`,
+		"recovery.parallel: 0\n":                 `recovery.parallel: "0" is no number from 1 to 1000`,
+		"recovery.parallel: 2.5\n":               `recovery.parallel: "2.5" is no number from 1 to 1000`,
+		"recovery.rate.bytes: -1\n":              `recovery.rate.bytes: "-1" is no size`,
+		"placement.automatic: often\n":           `placement.automatic: "often" is neither true nor false`,
 	} {
 		if _, _, err := settle(t, yaml, nil, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v lacks %q", yaml, err, want)
 		}
+	}
+}
+
+func TestTheClusterPlacesByItselfUnlessToldNotTo(t *testing.T) {
+	cfg, _, err := settle(t, "", nil, nil)
+	if err != nil || cfg.ManualPlacement || cfg.ReplaceAfter != 5*time.Minute || cfg.RecoveryRate != 64<<20 || cfg.RecoveryParallel != 8 {
+		t.Fatalf("%+v %v", cfg, err)
+	}
+	t.Setenv("RUNNEL_REPLACEMENT_AFTER", "20s")
+	cfg, _, err = settle(t, "recovery: {rate.bytes: 0, parallel: 3}\nplacement.automatic: false\n", os.Environ(), nil)
+	if err != nil || !cfg.ManualPlacement || cfg.ReplaceAfter != 20*time.Second || cfg.RecoveryRate != 0 || cfg.RecoveryParallel != 3 {
+		t.Fatalf("%+v %v", cfg, err)
 	}
 }
 

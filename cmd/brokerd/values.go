@@ -29,6 +29,25 @@ func duration(v *viper.Viper, key string) (time.Duration, error) {
 	return d, nil
 }
 
+// positive is duration for what cannot be nothing.
+func positive(v *viper.Viper, key string) (time.Duration, error) {
+	d, err := duration(v, key)
+	if err == nil && d == 0 {
+		return 0, fmt.Errorf("%q is no time at all: give one such as 5m", v.GetString(key))
+	}
+	return d, err
+}
+
+// count reads a whole number from 1 to most.
+func count(v *viper.Viper, key string, most int) (int, error) {
+	s := strings.TrimSpace(v.GetString(key))
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("%q is no number from 1 to %d", s, most)
+	}
+	return n, nil
+}
+
 // units are powers of 1024, as operators write them.
 var units = []struct {
 	suffix string

@@ -100,10 +100,10 @@ func (h *Host) tickGroups(now time.Time) {
 	phases := max(uint64(h.ticker.tick/h.ticker.beat), 1)
 	phase := h.ticker.round % phases
 	groups := h.groups.all()
-	for _, g := range groups {
-		if g.id%phases == phase {
-			g.tick()
-		}
+	// By position, not by id: the others are not even looked at, and with ten thousand groups looking is most of the work. A group
+	// that moves up or down in the list ticks a little earlier or later once.
+	for i := phase; i < uint64(len(groups)); i += phases {
+		groups[i].tick()
 	}
 	if now.Sub(h.ticker.nursed) < nurseEvery {
 		return

@@ -53,7 +53,7 @@
 // # Stopping
 //
 // Host.Stop ends the heartbeats, so that the other brokers' replicas do not wait for this one's disk; then all groups in
-// memory, each of which says that it leads no more and answers who waits; and then closes their logs, sixteen at a time on the
+// memory, each of which says that it leads no more and answers who waits; and then closes their logs, eight at a time on the
 // append workers, with a checkpoint while there is time for it. A group that ended answers later requests at once.
 //
 // # Invariants

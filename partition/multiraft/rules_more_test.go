@@ -51,13 +51,13 @@ func TestRule19SnapshotsAreNeverSent(t *testing.T) {
 	g.do(func() {
 		g.route(&raftpb.Message{Type: raftpb.MsgSnap.Enum(), To: new(peer), From: new(g.replica)}, &g.sends)
 		g.flush()
+		if _, ok := g.snapshots[peer]; !ok {
+			t.Error("the peer is not noted as behind the log")
+		}
 	})
 	c.w.Run(c.w.Now() + 100*time.Millisecond)
 	if sent != 0 {
 		t.Error("a MsgSnap left the broker")
-	}
-	if _, ok := g.snapshots[peer]; !ok {
-		t.Error("the peer is not noted as behind the log")
 	}
 	before := c.nodes[lead.id].ledgers[1].index
 	c.otherThan(lead.id).host.Receive(lead.id, &Packet{Nonce: uint64(lead.id), Messages: []Message{{Group: 1, Raft: &raftpb.Message{

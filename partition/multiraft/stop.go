@@ -10,7 +10,7 @@ import (
 
 const (
 	// closeAtOnce is how many logs Stop closes at a time. The disk serves about that many committers.
-	closeAtOnce = 16
+	closeAtOnce = 8
 	// checkpointFor is how long after Stop began checkpoints are still written. Each is a commit of several milliseconds and
 	// saves the next start some folding, no more; a broker has 8 s in all to stop.
 	checkpointFor = 4 * time.Second

@@ -97,7 +97,7 @@ func TestStopTellsThatNothingIsLedHereAnyMore(t *testing.T) {
 	c.until("the peer knows that it leads no more", 20*time.Millisecond, func() bool { b, _ := other.host.leaders.leader(1); return b != lead.id })
 }
 
-func TestStopClosesSixteenLogsAtATime(t *testing.T) {
+func TestStopClosesManyLogsAtATime(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	var stopping atomic.Bool
 	var mu sync.Mutex

@@ -220,25 +220,34 @@ func (l *Log) Trim(logStart int64) (maintain bool) {
 }
 
 // trimWaitsLocked tells that trimmed segments stay for want of a checkpoint alone. A roll copies the old checkpoint into
-// the new segment, and the next one by size may be as far away as the whole of what was trimmed.
+// the new segment, and the next one by size may be as far away as the whole of what was trimmed. A log that keeps a number of
+// segments waits until as many can go: its checkpoints are large.
 func (l *Log) trimWaitsLocked() bool {
-	for i := len(l.segs) - 1; i > 0 && l.logStart > 0; i-- {
+	for i := len(l.segs) - 1; i > 0; i-- {
 		f := l.segs[i]
 		if f.first <= l.first {
 			return false
 		}
-		if f.base <= l.logStart && f.first-1 <= l.applied {
+		if l.spentLocked(i) && f.first-1 <= l.applied && i >= l.o.KeepSegments {
 			return l.offerIdx < f.first-1
 		}
 	}
 	return false
 }
 
+// spentLocked tells whether retention has no use for what is before segment i. A log that no command ever trimmed keeps all: where
+// entries have no offsets, every segment's base is 0 and would count as trimmed. Unless it keeps a number of segments.
+func (l *Log) spentLocked(i int) bool {
+	if l.o.KeepSegments > 0 {
+		return len(l.segs)-i >= l.o.KeepSegments
+	}
+	return l.logStart > 0 && l.segs[i].base <= l.logStart
+}
+
 // advanceFirstLocked moves FirstIndex over whole segments that lie below the log start, below applied, below every hold, and
-// below a checkpoint that no truncation can take away. A log that no command ever trimmed keeps all: where entries have no offsets,
-// as the controller's, every segment's base is 0 and would count as trimmed.
+// below a checkpoint that no truncation can take away.
 func (l *Log) advanceFirstLocked() {
-	if l.logStart == 0 {
+	if l.logStart == 0 && l.o.KeepSegments == 0 {
 		return
 	}
 	lowest, held := l.holdLocked()
@@ -250,7 +259,7 @@ func (l *Log) advanceFirstLocked() {
 		if held && f.first > lowest {
 			continue
 		}
-		if f.base <= l.logStart && f.first-1 <= l.applied && l.safeCheckpointLocked(f.first) >= f.first-1 {
+		if l.spentLocked(i) && f.first-1 <= l.applied && l.safeCheckpointLocked(f.first) >= f.first-1 {
 			l.first = f.first
 			return
 		}

@@ -46,6 +46,10 @@ type Options struct {
 type LogOptions struct {
 	SegmentBytes int64         // 0 = the store's default
 	SegmentAge   time.Duration // 0 = never roll by age
+	// KeepSegments is for a log whose checkpoints hold all that the entries before them say, as the controller's: those entries may
+	// go without a trim, but for the newest so many segments, which a replica that was away for a while catches up from. 0 = only
+	// a trim lets entries go.
+	KeepSegments int
 
 	Spawn    func(run func()) // runs a disk read away from the worker; nil = reads in place
 	Ready    func()           // a prefetch ended: poke the worker

@@ -69,11 +69,13 @@ type Group struct {
 	Replica uint64 `json:"replica"` // the leader's
 	Term    uint64 `json:"term"`
 	// The configuration. Outgoing holds voters only while it is joint.
-	Voters       []uint64        `json:"voters"`
-	Outgoing     []uint64        `json:"outgoing,omitempty"`
-	Learners     []uint64        `json:"learners,omitempty"`
-	LearnersNext []uint64        `json:"learners_next,omitempty"`
-	Peers        map[uint64]Peer `json:"peers,omitempty"` // by replica id; the leader's own is absent
+	Voters       []uint64 `json:"voters"`
+	Outgoing     []uint64 `json:"outgoing,omitempty"`
+	Learners     []uint64 `json:"learners,omitempty"`
+	LearnersNext []uint64 `json:"learners_next,omitempty"`
+	// Changing tells that a change of the configuration is in the leader's log and not applied yet.
+	Changing bool            `json:"changing,omitempty"`
+	Peers    map[uint64]Peer `json:"peers,omitempty"` // by replica id; the leader's own is absent
 }
 
 // Peer is another replica as the leader sees it.
@@ -97,6 +99,10 @@ const (
 
 // ChangeRequest asks a partition's leader for one step. The state of its broker must have reached Revision, or it waits until
 // it has: every replica knows by then where the new ones are.
+//
+// A request can be late: its sender may have lost the controller group meanwhile, and the move may have been cancelled. So the broker
+// refuses, by its own state, an AddLearner for a replica that no move adds or whose move is cancelled, and a ChangeVoters unless
+// the partition's move is in phase joint. It does the requests for one group one after the other.
 type ChangeRequest struct {
 	Revision uint64     `json:"revision,omitempty"`
 	Group    uint64     `json:"group"`

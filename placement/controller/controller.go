@@ -6,9 +6,9 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/multiraft"
@@ -34,6 +34,19 @@ type Config struct {
 	ValidateConfig func(map[string]string) error
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
+
+	// Leader tells which broker leads a group, as this broker knows. Nil, or a nil Caller: nothing is driven, and moves stay as they are.
+	Leader func(group uint64) (broker int32, term uint64, ok bool)
+	// ReplaceAfter is how long a broker may be silent before its replicas are replaced; 0 means five minutes.
+	ReplaceAfter time.Duration
+	// Parallel is how many moves copy data at the same time; 0 means 8.
+	Parallel int
+	// PerBroker is how many replicas one broker receives, and sends as a leader, at the same time; 0 means 2.
+	PerBroker int
+	// MuteAfterReturn is how long a broker that came back gets no leaders; 0 means 10 s.
+	MuteAfterReturn time.Duration
+	// Automatic has the leader plan moves and send leaders home by itself. Without it only moves that were asked for are driven.
+	Automatic bool
 }
 
 // group is what the controller needs of its raft group; *multiraft.Group in production.
@@ -41,7 +54,10 @@ type group interface {
 	Wake()
 	SetMembers(m map[uint64]int32)
 	ReadIndex(done func(index uint64, err error))
-	ProposeConf(cc *raftpb.ConfChangeV2, done func(error))
+	AddLearner(replica uint64, broker int32, done func(error))
+	RemoveLearner(replica uint64, done func(error))
+	ChangeVoters(c multiraft.VoterChange, done func(error))
+	LeaveJoint(done func(error))
 	Status() multiraft.Status
 }
 
@@ -64,6 +80,11 @@ type Controller struct {
 	// planning serialises planners, so that a long plan is not overtaken again and again. Taken before mu.
 	planning sync.Mutex
 
+	// drives has the loop that drives moves, while this replica leads in session.
+	drives drives
+	// overviews has room for one: the one that is being made.
+	overviews chan struct{}
+
 	// telling serialises the calls of listeners. Taken before mu.
 	telling   sync.Mutex
 	listeners []*listener
@@ -78,18 +99,23 @@ type Controller struct {
 
 // New makes the machine of the controller group. It is given to multiraft.Host.StartGroup and then attached.
 func New(cfg Config) *Controller {
-	c := &Controller{cfg: cfg, log: cfg.Log, nonce: cfg.Env.Uint64(), fold: placement.New()}
+	c := &Controller{cfg: cfg, log: cfg.Log, nonce: cfg.Env.Uint64(), fold: placement.New(), overviews: make(chan struct{}, 1)}
 	if c.log == nil {
 		c.log = cfg.Env.Log
 	}
 	c.log = c.log.With("component", "controller")
 	c.published.Store(c.fold)
-	c.members.task = cfg.Env.NewTask(env.ClassRaft, "controller members", c.stepMembers)
+	c.members.task = c.newMembersTask()
 	c.register(cfg.Registerer)
 	return c
 }
 
-// Attach gives the controller its group, once, after StartGroup.
+func (c *Controller) newMembersTask() env.Task {
+	return c.cfg.Env.NewTask(env.ClassRaft, "controller members", c.stepMembers)
+}
+
+// Attach gives the controller its group, after StartGroup: once, and again when the group was stopped and started with another
+// replica of this broker.
 func (c *Controller) Attach(g *multiraft.Group) { c.attach(g) }
 
 func (c *Controller) attach(g group) {

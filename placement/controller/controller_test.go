@@ -66,7 +66,7 @@ func TestRefusalsAreDefiniteAndSayWhy(t *testing.T) {
 		{CreateTopic{Name: "t", RF: 2}, runnelv1.ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS},
 		{CreateTopic{Name: "t", Config: map[string]string{"no.such": "1"}}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING},
 		{SetTopicConfig{Name: "t"}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC},
-		{AllocateProducers{Broker: 9}, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT},
+		{AllocateProducers{Broker: 9}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
 		{RegisterBroker{Broker: placement.Registration{ID: 2, Incarnation: "other", PeerAddr: "x:1"}}, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT},
 	} {
 		for _, n := range nodes {
@@ -299,6 +299,18 @@ func TestOnChangeSeesEveryRun(t *testing.T) {
 	if !reflect.DeepEqual(seen, []uint64{1, 2, 3}) { // 1 is the founding, told at once
 		t.Fatalf("saw revisions %v", seen)
 	}
+}
+
+// until asks the condition, off the worker, until it holds.
+func (g *fakeGroup) until(cond func() bool) {
+	g.t.Helper()
+	for range 1_000_000 {
+		if cond() {
+			return
+		}
+		g.job(func() {})
+	}
+	g.t.Fatal("it never happened")
 }
 
 // await runs jobs until the condition, which is asked on the worker, holds.

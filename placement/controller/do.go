@@ -34,15 +34,13 @@ func (c *Controller) Do(ctx context.Context, r Request) (Response, error) {
 			q.RequestID = fmt.Sprintf("%016x%016x", c.cfg.Env.Uint64(), c.cfg.Env.Uint64())
 		}
 		r = q
-	case DeleteTopic:
-		if q.ID == 0 {
-			resp, err := c.do(ctx, LookUpTopic{Name: q.Name})
-			if err != nil {
-				return Response{}, err
-			}
-			q.ID = resp.Topic.ID
+	}
+	if name, pinned := pin(r); name != "" {
+		resp, err := c.do(ctx, LookUpTopic{Name: name})
+		if err != nil {
+			return Response{}, err
 		}
-		r = q
+		r = pinned(resp.Topic.ID)
 	}
 	resp, err := c.do(ctx, r)
 	if err != nil {
@@ -75,6 +73,9 @@ func (c *Controller) do(ctx context.Context, r Request) (Response, *runnelv1.Err
 			if _, del := r.(DeleteTopic); del && unsure && err.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC {
 				return Response{}, nil // the earlier try deleted it
 			}
+			if _, cancel := r.(CancelMove); cancel && unsure && err.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE {
+				return Response{}, nil // the earlier try cancelled it
+			}
 			return Response{}, err
 		case runnelv1.ErrorKind_ERROR_KIND_RETRIABLE:
 		default:
@@ -99,8 +100,22 @@ const silencePatience = 3 * time.Second
 
 // mayComeBack tells whether there would be enough brokers if all members were alive.
 func (c *Controller) mayComeBack(r Request, err *runnelv1.Error) bool {
-	q, ok := r.(CreateTopic)
-	return ok && err.GetReason() == runnelv1.ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS && q.RF <= len(c.State().Brokers)
+	if err.GetReason() != runnelv1.ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS {
+		return false
+	}
+	s := c.State()
+	switch q := r.(type) {
+	case CreateTopic:
+		return q.RF <= len(s.Brokers)
+	case SetReplicationFactor:
+		return q.RF <= len(s.Brokers)
+	case AddPartitions:
+		t := s.Topics[q.Topic]
+		return t != nil && t.ReplicationFactor() <= len(s.Brokers)
+	case MovePartition:
+		return true
+	}
+	return false
 }
 
 func (c *Controller) hasStopped() bool {

@@ -13,8 +13,14 @@
 //   - An answer that needs no command (the topic exists, the broker is registered) is given only after a ReadIndex.
 //   - A command whose fate is unknown is never reported as failed: the request is repeated where repeating is
 //     harmless (see Do) and otherwise reported as indeterminate.
-//   - One membership change of the group is in flight at a time; a replica joins as a learner, and becomes a voter
-//     when it has caught up and there are fewer than five voters.
+//   - One membership change of the group is in flight at a time, and what comes next is a pure function of the state, of raft's
+//     configuration and of who is heard (nextStep). A replica is installed, then joins as a learner (RULES 19); up to five brokers
+//     vote, and one that is lost, drained or given up gives its place to a learner that has caught up. No step leaves the group
+//     without a majority of voters that are heard.
+//   - What raft says of its configuration is the truth; the state's record of it follows. A replica that the state does not know is
+//     taken out of the group, whatever it was.
+//   - The group's log begins at one of its newest segments: a checkpoint holds the rest (ownlog.go). A replica that lacks what
+//     went is replaced under a new id, never mended.
 //
 // The methods of multiraft.Machine run on the group's worker and never block; planning runs on the caller's goroutine.
 // Callers: cmd/brokerd/broker (assembly), rpc/admin and rpc/broker (Do, State).

@@ -26,6 +26,18 @@ func toError(err error) *runnelv1.Error {
 		reason = runnelv1.ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS
 	case placement.CodeNotFounded:
 		reason = runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE
+	case placement.CodeUnknownBroker:
+		reason = runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER
+	case placement.CodeUnknownMove:
+		reason = runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE
+	case placement.CodeMoveUnderWay:
+		reason = runnelv1.ErrorReason_ERROR_REASON_MOVE_UNDER_WAY
+	case placement.CodeMovePhase:
+		reason = runnelv1.ErrorReason_ERROR_REASON_MOVE_TOO_FAR
+	case placement.CodeBrokerInUse:
+		reason = runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE
+	case placement.CodeOutdated:
+		reason = runnelv1.ErrorReason_ERROR_REASON_OUTDATED
 	case placement.CodeUnknownCommand:
 		reason = runnelv1.ErrorReason_ERROR_REASON_INTERNAL
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/partition/record"
 	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/ask"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -26,6 +27,9 @@ type fakeGroup struct {
 	env   *env.Env
 	jobs  chan func()
 	nodes map[int32]*fakeNode // fixed once Do is called from several goroutines, except through job
+	// configure changes the Config of the nodes that are added after it; agents answer what is asked of brokers. Both may be nil.
+	configure func(*Config)
+	agents    *fakeAgents
 
 	// Of the worker.
 	leader  int32
@@ -33,10 +37,14 @@ type fakeGroup struct {
 	entries []fakeEntry
 	voters  []uint64
 	learn   []uint64
+	old     []uint64        // voters outgoing, while the configuration is joint
+	largest int             // number of voters that there ever was
 	drop    int             // proposals to drop
 	hold    bool            // proposals stay in the leader's log, not committed
 	held    []fakeEntry     // those
 	behind  map[uint64]bool // replicas that look as if not caught up
+	lacking map[uint64]bool // replicas that lack what is no longer in the log
+	silent  map[int32]bool  // brokers that are not heard; guarded by mu
 
 	mu     sync.Mutex
 	status map[int32]multiraft.Status
@@ -51,6 +59,7 @@ type fakeEntry struct {
 type fakeNode struct {
 	g       *fakeGroup
 	broker  int32
+	replica uint64
 	c       *Controller
 	applied int
 	started bool // leads in session
@@ -61,7 +70,7 @@ func newFakeGroup(t *testing.T) *fakeGroup {
 	e, stop := env.NewReal(env.RealOptions{})
 	g := &fakeGroup{
 		t: t, env: e, jobs: make(chan func(), 1024), nodes: map[int32]*fakeNode{}, term: 1, voters: []uint64{1},
-		behind: map[uint64]bool{}, status: map[int32]multiraft.Status{},
+		behind: map[uint64]bool{}, lacking: map[uint64]bool{}, silent: map[int32]bool{}, status: map[int32]multiraft.Status{},
 	}
 	var worker sync.WaitGroup
 	worker.Go(func() {
@@ -72,6 +81,7 @@ func newFakeGroup(t *testing.T) *fakeGroup {
 	})
 	t.Cleanup(func() {
 		for _, n := range g.nodes {
+			n.c.Stop()
 			g.job(n.c.Stopped)
 		}
 		close(g.jobs)
@@ -90,13 +100,17 @@ func (g *fakeGroup) job(f func()) {
 
 // add makes a node; broker 1 leads until told otherwise.
 func (g *fakeGroup) add(broker int32) *fakeNode {
-	n := &fakeNode{g: g, broker: broker}
-	n.c = New(Config{Env: g.env, BrokerID: broker, Caller: fakeCaller{g, broker}, Log: g.env.Log, ValidateConfig: func(c map[string]string) error {
+	n := &fakeNode{g: g, broker: broker, replica: g.replicaOf(broker)}
+	cfg := Config{Env: g.env, BrokerID: broker, Caller: fakeCaller{g, broker}, Log: g.env.Log, Alive: g.hears, ValidateConfig: func(c map[string]string) error {
 		if _, bad := c["no.such"]; bad {
 			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING, "no such setting")
 		}
 		return nil
-	}})
+	}}
+	if g.configure != nil {
+		g.configure(&cfg)
+	}
+	n.c = New(cfg)
 	g.job(func() {
 		if err := n.c.Restore(raftlog.Checkpoint{Index: 1, Conf: &raftpb.ConfState{Voters: []uint64{1}}}); err != nil {
 			g.t.Error(err)
@@ -113,20 +127,23 @@ func (g *fakeGroup) add(broker int32) *fakeNode {
 
 // lead moves the leadership; what is held is committed by the new leader, or lost.
 func (g *fakeGroup) lead(broker int32, commitHeld bool) {
-	g.job(func() {
-		old := g.nodes[g.leader]
-		g.leader = broker
-		g.term++
-		if old != nil && old.started {
-			old.started = false
-			old.c.SessionEnded(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_NOT_LEADER, "stepped down"))
-		}
-		if commitHeld {
-			g.entries = append(g.entries, g.held...)
-		}
-		g.held, g.hold = nil, false
-		g.publish()
-	})
+	g.job(func() { g.leadNow(broker, commitHeld) })
+}
+
+// leadNow is lead on the worker.
+func (g *fakeGroup) leadNow(broker int32, commitHeld bool) {
+	old := g.nodes[g.leader]
+	g.leader = broker
+	g.term++
+	if old != nil && old.started {
+		old.started = false
+		old.c.SessionEnded(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_NOT_LEADER, "stepped down"))
+	}
+	if commitHeld {
+		g.entries = append(g.entries, g.held...)
+	}
+	g.held, g.hold = nil, false
+	g.publish()
 }
 
 func (g *fakeGroup) publish() {
@@ -136,14 +153,17 @@ func (g *fakeGroup) publish() {
 	for id, n := range g.nodes {
 		st := multiraft.Status{
 			Term: g.term, LeadBroker: g.leader, Session: n.started && g.leader == id, Last: last, Commit: last, Applied: last,
-			Conf: &raftpb.ConfState{Voters: slices.Clone(g.voters), Learners: slices.Clone(g.learn)},
+			Conf: g.conf(),
+		}
+		if l := g.nodes[g.leader]; l != nil {
+			st.Lead = l.replica
 		}
 		if st.Session {
 			st.Peers = map[uint64]multiraft.PeerStatus{}
-			for _, r := range slices.Concat(g.voters, g.learn) {
-				p := multiraft.PeerStatus{Match: last, State: "StateReplicate", RecentActive: true}
-				if g.behind[r] {
-					p.State = "StateProbe"
+			for _, r := range slices.Concat(g.voters, g.learn, g.old) {
+				p := multiraft.PeerStatus{Match: last, State: "StateReplicate", RecentActive: true, CaughtUp: !g.behind[r]}
+				if g.lacking[r] {
+					p.State, p.CaughtUp, p.Behind = "StateSnapshot", false, true
 				}
 				st.Peers[r] = p
 			}
@@ -233,30 +253,6 @@ func (n *fakeNode) ReadIndex(done func(uint64, error)) {
 		done(uint64(n.applied), nil)
 	}
 }
-func (n *fakeNode) ProposeConf(cc *raftpb.ConfChangeV2, done func(error)) {
-	n.g.jobs <- func() {
-		g := n.g
-		if g.leader != n.broker || len(cc.GetChanges()) != 1 {
-			done(fmt.Errorf("refused"))
-			return
-		}
-		id := cc.GetChanges()[0].GetNodeId()
-		switch cc.GetChanges()[0].GetType() {
-		case raftpb.ConfChangeType_ConfChangeAddLearnerNode:
-			if slices.Contains(g.voters, id) || slices.Contains(g.learn, id) {
-				g.t.Errorf("replica %d is added again", id)
-			}
-			g.learn = append(g.learn, id)
-		case raftpb.ConfChangeType_ConfChangeAddNode:
-			g.learn = slices.DeleteFunc(g.learn, func(x uint64) bool { return x == id })
-			g.voters = append(g.voters, id)
-		}
-		g.entries = append(g.entries, fakeEntry{term: g.term, conf: &raftpb.ConfState{Voters: slices.Clone(g.voters), Learners: slices.Clone(g.learn)}})
-		g.publish()
-		n.catchUp()
-		done(nil)
-	}
-}
 func (n *fakeNode) Status() multiraft.Status {
 	n.g.mu.Lock()
 	defer n.g.mu.Unlock()
@@ -269,6 +265,9 @@ type fakeCaller struct {
 }
 
 func (f fakeCaller) Call(ctx context.Context, broker int32, method string, body []byte) ([]byte, error) {
+	if f.g.agents != nil && ask.Handles(method) {
+		return f.g.agents.call(ctx, broker, method, body)
+	}
 	var n *fakeNode
 	f.g.job(func() { n = f.g.nodes[broker] })
 	if n == nil || method != Method {
@@ -278,8 +277,9 @@ func (f fakeCaller) Call(ctx context.Context, broker int32, method string, body 
 }
 
 // cluster is a founded group of n registered brokers, all with a controller replica, the first five voting.
-func cluster(t *testing.T, n int) (*fakeGroup, []*fakeNode) {
-	g := newFakeGroup(t)
+func cluster(t *testing.T, n int) (*fakeGroup, []*fakeNode) { return clusterOf(t, newFakeGroup(t), n) }
+
+func clusterOf(t *testing.T, g *fakeGroup, n int) (*fakeGroup, []*fakeNode) {
 	nodes := []*fakeNode{g.add(1)}
 	do(t, nodes[0].c, FoundCluster{ClusterID: "c1", Broker: registration(1)})
 	for i := 2; i <= n; i++ {

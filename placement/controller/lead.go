@@ -11,15 +11,22 @@ import (
 const (
 	defaultProducerBlock = 1000
 	defaultPartitions    = 1
+	// planTries is how often a request is planned that other commands overtake.
+	planTries = 5
 )
 
 // lead answers a request on the leader: plan, propose, wait until it is applied. On another broker it answers
 // NOT_CONTROLLER with the leader, if known.
 func (c *Controller) lead(ctx context.Context, r Request) (Response, *runnelv1.Error) {
-	if look, ok := r.(LookUpTopic); ok {
-		return c.lookUp(ctx, look)
+	switch r := r.(type) {
+	case LookUpTopic:
+		return c.lookUp(ctx, r)
+	case TransferLeadership:
+		return c.transferLeadership(ctx, r)
+	case Overview:
+		return c.overview(ctx)
 	}
-	for {
+	for try := 1; ; try++ {
 		p, reasons, err := c.admit(r)
 		if err != nil {
 			return Response{}, err
@@ -38,10 +45,13 @@ func (c *Controller) lead(ctx context.Context, r Request) (Response, *runnelv1.E
 		}
 		select {
 		case o := <-p.done:
+			if o.err.GetReason() == runnelv1.ErrorReason_ERROR_REASON_OUTDATED && try < planTries {
+				continue // another command came between: plan anew
+			}
 			if o.err != nil {
 				return Response{}, o.err
 			}
-			return respond(o, reasons), nil
+			return respond(r, o, reasons), nil
 		case <-ctx.Done():
 			return Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT,
 				"gave up waiting for the controller group to commit the change (%v): look whether it took effect", context.Cause(ctx))
@@ -49,17 +59,18 @@ func (c *Controller) lead(ctx context.Context, r Request) (Response, *runnelv1.E
 	}
 }
 
-func respond(o outcome, reasons []string) Response {
+func respond(q Request, o outcome, reasons []string) Response {
 	r := Response{
 		Revision: o.state.Revision, ClusterID: o.state.ClusterID,
 		Broker: o.result.Broker, ControllerReplica: o.result.ControllerReplica, Topic: o.result.Topic,
 		FirstProducer: o.result.FirstProducer, Producers: o.result.Producers, Reasons: reasons,
 	}
-	if r.Broker != 0 {
+	if r.ControllerReplica != 0 { // FoundCluster and RegisterBroker
 		for _, id := range o.state.BrokerIDs() {
 			r.Brokers = append(r.Brokers, o.state.Brokers[id])
 		}
 	}
+	showResult(q, o.state, &r)
 	return r
 }
 
@@ -84,6 +95,9 @@ func (c *Controller) admit(r Request) (*proposal, []string, *runnelv1.Error) {
 				return nil, nil, nil // refused from the confirmed state
 			}
 			return nil, nil, err
+		}
+		if cmd == nil {
+			return nil, nil, nil // answered from the confirmed state
 		}
 		next, res, applyErr := placement.Apply(ahead, cmd)
 		if pending == 0 && (applyErr != nil || !res.Changed) {
@@ -134,14 +148,18 @@ func (c *Controller) answerUnchanged(r Request) (resp Response, settled bool, er
 	if err != nil {
 		return Response{}, true, err
 	}
-	_, res, applyErr := placement.Apply(s, cmd)
+	var res placement.Result
+	var applyErr error
+	if cmd != nil {
+		_, res, applyErr = placement.Apply(s, cmd)
+	}
 	if applyErr != nil {
 		return Response{}, true, toError(applyErr)
 	}
 	if res.Changed {
 		return Response{}, false, nil
 	}
-	return respond(outcome{result: res, state: s}, reasons), true, nil
+	return respond(r, outcome{result: res, state: s}, reasons), true, nil
 }
 
 // confirm returns when the published state holds everything that was answered before the call (RULES 17).
@@ -183,13 +201,13 @@ func (c *Controller) lookUp(ctx context.Context, r LookUpTopic) (Response, *runn
 	return Response{Revision: s.Revision, ClusterID: s.ClusterID, Topic: t}, nil
 }
 
-// plan turns a request into the command that fulfils it on a state.
+// plan turns a request into the command that fulfils it on a state; nil if nothing is to be changed.
 func (c *Controller) plan(s *placement.State, r Request) (placement.Command, []string, *runnelv1.Error) {
 	switch r := r.(type) {
 	case FoundCluster:
 		return placement.FoundCluster{ClusterID: r.ClusterID, Broker: r.Broker}, nil, nil
 	case RegisterBroker:
-		return placement.RegisterBroker{Broker: r.Broker}, nil, nil
+		return planRegister(s, r), nil, nil
 	case CreateTopic:
 		return c.planTopic(s, r)
 	case DeleteTopic:
@@ -205,10 +223,12 @@ func (c *Controller) plan(s *placement.State, r Request) (placement.Command, []s
 			count = defaultProducerBlock
 		}
 		return placement.AllocateProducers{Broker: r.Broker, Count: count}, nil, nil
+	case ownCommand:
+		return r.cmd, nil, nil
 	case ForgetReplicas:
 		return placement.ForgetReplicas{Broker: r.Broker, Replicas: r.Replicas}, nil, nil
 	}
-	return nil, nil, invalid("request %T is unknown to this broker: upgrade it", r)
+	return c.planOperation(s, r)
 }
 
 func (c *Controller) planTopic(s *placement.State, r CreateTopic) (placement.Command, []string, *runnelv1.Error) {
@@ -219,10 +239,7 @@ func (c *Controller) planTopic(s *placement.State, r CreateTopic) (placement.Com
 	if s.ClusterID == "" || s.Topics[r.Name] != nil {
 		return cmd, nil, nil // Apply has the answer, and it needs no plan
 	}
-	alive := make(map[int32]bool, len(s.Brokers))
-	for id := range s.Brokers {
-		alive[id] = c.alive(id)
-	}
+	alive := c.aliveOf(s)
 	partitions, rf := r.Partitions, r.RF
 	if partitions == 0 {
 		partitions = defaultPartitions
@@ -236,6 +253,15 @@ func (c *Controller) planTopic(s *placement.State, r CreateTopic) (placement.Com
 	}
 	cmd.Brokers = a.Brokers
 	return cmd, a.Reasons, nil
+}
+
+// aliveOf tells which members are heard.
+func (c *Controller) aliveOf(s *placement.State) map[int32]bool {
+	alive := make(map[int32]bool, len(s.Brokers))
+	for id := range s.Brokers {
+		alive[id] = c.alive(id)
+	}
+	return alive
 }
 
 func (c *Controller) validateConfig(config map[string]string) *runnelv1.Error {

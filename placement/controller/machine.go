@@ -39,7 +39,8 @@ func openPayload(p []byte) (nonce, seq uint64, command []byte, err error) {
 	return binary.LittleEndian.Uint64(p[1:]), binary.LittleEndian.Uint64(p[9:]), p[payloadHeader:], nil
 }
 
-// Restore implements multiraft.Machine.
+// Restore implements multiraft.Machine. It is the first call of the group's, also after Stopped: a broker whose replica is replaced
+// goes on with the same Controller, which keeps its listeners and, until now, the state of before.
 func (c *Controller) Restore(cp raftlog.Checkpoint) error {
 	s := placement.New()
 	if len(cp.State) > 0 {
@@ -48,8 +49,12 @@ func (c *Controller) Restore(cp raftlog.Checkpoint) error {
 			return fmt.Errorf("controller checkpoint at index %d: %w", cp.Index, err)
 		}
 	}
-	c.fold = s
+	c.fold, c.done = s, c.done[:0]
 	c.mu.Lock()
+	if c.stopped { // the group goes on with another replica
+		c.stopped, c.group = false, nil
+		c.members = members{task: c.newMembersTask()}
+	}
 	c.members.conf = cp.Conf
 	c.mu.Unlock()
 	c.publish()
@@ -116,7 +121,12 @@ func (c *Controller) publish() {
 	c.mu.Unlock()
 	if g != nil && !sameReplicas(old.Controller, c.fold.Controller) {
 		g.SetMembers(c.fold.ControllerMembers())
-		c.members.task.Wake()
+	}
+	if g != nil {
+		c.members.task.Wake() // a broker was registered, drained, removed or given another replica
+	}
+	if d := c.driving(); d != nil {
+		d.wake()
 	}
 	c.telling.Lock()
 	defer c.telling.Unlock()
@@ -148,10 +158,11 @@ func (c *Controller) Proposed(err error) {
 func (c *Controller) SessionStarted(s multiraft.Session) {
 	c.mu.Lock()
 	c.pipeline.open(s.Term, c.fold)
-	c.members.busy = false
+	c.members.busy, c.members.silent = false, nil
 	c.mu.Unlock()
 	c.log.Info("this broker leads the cluster", "term", s.Term, "revision", c.fold.Revision)
 	c.members.task.Wake()
+	c.startDriving()
 }
 
 // SessionEnded implements multiraft.Machine.
@@ -168,6 +179,7 @@ func (c *Controller) SessionEnded(reason *runnelv1.Error) {
 	)
 	c.members.busy = false
 	c.mu.Unlock()
+	c.endDriving()
 	if term != 0 {
 		c.log.Info("this broker no longer leads the cluster", "term", term, "reason", why)
 	}
@@ -205,6 +217,7 @@ func (c *Controller) Stopped() {
 	c.waiters = nil
 	timer := c.members.timer
 	c.mu.Unlock()
+	c.endDriving()
 	if timer != nil {
 		timer.Stop()
 	}

@@ -1,23 +1,21 @@
 package controller
 
 import (
-	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition/env"
-	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/placement"
 )
 
 const (
-	// maxVoters of the controller group: more only slow it down. The other brokers are learners.
-	maxVoters = 5
-	// nearEnd is how many entries a learner may lack and still count as caught up.
-	nearEnd = 64
-	// membersRetry is how long the loop waits for a learner to catch up, or after a refused change, before it looks again.
+	// membersRetry is how soon the loop looks again while something is awaited, or after a refused change.
 	membersRetry = 100 * time.Millisecond
+	// membersEvery is how often the leader looks in any case: silence tells by nothing but time. It is also how often it looks
+	// when it has waited for patientLooks in vain.
+	membersEvery = time.Second
+	patientLooks = 100
 )
 
 // members is the membership loop's state. task never blocks; the rest is guarded by Controller.mu.
@@ -30,145 +28,172 @@ type members struct {
 	busy bool
 	// changes counts the changes proposed, so that the answer to an abandoned one is known as such.
 	changes uint64
+	// waited counts the looks in a row at which there was nothing to do but wait.
+	waited int
+	// silent tells for how long a broker has not been heard in this session, as of looked. Short spans are added up: a leader that
+	// was itself stopped for an hour, or whose clock jumped, must not take the others for lost.
+	silent map[int32]time.Duration
+	looked time.Time
+	// said is the last refusal that was logged: the next 10 a second may be the same.
+	said string
 }
 
-// membershipStep is the next thing to do to the controller group.
-type membershipStep struct {
-	kind    stepKind
-	replica uint64
-	broker  int32
-}
-
-type stepKind int
-
-const (
-	stepNone       stepKind = iota // the group is as it should be
-	stepWait                       // a learner that should become a voter has not caught up
-	stepAddLearner                 // a registered broker's replica is not in the group
-	stepPromote                    // a learner has caught up and there is room for a voter
-	stepRecord                     // the state does not know yet that a replica votes
-)
-
-// nextStep compares the state's replicas of the controller group with raft's configuration. Replicas are taken in
-// the order of their ids, so the oldest brokers vote.
-func nextStep(s *placement.State, conf *raftpb.ConfState, st multiraft.Status) membershipStep {
-	if conf == nil || len(conf.GetVotersOutgoing()) > 0 {
-		return membershipStep{kind: stepWait}
-	}
-	voters, learners := conf.GetVoters(), conf.GetLearners()
-	wait := false
-	// Promotions first: a cluster of one voter and many learners survives nothing.
-	for _, r := range s.Controller {
-		if len(voters) >= maxVoters || !slices.Contains(learners, r.ID) {
-			continue
-		}
-		if caughtUp(st, r.ID) {
-			return membershipStep{kind: stepPromote, replica: r.ID, broker: r.Broker}
-		}
-		wait = true
-	}
-	for _, r := range s.Controller {
-		if !slices.Contains(voters, r.ID) && !slices.Contains(learners, r.ID) {
-			return membershipStep{kind: stepAddLearner, replica: r.ID, broker: r.Broker}
-		}
-	}
-	for _, r := range s.Controller {
-		if r.Learner == slices.Contains(voters, r.ID) {
-			return membershipStep{kind: stepRecord, replica: r.ID, broker: r.Broker}
-		}
-	}
-	if wait {
-		return membershipStep{kind: stepWait}
-	}
-	return membershipStep{}
-}
-
-func caughtUp(st multiraft.Status, replica uint64) bool {
-	p, ok := st.Peers[replica]
-	return ok && p.RecentActive && p.State == "StateReplicate" && p.Match > 1 && p.Match+nearEnd >= st.Last
-}
-
-// stepMembers does the next step, on the leader only. It runs when a session starts, when the state's replicas or
-// raft's configuration change, when a change was answered, and after membersRetry while something is awaited.
+// stepMembers does the next step, on the leader only. It runs when a session starts, when the state or raft's configuration
+// changes, when a change was answered, and each membersEvery.
 func (c *Controller) stepMembers() {
 	c.mu.Lock()
 	g, leads, busy, conf := c.group, c.pipeline.term != 0, c.members.busy, c.members.conf
 	c.mu.Unlock()
-	if g == nil || !leads || busy {
+	if g == nil || !leads {
 		return
 	}
-	s := c.State()
-	step := nextStep(s, conf, g.Status())
-	switch step.kind {
-	case stepNone:
-	case stepWait:
-		c.lookAgain()
-	case stepAddLearner:
-		c.changeMembers(g, step, raftpb.ConfChangeType_ConfChangeAddLearnerNode)
-	case stepPromote:
-		c.changeMembers(g, step, raftpb.ConfChangeType_ConfChangeAddNode)
-	case stepRecord:
-		c.recordRole(s, step.replica)
+	st := g.Status()
+	v := memberView{state: c.State(), conf: conf, self: st.Lead, peers: st.Peers, heard: c.alive, lost: c.silence()}
+	if cmd := v.unrecorded(); cmd != nil {
+		c.proposeAside(cmd)
 	}
+	if busy {
+		return
+	}
+	step := nextStep(v)
+	switch step.kind {
+	case stepNone, stepWait:
+		g.Wake() // what Status tells of peers is as old as the group's last run
+	case stepReplace:
+		c.proposeAside(placement.ReplaceControllerReplica{Broker: step.broker, Old: step.replica})
+	default:
+		c.changeMembers(g, step)
+	}
+	c.lookAgain(step.kind == stepNone, step.kind == stepWait)
 }
 
-func (c *Controller) changeMembers(g group, step membershipStep, kind raftpb.ConfChangeType) {
+// maxSilentSpan is the most that one look adds to a silence.
+const maxSilentSpan = 5 * time.Second
+
+// silence notes who is heard and gives the brokers that are silent for too long.
+func (c *Controller) silence() func(broker int32) bool {
+	now, after := c.cfg.Env.Now(), c.cfg.ReplaceAfter
+	if after <= 0 {
+		after = defaultReplaceAfter
+	}
+	silent := map[int32]time.Duration{}
+	for id := range c.State().Brokers {
+		if !c.alive(id) {
+			silent[id] = 0
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := &c.members
+	span := min(max(0, now.Sub(m.looked)), maxSilentSpan)
+	for id := range silent {
+		if before, known := m.silent[id]; known {
+			silent[id] = before + span
+		}
+	}
+	m.silent, m.looked = silent, now
+	return func(broker int32) bool { d, known := silent[broker]; return known && d >= after }
+}
+
+// changeMembers has raft change the group; what was done already is answered as done.
+func (c *Controller) changeMembers(g group, step membershipStep) {
 	c.mu.Lock()
 	c.members.busy = true
 	c.members.changes++
 	change := c.members.changes
 	c.mu.Unlock()
-	cc := raftpb.ConfChange{Type: &kind, NodeId: &step.replica}
-	g.ProposeConf(cc.AsV2(), func(err error) {
+	done := func(err error) {
 		c.mu.Lock()
-		if c.members.changes == change {
+		current := c.members.changes == change
+		if current {
 			c.members.busy = false
 		}
-		c.mu.Unlock()
+		said := ""
 		if err != nil {
-			c.log.Warn("change of the controller group was not made and will be tried again",
-				"change", kind.String(), "replica", step.replica, "broker", step.broker, "err", err)
-			c.lookAgain()
-			return
+			said = step.kind.String() + ": " + err.Error()
 		}
-		c.log.Info("controller group changed", "change", kind.String(), "replica", step.replica, "broker", step.broker)
-		c.members.task.Wake()
-	})
+		again := said == c.members.said
+		c.members.said = said
+		c.mu.Unlock()
+		attrs := []any{"change", step.kind.String(), "replica", step.replica, "broker", step.broker, "promote", step.voters.Promote,
+			"demote", step.voters.Demote, "remove", step.voters.Remove, "reason", step.reason}
+		switch {
+		case err == nil:
+			c.log.Info("controller group changed", attrs...)
+			c.members.task.Wake()
+		case !again:
+			c.log.Warn("change of the controller group was not made and will be tried again", append(attrs, "err", err)...)
+		}
+	}
+	switch step.kind {
+	case stepLeaveJoint:
+		g.LeaveJoint(done)
+	case stepVoters:
+		g.ChangeVoters(step.voters, done)
+	case stepRemoveLearner:
+		g.RemoveLearner(step.replica, done)
+	case stepAddLearner:
+		g.AddLearner(step.replica, step.broker, done)
+	default:
+		panic("controller: no change of the group: " + step.kind.String())
+	}
 }
 
-// recordRole proposes what the loop did; nobody waits for it, and a lost one is proposed again.
-func (c *Controller) recordRole(s *placement.State, replica uint64) {
+// proposeAside proposes what nobody waits for; one that is overtaken or lost is proposed again when the loop looks again.
+func (c *Controller) proposeAside(cmd placement.Command) {
 	c.mu.Lock()
 	ahead, version, pending := c.pipeline.ahead, c.pipeline.version, c.pipeline.pending()
 	c.mu.Unlock()
-	if ahead != s || pending > 0 { // busy with requests: later
-		c.lookAgain()
+	if ahead == nil || pending >= maxPending {
 		return
 	}
-	i := slices.IndexFunc(s.Controller, func(r placement.Replica) bool { return r.ID == replica })
-	cmd := placement.SetControllerReplica{Replica: replica, Learner: !s.Controller[i].Learner}
-	next, _, err := placement.Apply(s, cmd)
+	next, res, err := placement.Apply(ahead, cmd)
 	if err != nil {
-		c.log.Error("role of a controller replica could not be recorded", "replica", replica, "err", err)
+		c.log.Debug("a change of the controller group is not recorded", "err", err) // what is pending overtook it
 		return
+	}
+	if !res.Changed {
+		return // on its way
 	}
 	if _, e := c.propose(cmd, version, next); e != nil {
-		c.log.Error("role of a controller replica could not be recorded", "replica", replica, "err", e)
-		return
+		c.log.Error("a change of the controller group could not be recorded", "err", e)
 	}
-	c.lookAgain()
 }
 
-// lookAgain has the loop run after a while.
-func (c *Controller) lookAgain() {
+// lookAgain has the loop run after a while: soon, unless there is nothing to do or it has waited for long.
+func (c *Controller) lookAgain(idle, waits bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped {
 		return
 	}
+	if !waits {
+		c.members.waited = 0
+	}
+	after := membersRetry
+	if c.members.waited++; idle || c.members.waited > patientLooks {
+		after = membersEvery
+	}
 	if c.members.timer == nil {
-		c.members.timer = c.cfg.Env.AfterFunc(membersRetry, c.members.task.Wake)
+		c.members.timer = c.cfg.Env.AfterFunc(after, c.members.task.Wake)
 		return
 	}
-	c.members.timer.Reset(membersRetry)
+	c.members.timer.Reset(after)
+}
+
+// planRegister makes a command of what a broker says of itself and of its replica of the controller group.
+func planRegister(s *placement.State, r RegisterBroker) placement.Command {
+	b := s.Brokers[r.Broker.ID]
+	if b == nil || b.Incarnation != r.Broker.Incarnation || r.Replica == 0 || r.Replica != b.ControllerReplica {
+		return placement.RegisterBroker{Broker: r.Broker} // its answer names the replica
+	}
+	if r.Lost != "" {
+		return placement.ReplaceControllerReplica{Broker: b.ID, Old: r.Replica}
+	}
+	for _, known := range s.Controller {
+		if known.ID == r.Replica {
+			return placement.RegisterBroker{Broker: r.Broker}
+		}
+	}
+	return placement.AddControllerReplica{Broker: b.ID, Replica: r.Replica}
 }

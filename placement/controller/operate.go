@@ -17,7 +17,7 @@ type MovePartition struct {
 	Reason    string
 }
 
-// CancelMove turns the partition's move back. Answers once that is recorded.
+// CancelMove turns the partition's move back. Answers once that is recorded; UNKNOWN_MOVE if it has none.
 type CancelMove struct {
 	Topic     string
 	ID        uint64
@@ -58,12 +58,14 @@ type SetReplicationFactor struct {
 }
 
 // RecoverPartition gives up a partition's majority: its replica on broker Keep goes on alone, and what only the others held
-// is lost. It is refused while a majority of the replicas is alive. Answers Topic.
+// is lost. It is refused while a majority of the replicas is alive. If no replica is left at all, Keep is 0 and Anew is set: the
+// partition begins anew, empty. Answers Topic and Reasons.
 type RecoverPartition struct {
 	Topic     string
 	ID        uint64
 	Partition int32
 	Keep      int32
+	Anew      bool
 	Note      string
 }
 

@@ -3,6 +3,7 @@ package controller
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 
 	"github.com/runnel-io/runnel/placement"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
@@ -21,9 +22,14 @@ type FoundCluster struct {
 	Broker    placement.Registration
 }
 
-// RegisterBroker makes a broker a member, or renews its addresses. Answers Broker, ControllerReplica, ClusterID, Brokers.
+// RegisterBroker makes a broker a member, or renews its addresses, and tells of its replica of the controller group. Answers Broker,
+// ControllerReplica, ClusterID, Brokers. A broker whose replica is not the one in the answer installs that one and says so.
 type RegisterBroker struct {
 	Broker placement.Registration
+	// Replica is that of the controller group which this broker has; 0 if it has none yet.
+	Replica uint64 `json:",omitempty"`
+	// Lost tells why that one can never serve again, empty if it can. The answer names its successor.
+	Lost string `json:",omitempty"`
 }
 
 // CreateTopic makes a topic. Answers Topic and Reasons.
@@ -112,35 +118,45 @@ type wire struct {
 	Body   json.RawMessage `json:"body"`
 }
 
+// requestKind is a type of request under the name by which it travels.
+type requestKind struct {
+	name   string
+	decode func(w wire) (Request, error)
+}
+
+// requestKinds holds every request that travels. Names are never used for something else.
+var requestKinds = map[reflect.Type]requestKind{
+	reflect.TypeFor[FoundCluster]():         {"found_cluster", decodeBody[FoundCluster]},
+	reflect.TypeFor[RegisterBroker]():       {"register_broker", decodeBody[RegisterBroker]},
+	reflect.TypeFor[CreateTopic]():          {"create_topic", decodeBody[CreateTopic]},
+	reflect.TypeFor[DeleteTopic]():          {"delete_topic", decodeBody[DeleteTopic]},
+	reflect.TypeFor[SetTopicConfig]():       {"set_topic_config", decodeBody[SetTopicConfig]},
+	reflect.TypeFor[AllocateProducers]():    {"allocate_producers", decodeBody[AllocateProducers]},
+	reflect.TypeFor[ForgetReplicas]():       {"forget_replicas", decodeBody[ForgetReplicas]},
+	reflect.TypeFor[LookUpTopic]():          {"look_up_topic", decodeBody[LookUpTopic]},
+	reflect.TypeFor[MovePartition]():        {"move_partition", decodeBody[MovePartition]},
+	reflect.TypeFor[CancelMove]():           {"cancel_move", decodeBody[CancelMove]},
+	reflect.TypeFor[TransferLeadership]():   {"transfer_leadership", decodeBody[TransferLeadership]},
+	reflect.TypeFor[SetDraining]():          {"set_draining", decodeBody[SetDraining]},
+	reflect.TypeFor[RemoveBroker]():         {"remove_broker", decodeBody[RemoveBroker]},
+	reflect.TypeFor[AddPartitions]():        {"add_partitions", decodeBody[AddPartitions]},
+	reflect.TypeFor[SetReplicationFactor](): {"set_replication_factor", decodeBody[SetReplicationFactor]},
+	reflect.TypeFor[RecoverPartition]():     {"recover_partition", decodeBody[RecoverPartition]},
+	reflect.TypeFor[Overview]():             {"overview", decodeBody[Overview]},
+}
+
 func encodeRequest(r Request) ([]byte, error) {
-	var name string
-	switch r.(type) {
-	case FoundCluster:
-		name = "found_cluster"
-	case RegisterBroker:
-		name = "register_broker"
-	case CreateTopic:
-		name = "create_topic"
-	case DeleteTopic:
-		name = "delete_topic"
-	case SetTopicConfig:
-		name = "set_topic_config"
-	case AllocateProducers:
-		name = "allocate_producers"
-	case ForgetReplicas:
-		name = "forget_replicas"
-	case LookUpTopic:
-		name = "look_up_topic"
-	default:
+	k, ok := requestKinds[reflect.TypeOf(r)]
+	if !ok {
 		return nil, fmt.Errorf("request %T cannot be sent to another broker", r)
 	}
 	body, err := json.Marshal(r)
 	if err != nil {
-		return nil, fmt.Errorf("encode request %s: %w", name, err)
+		return nil, fmt.Errorf("encode request %s: %w", k.name, err)
 	}
-	b, err := json.Marshal(wire{Format: wireFormat, Type: name, Body: body})
+	b, err := json.Marshal(wire{Format: wireFormat, Type: k.name, Body: body})
 	if err != nil {
-		return nil, fmt.Errorf("encode request %s: %w", name, err)
+		return nil, fmt.Errorf("encode request %s: %w", k.name, err)
 	}
 	return b, nil
 }
@@ -166,23 +182,10 @@ func decodeRequest(b []byte) (Request, error) {
 	if w.Format != wireFormat {
 		return nil, invalid("the request has format %d and this broker knows format %d: upgrade it", w.Format, wireFormat)
 	}
-	switch w.Type {
-	case "found_cluster":
-		return decodeBody[FoundCluster](w)
-	case "register_broker":
-		return decodeBody[RegisterBroker](w)
-	case "create_topic":
-		return decodeBody[CreateTopic](w)
-	case "delete_topic":
-		return decodeBody[DeleteTopic](w)
-	case "set_topic_config":
-		return decodeBody[SetTopicConfig](w)
-	case "allocate_producers":
-		return decodeBody[AllocateProducers](w)
-	case "forget_replicas":
-		return decodeBody[ForgetReplicas](w)
-	case "look_up_topic":
-		return decodeBody[LookUpTopic](w)
+	for _, k := range requestKinds {
+		if k.name == w.Type {
+			return k.decode(w)
+		}
 	}
 	return nil, invalid("the request %q is unknown to this broker: upgrade it", w.Type)
 }

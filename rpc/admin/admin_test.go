@@ -90,19 +90,36 @@ func (c *fakeCluster) set(f func()) {
 	c.Notify()
 }
 
+// fakeController answers what is asked by f, and questions without it: the topics it knows and the overview.
 type fakeController struct {
-	f    func(controller.Request) (controller.Response, error)
-	wait func(context.Context) error // before f, if set
-	last controller.Request
+	f func(controller.Request) (controller.Response, error)
+	// topics are newer than a broker's view.
+	topics   map[string]*placement.Topic
+	overview *controller.OverviewAnswer
+	wait     func(context.Context) error // before any answer, if set
+	last     controller.Request          // that was not a question
 }
 
 func (c *fakeController) Do(ctx context.Context, r controller.Request) (controller.Response, error) {
-	c.last = r
 	if c.wait != nil {
 		if err := c.wait(ctx); err != nil {
 			return controller.Response{}, err
 		}
 	}
+	switch q := r.(type) {
+	case controller.Overview:
+		if c.overview == nil {
+			return controller.Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "no controller")
+		}
+		return controller.Response{Revision: 8, Overview: c.overview}, nil
+	case controller.LookUpTopic:
+		t := c.topics[q.Name]
+		if t == nil {
+			return controller.Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "topic %q does not exist", q.Name)
+		}
+		return controller.Response{Revision: 8, Topic: t}, nil
+	}
+	c.last = r
 	return c.f(r)
 }
 
@@ -180,11 +197,12 @@ func newHarness(t *testing.T) *harness {
 		cluster: &fakeCluster{
 			st: stateWith(8, topicT(2)), leaders: map[uint64]int32{10: 1, 11: 2}, dead: map[int32]bool{}, asked: make(chan struct{}, 100),
 		},
-		ctrl:   &fakeController{},
+		ctrl:   &fakeController{overview: &controller.OverviewAnswer{}},
 		caller: &fakeCaller{calls: map[int32]int{}},
 		local:  fakeStatuses{"t/0": {Leader: true, Term: 3, HW: 50, LogStart: 10, InSync: []uint64{101, 102, 103}}},
 	}
 	cfg := Config{Controller: h.ctrl, Cluster: h.cluster, Caller: h.caller, BrokerID: 1, Env: &env.Env{Clock: h.clock}}
+	h.ctrl.topics = h.cluster.st.Topics
 	h.s = newServer(cfg, h.local)
 	h.others = map[int32]fakeStatuses{2: {"t/1": {Leader: true, Term: 4, HW: 7, LogStart: 0, InSync: []uint64{112, 111}}}, 3: {}}
 	others := map[int32]*Server{}

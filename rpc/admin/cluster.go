@@ -3,7 +3,10 @@ package admin
 import (
 	"context"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -32,6 +35,7 @@ func (s *Server) brokers(st *placement.State) []*runnelv1.BrokerDescription {
 		out = append(out, &runnelv1.BrokerDescription{
 			Id: b.ID, Address: b.ClientAddr, PeerAddress: b.PeerAddr, Alive: s.cluster.Alive(b.ID),
 			Leaders: leaders[id], Replicas: replicas[id], Version: b.Version, Rack: b.Rack,
+			Draining: b.Draining,
 		})
 	}
 	return out
@@ -45,10 +49,17 @@ func (s *Server) ClusterStatus(ctx context.Context, _ *runnelv1.ClusterStatusReq
 	for _, name := range st.TopicNames() {
 		topics = append(topics, st.Topics[name])
 	}
-	views := s.view(ctx, topics)
+	views, o, unknown := s.viewAndOverview(ctx, topics)
 	out := &runnelv1.ClusterStatusResponse{
 		ClusterId: st.ClusterID, ControllerId: s.cluster.ControllerID(), Brokers: s.brokers(st),
 		Topics: int32(len(topics)), Partitions: int32(len(views)), //nolint:gosec // the controller bounds both
+	}
+	if o != nil {
+		out.Moves, out.MovesMore = describeMoves(o.Moves)
+		out.Blocked, out.BlockedMore = describeBlocked(o.Plan.Blocked, o.Plan.BlockedMore)
+	} else {
+		out.Moves, out.MovesMore = recordedMoves(st)
+		out.PlacementUnknown = unknown
 	}
 	for _, v := range views {
 		if r := v.leaderless(s.cluster.Alive); r != "" {
@@ -58,4 +69,26 @@ func (s *Server) ClusterStatus(ctx context.Context, _ *runnelv1.ClusterStatusReq
 		}
 	}
 	return out, nil
+}
+
+// viewAndOverview looks at all partitions of topics and asks the controller for its view, side by side, each for at most
+// askWait. Without the controller's view it tells why.
+func (s *Server) viewAndOverview(ctx context.Context, topics []*placement.Topic) ([]*view, *controller.OverviewAnswer, string) {
+	var (
+		o   *controller.OverviewAnswer
+		err error
+		g   errgroup.Group
+	)
+	g.Go(func() error {
+		ask, cancel := s.within(ctx, askWait)
+		defer cancel()
+		o, _, err = s.overview(ask)
+		return nil // told below: the rest counts without it
+	})
+	views := s.view(ctx, topics)
+	_ = g.Wait()
+	if err != nil {
+		return views, nil, cut(runnelv1.AsError(err).Error())
+	}
+	return views, o, ""
 }

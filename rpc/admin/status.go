@@ -24,12 +24,26 @@ const maxAsked = 100_000
 type statusQuestion struct {
 	Format int                `json:"format"`
 	Topics map[string][]int32 `json:"topics"`
+	// All asks for statusAnswer.Replicas. A broker that does not know it leaves them out.
+	All bool `json:"all,omitempty"`
 }
 
 type statusAnswer struct {
 	Format     int             `json:"format"`
 	Partitions []partitionInfo `json:"partitions"`
 	Troubles   []trouble       `json:"troubles,omitempty"`
+	// Replicas holds, if asked for, those that run here and are in no trouble.
+	Replicas []replicaInfo `json:"replicas,omitempty"`
+}
+
+// replicaInfo is what a broker tells of a replica of its own, leader or not.
+type replicaInfo struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Replica   uint64 `json:"replica"`
+	LogStart  int64  `json:"log_start"`
+	HW        int64  `json:"hw"`
+	Bytes     int64  `json:"bytes"`
 }
 
 // trouble is what a broker tells of a replica of its own that cannot do its part.
@@ -86,6 +100,9 @@ func (s *Server) answerLocally(q statusQuestion) statusAnswer {
 	for topic, ns := range q.Topics {
 		for _, n := range ns {
 			st, e := s.local.status(topic, n)
+			if q.All && e == nil && st.Quarantine == "" {
+				a.Replicas = append(a.Replicas, s.replicaInfo(placed[topic], topic, n, st))
+			}
 			switch {
 			case e != nil:
 				// Not to have a replica is trouble only where there should be one.
@@ -104,6 +121,20 @@ func (s *Server) answerLocally(q statusQuestion) statusAnswer {
 	return a
 }
 
+// replicaInfo tells of a replica that runs here. A broker runs one replica of a partition; which it is, the state knows.
+func (s *Server) replicaInfo(t *placement.Topic, topic string, n int32, st partition.Status) replicaInfo {
+	info := replicaInfo{Topic: topic, Partition: n, LogStart: st.LogStart, HW: st.HW, Bytes: st.Bytes}
+	if t != nil && n >= 0 && int(n) < len(t.Partitions) {
+		p := &t.Partitions[n]
+		if r, ok := p.On(s.id); ok {
+			info.Replica = r.ID
+		} else if r, ok := p.Joining(s.id); ok {
+			info.Replica = r.ID
+		}
+	}
+	return info
+}
+
 // view is one partition as this broker sees it, with its leader's own words if it gave them.
 type view struct {
 	topic  string
@@ -117,6 +148,9 @@ type view struct {
 	// by all views, unanswered is.
 	troubles   map[int32]string
 	unanswered map[int32]string
+	// all asks for what every broker has, those that a move adds included; by broker. Of one view, or of all of one ask.
+	all      bool
+	replicas map[int32]replicaInfo
 }
 
 // view looks at all partitions of topics, and asks the brokers that have replicas of them, each once.
@@ -141,8 +175,13 @@ func (s *Server) glance(t *placement.Topic, n int) *view {
 // ask completes views with what the brokers tell.
 func (s *Server) ask(ctx context.Context, views []*view) {
 	questions := map[int32]map[string][]int32{}
+	all := false
 	for _, v := range views {
-		for _, r := range v.place.Replicas {
+		rs := v.place.Replicas
+		if v.all {
+			all, rs = true, v.place.All()
+		}
+		for _, r := range rs {
 			if r.Broker != s.id && !s.cluster.Alive(r.Broker) {
 				continue
 			}
@@ -152,10 +191,10 @@ func (s *Server) ask(ctx context.Context, views []*view) {
 			questions[r.Broker][v.topic] = append(questions[r.Broker][v.topic], v.number)
 		}
 	}
-	a := s.askAll(ctx, questions)
+	a := s.askAll(ctx, questions, all)
 	for _, v := range views {
 		k := partitionKey{v.topic, v.number}
-		v.troubles, v.unanswered = a.troubles[k], a.unanswered
+		v.troubles, v.unanswered, v.replicas = a.troubles[k], a.unanswered, a.replicas[k]
 		if info, ok := a.infos[k][v.leader]; ok && v.led {
 			v.term = max(v.term, info.Term)
 			v.status = &partition.Status{Leader: true, Term: info.Term, HW: info.HW, LogStart: info.LogStart, InSync: info.InSync}
@@ -167,37 +206,42 @@ func (s *Server) ask(ctx context.Context, views []*view) {
 type answers struct {
 	infos      map[partitionKey]map[int32]partitionInfo // by broker: two may take themselves for the leader for a moment
 	troubles   map[partitionKey]map[int32]string        // by broker
+	replicas   map[partitionKey]map[int32]replicaInfo   // by broker
 	unanswered map[int32]string
+}
+
+// put puts a value into a map of maps.
+func put[V any](m map[partitionKey]map[int32]V, k partitionKey, broker int32, v V) {
+	if m[k] == nil {
+		m[k] = map[int32]V{}
+	}
+	m[k][broker] = v
 }
 
 func (a *answers) take(broker int32, from statusAnswer) {
 	for _, p := range from.Partitions {
-		k := partitionKey{p.Topic, p.Partition}
-		if a.infos[k] == nil {
-			a.infos[k] = map[int32]partitionInfo{}
-		}
-		a.infos[k][broker] = p
+		put(a.infos, partitionKey{p.Topic, p.Partition}, broker, p)
 	}
 	for _, t := range from.Troubles {
-		k := partitionKey{t.Topic, t.Partition}
-		if a.troubles[k] == nil {
-			a.troubles[k] = map[int32]string{}
-		}
-		a.troubles[k][broker] = t.What
+		put(a.troubles, partitionKey{t.Topic, t.Partition}, broker, t.What)
+	}
+	for _, r := range from.Replicas {
+		put(a.replicas, partitionKey{r.Topic, r.Partition}, broker, r)
 	}
 }
 
 // askAll asks the brokers side by side.
-func (s *Server) askAll(ctx context.Context, questions map[int32]map[string][]int32) *answers {
+func (s *Server) askAll(ctx context.Context, questions map[int32]map[string][]int32, replicas bool) *answers {
 	ctx, cancel := s.within(ctx, askWait)
 	defer cancel()
 	var mu sync.Mutex
 	all := &answers{
-		infos: map[partitionKey]map[int32]partitionInfo{}, troubles: map[partitionKey]map[int32]string{}, unanswered: map[int32]string{},
+		infos: map[partitionKey]map[int32]partitionInfo{}, troubles: map[partitionKey]map[int32]string{},
+		replicas: map[partitionKey]map[int32]replicaInfo{}, unanswered: map[int32]string{},
 	}
 	var g errgroup.Group
 	for broker, topics := range questions {
-		q := statusQuestion{Format: statusFormat, Topics: topics}
+		q := statusQuestion{Format: statusFormat, Topics: topics, All: replicas}
 		if broker == s.id {
 			a := s.answerLocally(q)
 			mu.Lock()

@@ -139,7 +139,8 @@ func (s *Server) DescribeTopic(ctx context.Context, r *runnelv1.DescribeTopicReq
 	views := s.view(ctx, []*placement.Topic{t})
 	out := &runnelv1.DescribeTopicResponse{Name: t.Name, Id: t.ID, Config: t.Config}
 	for _, v := range views {
-		d := &runnelv1.PartitionDescription{Partition: v.number, Leader: -1, LogStartOffset: -1, HighWatermark: -1, Reason: v.reason(s.cluster.Alive)}
+		d := &runnelv1.PartitionDescription{Partition: v.number, Leader: -1, LogStartOffset: -1, HighWatermark: -1, Reason: v.reason(s.cluster.Alive),
+			Move: recordedMove(t.Name, v.number, v.place)}
 		if v.led {
 			d.Leader, d.Term = v.leader, int64(v.term) //nolint:gosec // terms stay below 2^31
 		}

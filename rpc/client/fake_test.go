@@ -78,7 +78,8 @@ type fakeCluster struct {
 	pending  map[int32]int
 	maxSeen  int // batches of one partition in the hands of brokers
 	hints    bool
-	denials  int // metadata answers to come that know of no topics, of a broker that says it is up to date
+	config   map[string]string // of every topic
+	denials  int               // metadata answers to come that know of no topics, of a broker that says it is up to date
 	adminErr []*Error
 	created  map[string]bool
 }
@@ -358,7 +359,7 @@ func (b *fakeBroker) Metadata(_ context.Context, req *runnelv1.MetadataRequest) 
 	for _, name := range req.GetTopics() {
 		t := &runnelv1.TopicMetadata{Name: name}
 		if parts := b.c.topics[name]; parts != nil && !deny {
-			t.Id = 7
+			t.Id, t.Config = 7, b.c.config
 			for n, p := range parts {
 				t.Partitions = append(t.Partitions, &runnelv1.PartitionMetadata{Partition: int32(n), LeaderId: p.leader, Term: p.term})
 			}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"slices"
+	"strconv"
 	"sync"
 
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
@@ -25,6 +26,7 @@ type topicView struct {
 	id       uint64
 	revision uint64
 	leaders  []leader // by partition; empty: not known yet
+	maxBatch int      // the topic's max.message.bytes; 0: not known
 	// err is set when the topic surely does not exist.
 	err *Error
 }
@@ -236,7 +238,7 @@ func (m *metadata) mergeTopicLocked(name string, t *tracked, a *runnelv1.TopicMe
 	if revision < old.revision && a.GetId() != old.id {
 		return // the topic as it was before it was deleted and made again
 	}
-	v := &topicView{id: a.GetId(), revision: max(revision, old.revision), leaders: old.leaders}
+	v := &topicView{id: a.GetId(), revision: max(revision, old.revision), leaders: old.leaders, maxBatch: maxBatch(a)}
 	if a.GetId() != old.id {
 		v.leaders = nil
 	}
@@ -281,6 +283,17 @@ func (m *metadata) denyLocked(name string, t *tracked, addr string) {
 		return
 	}
 	t.view = &topicView{err: unknownTopic(name)}
+}
+
+// defaultMaxBatch is what a topic takes without a max.message.bytes of its own; Kafka's default.
+const defaultMaxBatch = 1<<20 + 12
+
+// maxBatch is the largest batch in bytes that the topic takes.
+func maxBatch(a *runnelv1.TopicMetadata) int {
+	if n, err := strconv.Atoi(a.GetConfig()["max.message.bytes"]); err == nil && n > 0 {
+		return n
+	}
+	return defaultMaxBatch
 }
 
 // unknownTopic is the same words whichever call finds out.

@@ -2,13 +2,18 @@ package client
 
 import (
 	"math/rand/v2"
+	"time"
 
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
+// stickyFor is how long records without a key go to one partition at most.
+const stickyFor = 50 * time.Millisecond
+
 // choose finds the queue of a record of size bytes: the partition it names, that of its key (as Kafka's clients do), or
-// else the sticky one, which changes after switchBytes so that batches are full and partitions even (KIP-794).
-func (t *topicQueues) choose(r *Record, size, switchBytes int) (*queue, *Error) {
+// else the sticky one, which changes after a batch's bytes so that batches are full and partitions even (KIP-794), and after
+// stickyFor, so that partitions are even within a second also where a batch's bytes take long to come.
+func (t *topicQueues) choose(r *Record, size int, now time.Time) (*queue, *Error) {
 	switch {
 	case r.Partition >= 0:
 		if int(r.Partition) >= len(t.parts) {
@@ -19,8 +24,8 @@ func (t *topicQueues) choose(r *Record, size, switchBytes int) (*queue, *Error) 
 	case r.Key != nil:
 		return t.parts[keyPartition(r.Key, len(t.parts))], nil
 	}
-	if t.sticky == nil || t.stickyBytes >= switchBytes {
-		t.sticky, t.stickyBytes = t.pickSticky(), 0
+	if t.sticky == nil || t.stickyBytes >= t.batchBytes || now.Sub(t.stickySince) >= stickyFor {
+		t.sticky, t.stickyBytes, t.stickySince = t.pickSticky(), 0, now
 	}
 	t.stickyBytes += size
 	return t.sticky, nil

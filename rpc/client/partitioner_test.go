@@ -1,6 +1,9 @@
 package client
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // The vectors are those of Kafka's UtilsTest.testMurmur2.
 func TestMurmur2IsKafkas(t *testing.T) {
@@ -22,21 +25,21 @@ func TestMurmur2IsKafkas(t *testing.T) {
 }
 
 func TestPartitionChoice(t *testing.T) {
-	tq := &topicQueues{name: "t"}
+	tq, now := &topicQueues{name: "t", batchBytes: 1000}, time.Unix(1000, 0)
 	for n := range int32(8) {
 		tq.parts = append(tq.parts, &queue{num: n, leader: leader{id: 1}})
 	}
 	key := &Record{Partition: AnyPartition, Key: []byte("k")}
-	first, err := tq.choose(key, 1, 1000)
+	first, err := tq.choose(key, 1, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	switches, used, last := 0, make(map[int32]int), int32(-1)
 	for range 80_000 {
-		if q, err := tq.choose(key, 1, 1000); err != nil || q != first {
+		if q, err := tq.choose(key, 1, now); err != nil || q != first {
 			t.Fatalf("the key went to %v (%v), then to %v", first.num, err, q.num)
 		}
-		q, err := tq.choose(&Record{Partition: AnyPartition}, 10, 1000)
+		q, err := tq.choose(&Record{Partition: AnyPartition}, 10, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,6 +50,20 @@ func TestPartitionChoice(t *testing.T) {
 	}
 	if len(used) != 8 || switches > 800 {
 		t.Fatalf("used %v with %d switches, want all partitions and at most a switch every 1000 bytes", used, switches)
+	}
+	tq.sticky, tq.batchBytes, used = nil, 1<<20, make(map[int32]int)
+	for range 1000 { // a byte each 10 ms would stay with one partition for hours
+		q, err := tq.choose(&Record{Partition: AnyPartition}, 1, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		used[q.num]++
+		now = now.Add(10 * time.Millisecond)
+	}
+	for n, got := range used {
+		if len(used) != 8 || got > 250 {
+			t.Fatalf("in ten seconds partition %d got %d of 1,000 records that came slowly: %v", n, got, used)
+		}
 	}
 	tq.parts[3].leader.id = noLeader
 	leaderless := 0

@@ -237,3 +237,29 @@ func wantError(t *testing.T, err error, kind runnelv1.ErrorKind, reason runnelv1
 		t.Fatalf("got %v (%T: %v %v), want %v %v", err, err, e.GetKind(), e.GetReason(), kind, reason)
 	}
 }
+
+func TestATopicThatTakesLessBoundsItsBatches(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		c := newFakeCluster(t, 1)
+		c.topic("t", 1)
+		c.config = map[string]string{"max.message.bytes": "3000"}
+		batches := 0
+		c.judge = func(_ int32, _ string, _ int32, h record.Header) verdict {
+			if batches++; h.Size > 3000 {
+				t.Errorf("a batch of %d bytes was sent to a topic that takes 3,000", h.Size)
+			}
+			return verdict{delay: 5 * time.Millisecond}
+		}
+		cl := c.client()
+		var o outcome
+		for i := range 100 {
+			cl.Produce(t.Context(), rec("t", 0, fmt.Sprintf("%0200d", i)), o.promise)
+		}
+		if err := cl.Flush(within(t, 10*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if len(o.acked) != 100 || batches < 8 || batches > 12 {
+			t.Errorf("%d of 100 records of 200 bytes were acknowledged, in %d batches of at most 3,000 bytes", len(o.acked), batches)
+		}
+	})
+}

@@ -61,9 +61,12 @@ type topicQueues struct {
 	parts []*queue // empty: not known yet
 	// pending are records that came before the partitions were known.
 	pending []pendingRecord
-	// sticky is the partition that records without a key go to until stickyBytes reach the size of a batch.
+	// batchBytes bounds a batch: the client's setting, or what the topic takes if that is less.
+	batchBytes int
+	// sticky is the partition that records without a key go to until stickyBytes reach the size of a batch, or stickyFor is over.
 	sticky      *queue
 	stickyBytes int
+	stickySince time.Time
 }
 
 type pendingRecord struct {
@@ -107,7 +110,7 @@ func (p *producer) produce(ctx context.Context, r *Record, promise func(*Record,
 	}
 	t := p.topics[r.Topic]
 	if t == nil {
-		t = &topicQueues{name: r.Topic}
+		t = &topicQueues{name: r.Topic, batchBytes: p.cfg.batchBytes}
 		p.topics[r.Topic] = t
 		if v, ok := p.meta.track(r.Topic); ok {
 			p.setPartitionsLocked(t, v)
@@ -181,13 +184,13 @@ func (p *producer) rejectLocked(it item, err *Error) {
 
 // appendLocked puts a record into the open batch of its partition.
 func (p *producer) appendLocked(t *topicQueues, it item, size int, born time.Time) {
-	q, err := t.choose(it.r, size, p.cfg.batchBytes)
+	q, err := t.choose(it.r, size, born)
 	if err != nil {
 		p.finishLocked(&batch{items: []item{it}, state: stateFailed, err: err, room: size})
 		return
 	}
 	b, changed := q.open, false
-	if b != nil && b.builder.Len()+size > p.cfg.batchBytes {
+	if b != nil && b.builder.Len()+size > t.batchBytes {
 		q.full, q.open, b, changed = append(q.full, b), nil, nil, true
 	}
 	if b == nil {
@@ -197,7 +200,7 @@ func (p *producer) appendLocked(t *topicQueues, it item, size int, born time.Tim
 	b.builder.Add(record.Record{Key: it.r.Key, Value: it.r.Value, Headers: it.r.Headers, TimestampMS: it.r.Timestamp.UnixMilli()})
 	b.items = append(b.items, it)
 	b.room += size
-	if b.builder.Len() >= p.cfg.batchBytes {
+	if b.builder.Len() >= t.batchBytes {
 		q.full, q.open, changed = append(q.full, b), nil, true
 	}
 	if changed { // one more record in the same batch changes nothing about when it is sent
@@ -210,6 +213,9 @@ func (p *producer) appendLocked(t *topicQueues, it item, size int, born time.Tim
 
 // setPartitionsLocked makes queues for the partitions of a topic and hands the records that waited for them on.
 func (p *producer) setPartitionsLocked(t *topicQueues, v *topicView) {
+	if v.maxBatch > 0 {
+		t.batchBytes = min(p.cfg.batchBytes, v.maxBatch)
+	}
 	for n := len(t.parts); n < len(v.leaders); n++ {
 		t.parts = append(t.parts, &queue{topic: t.name, num: int32(n), leader: leader{id: noLeader}})
 	}

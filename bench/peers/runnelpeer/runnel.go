@@ -30,7 +30,7 @@ func (k *kind) Settings() map[string]string {
 
 func (k *kind) Options() []system.Option {
 	return []system.Option{
-		{Name: "sdk", Settings: "batch 256 KiB, linger 2 ms, buffer 16 MiB, idempotent", Use: system.Many},
+		{Name: "sdk", Settings: "batch 1 MB, linger 2 ms, buffer 16 MiB, idempotent", Use: system.Many},
 		{Name: "sdk-now", Settings: "linger 0", Use: system.Single},
 		{Name: "sdk-read", Settings: "one reader of all partitions", Use: system.Read},
 	}

@@ -23,6 +23,11 @@ func newPacer(start time.Time, rate float64, i, n int, w waiter) *pacer {
 	return &pacer{start: start.Add(phase), interval: interval, seen: start, wait: w}
 }
 
+// tick is how seldom a producer sleeps whose records are due more often than that. A sleep costs some ten microseconds of
+// processor, which at 300,000 records a second is what the brokers beside it need; so records are sent a tick's worth at a
+// time. Each still counts from the moment it was due.
+const tick = time.Millisecond
+
 // next waits until the next record is due and answers when that was. It reads the clock only when the record may still
 // lie in the future, so a producer that is behind pays nothing for the schedule.
 func (p *pacer) next(ctx context.Context) (time.Time, error) {
@@ -32,7 +37,11 @@ func (p *pacer) next(ctx context.Context) (time.Time, error) {
 		if !due.After(p.seen) {
 			break
 		}
-		if err := p.wait.until(ctx, due); err != nil {
+		wake := due
+		if next := p.seen.Add(tick); p.interval < float64(tick) && next.After(due) {
+			wake = next
+		}
+		if err := p.wait.until(ctx, wake); err != nil {
 			return time.Time{}, err
 		}
 	}

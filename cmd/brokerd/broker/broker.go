@@ -16,10 +16,12 @@ import (
 
 	"github.com/runnel-io/runnel/gossip"
 	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/partition/catchup"
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/ask"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 	"github.com/runnel-io/runnel/rpc/peer"
 )
@@ -47,6 +49,7 @@ type Broker struct {
 	store   *raftlog.Store
 	peers   *peer.Peers
 	gossip  *gossip.Gossip
+	catchup recovery
 	budget  *partition.Budget
 	changes *broadcast
 	core    atomic.Pointer[core] // nil until the broker has an id
@@ -144,7 +147,7 @@ func Start(cfg Config) (_ *Broker, err error) {
 	b.nonce, b.bootMS = b.env.Uint64()|1, b.env.Now().UnixMilli()
 	b.store, err = raftlog.Open(raftlog.Options{
 		Dir: cfg.DataDir, Log: b.log, Registerer: b.reg, Clock: b.env.Clock,
-		TailBytes: cfg.TailBytes, SegmentBytes: cfg.SegmentBytes, Hooks: cfg.Hooks, Fatal: b.fail,
+		TailBytes: cfg.TailBytes, SegmentBytes: cfg.SegmentBytes, ReserveBytes: cfg.DiskReserve, Hooks: cfg.Hooks, Fatal: b.fail,
 	})
 	if err != nil {
 		return nil, err
@@ -160,6 +163,7 @@ func Start(cfg Config) (_ *Broker, err error) {
 	if err := b.startPeers(); err != nil {
 		return nil, err
 	}
+	b.catchup = b.newRecovery()
 	b.serve()
 	go b.run()
 	b.log.Info("listening", "component", "broker", "client", b.addrs.Client, "peer", b.addrs.Peer,
@@ -226,11 +230,13 @@ func (b *Broker) startPeers() error {
 		},
 		Refused: func(id int32) {
 			if c := b.core.Load(); c != nil {
+				c.leaving.ended(id)
 				c.host.Refused(id)
 			}
 		},
 		Reached: func(id int32) {
 			if c := b.core.Load(); c != nil {
+				c.leaving.ended(id)
 				c.host.Reached(id)
 			}
 		},
@@ -348,13 +354,27 @@ func (b *Broker) state() *placement.State {
 func (b *Broker) servePeer(ctx context.Context, from int32, method string, body []byte) ([]byte, error) {
 	c := b.core.Load()
 	if c == nil {
-		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "the broker is starting; try again")
+		return nil, errStarting
 	}
-	switch method {
-	case methodController:
+	if method == methodController {
 		return c.ctl.Serve(ctx, body)
-	case methodPartitionStatus:
-		return b.services.rpcAdmin.ServePartitionStatus(ctx, body)
+	}
+	if from <= 0 { // all but the request to join is for members
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "only a broker of the cluster may ask for %q", method)
+	}
+	switch {
+	case method == methodPartitionStatus:
+		if a := b.services.rpcAdmin.Load(); a != nil {
+			return a.ServePartitionStatus(ctx, body)
+		}
+		return nil, errStarting
+	case method == methodLeaving:
+		c.leaving.says(from, b.env.Now())
+		return nil, nil
+	case catchup.Handles(method):
+		return c.ships.Serve(ctx, from, method, body)
+	case ask.Handles(method):
+		return c.agent.Serve(ctx, method, body)
 	}
 	return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "broker %d asked for the unknown method %q", from, method)
 }

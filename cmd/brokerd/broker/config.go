@@ -25,11 +25,17 @@ type Config struct {
 	FoundWait                                    time.Duration // rule 28
 	SegmentBytes, TailBytes, ProduceBytes        int64         // 0: defaults
 	DiskReserve                                  int64         // bytes
+	ReplaceAfter                                 time.Duration // silence after which a broker's replicas are made anew; 0: 5 minutes
+	RecoveryRate                                 int64         // bytes a second, sent and received to make replicas; 0: no limit
+	RecoveryParallel                             int           // moves at a time in the cluster; 0: the controller's default
+	ManualPlacement                              bool          // moves nothing without being asked
+	MuteAfterReturn                              time.Duration // for so long a broker that came back gets no leader; 0: the controller's default
 	Reflection, Pprof                            bool
 	Log                                          *slog.Logger
-	QuietLimits                                  bool          // says nothing of low limits: another broker of this process did
-	Hooks                                        raftlog.Hooks // tests break the disk here
-	HeartbeatInterval, SilentAfter, TickInterval time.Duration // 0: defaults of multiraft
+	QuietLimits                                  bool               // says nothing of low limits: another broker of this process did
+	Hooks                                        raftlog.Hooks      // tests break the disk here
+	ControllerLog                                raftlog.LogOptions // 0: controller.LogOptions; tests make it small
+	HeartbeatInterval, SilentAfter, TickInterval time.Duration      // 0: defaults of multiraft
 }
 
 const (

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/partition/catchup"
 	"github.com/runnel-io/runnel/partition/multiraft"
-	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/agent"
 	"github.com/runnel-io/runnel/placement/controller"
@@ -34,6 +34,9 @@ type core struct {
 	host  *multiraft.Host
 	ctl   *controller.Controller
 	agent *agent.Agent
+	ships *catchup.Server // of this broker's replicas, to others
+
+	leaving leaving
 
 	fresh atomic.Bool // the state was as new as the controller's once
 
@@ -50,15 +53,19 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 		TickInterval: b.cfg.TickInterval, HeartbeatInterval: b.cfg.HeartbeatInterval, SilentAfter: b.cfg.SilentAfter,
 	})
 	c.ctl = controller.New(controller.Config{
-		Env: b.env, BrokerID: id.BrokerID, Alive: c.host.Alive, Caller: view{b}, Log: b.log, Registerer: b.reg,
+		Env: b.env, BrokerID: id.BrokerID, Caller: view{b}, Log: b.log, Registerer: b.reg,
 		ValidateConfig: func(config map[string]string) error {
 			_, err := partition.ParseSettings(config)
 			return err
 		},
+		Alive:  func(id int32) bool { return c.host.Alive(id) && !c.leaving.is(id, b.env.Now()) },
+		Leader: c.host.Leader, Automatic: !b.cfg.ManualPlacement, ReplaceAfter: b.cfg.ReplaceAfter, Parallel: b.cfg.RecoveryParallel,
+		MuteAfterReturn: b.cfg.MuteAfterReturn,
 	})
 	c.agent = agent.New(agent.Config{
 		Env: b.env, BrokerID: id.BrokerID, Host: c.host, Store: b.store, Budget: b.budget,
 		Metrics: partition.NewMetrics(b.reg), Log: b.log, Registerer: b.reg, DiskFull: b.disk.full,
+		Catchup: b.catchup.client, Boot: b.nonce,
 		StateCurrent: func() (bool, string) {
 			if c.fresh.Load() {
 				return true, ""
@@ -72,14 +79,15 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	})
 	b.hear(c) // until the state is replayed, whom gossip knows
 	c.host.OnLeaders(b.changes.notify)
-	members := map[uint64]int32{firstController: firstBroker, replica: id.BrokerID}
-	group, err := c.host.StartGroup(multiraft.GroupConfig{
-		Group: controllerGroup, Replica: replica, Members: members, Machine: c.ctl, Log: raftlog.LogOptions{}, Name: "controller", Found: founding,
-	})
-	if err != nil {
+	if err := b.openController(c, replica, founding); err != nil {
 		return err
 	}
-	c.ctl.Attach(group)
+	c.ships = b.catchup.newShips(b.env, func(id uint64) catchup.Source {
+		if id == controllerGroup {
+			return c.ctl
+		}
+		return c.agent.Source(id)
+	})
 	c.ctl.OnChange(func(s *placement.State) {
 		b.hear(c)
 		c.agent.Update(s)

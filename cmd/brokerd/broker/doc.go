@@ -5,13 +5,18 @@
 //  1. Listen on the four addresses, so that a taken port is said before anything is written.
 //  2. Open the data folder (raftlog.Store): its lock, its identity, its format.
 //  3. Start the peer service and the host of the Raft groups (multiraft).
-//  4. A broker that knows its cluster opens its replica of the controller group. One that does not founds a cluster
-//     or joins one, as gossip.Decide says (join.go).
+//  4. A broker that knows no cluster founds one or joins one, as gossip.Decide says (join.go). Then it opens its replica of the
+//     controller group; one that has none, or none that can run, first installs one from a member (controller.go).
 //  5. The controller's state flows to the agent, which opens this broker's partitions, and to gossip.
 //  6. The client port answers from the first moment, with UNAVAILABLE and the reason until step 5 (gate.go).
 //
-// A stop goes the other way: leadership is handed over while everything still runs, then the client port ends, then
-// agent, host, peers, gossip and the store.
+// A stop goes the other way: the controller's loop ends, leadership is handed over while everything still runs, then the client port
+// ends, then the agent with what it installs, the shipments to others, host, peers, gossip and the store.
+//
+// # Between brokers
+//
+// servePeer takes what other brokers ask to whom it is for: controller.* to the controller, ship.* to the shipments
+// (recovery.go), agent.* to the agent. Only a request to join is answered to one who is no member.
 //
 // Invariants: one goroutine (Broker.run) owns start and stop; parts get interfaces of one or two methods, never the
 // Broker. Whoever starts a Broker calls Stop and may then open the data folder again.

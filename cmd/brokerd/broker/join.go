@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
-	"go.etcd.io/raft/v3/raftpb"
-
 	"github.com/runnel-io/runnel/gossip"
-	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
@@ -19,7 +17,9 @@ import (
 // run takes the broker from "listening" to "member", then keeps its tickers going until Stop.
 func (b *Broker) run() {
 	defer close(b.done)
-	if err := b.enter(b.ctx); err != nil {
+	var keeper sync.WaitGroup
+	defer keeper.Wait()
+	if err := b.enter(b.ctx, &keeper); err != nil {
 		if b.ctx.Err() == nil {
 			b.fail(err)
 		}
@@ -28,8 +28,8 @@ func (b *Broker) run() {
 	b.tick(b.ctx)
 }
 
-// enter makes the broker a member of its cluster and opens the client port's gate.
-func (b *Broker) enter(ctx context.Context) error {
+// enter makes the broker a member of its cluster and opens the client port's gate. What it leaves running is keeper's and ends with ctx.
+func (b *Broker) enter(ctx context.Context, keeper *sync.WaitGroup) error {
 	id := b.store.Identity()
 	founding := false
 	if id.ClusterID != "" {
@@ -47,13 +47,14 @@ func (b *Broker) enter(ctx context.Context) error {
 		}
 		id = b.store.Identity()
 	}
-	replica, err := b.controllerReplica(id)
+	replica, err := b.controllerReplica(ctx)
 	if err != nil {
 		return err
 	}
 	if err := b.newCore(replica, founding); err != nil {
 		return err
 	}
+	keeper.Go(func() { b.keepController(ctx, replica) })
 	if err := b.gossip.SetMeta(b.meta()); err != nil {
 		return err
 	}
@@ -65,26 +66,6 @@ func (b *Broker) enter(ctx context.Context) error {
 	b.openServices()
 	b.log.Info("member of the cluster", "component", "broker", "cluster", id.ClusterID, "broker", id.BrokerID)
 	return nil
-}
-
-// controllerReplica finds this broker's replica of the controller group in meta.db.
-func (b *Broker) controllerReplica(id raftlog.Identity) (uint64, error) {
-	for _, r := range b.store.Replicas() {
-		if r.Group == controllerGroup {
-			return r.Replica, nil
-		}
-	}
-	if id.BrokerID == firstBroker {
-		// The founder crashed between its identity and its replica. meta.db holds both, so none ever ran.
-		return firstController, b.createController(firstController)
-	}
-	return 0, fmt.Errorf("the data folder belongs to broker %d of cluster %s but has no replica of the controller group: restore it, or empty the folder to join as a new broker", id.BrokerID, id.ClusterID)
-}
-
-// createController makes the local replica with the configuration that the group was founded with. It then replays the
-// group's whole log, in which it is added itself, so it never votes before it knows that it may (rule 3).
-func (b *Broker) createController(replica uint64) error {
-	return b.store.Create(controllerGroup, replica, &raftpb.ConfState{Voters: []uint64{firstController}})
 }
 
 // becomeMember founds a cluster or joins one, as gossip.Decide says, and writes the identity. It answers whether it founded.
@@ -152,7 +133,7 @@ func (b *Broker) found() error {
 		return err
 	}
 	b.log.Info("founding a cluster", "component", "broker", "cluster", id.ClusterID)
-	return b.createController(firstController)
+	return b.createController()
 }
 
 func newClusterID(a, b uint64) string { return fmt.Sprintf("%016x%016x", a, b) }
@@ -176,11 +157,9 @@ func (b *Broker) join(ctx context.Context, d gossip.Decision) (fatal, err error)
 		if fatal != nil {
 			return fatal, nil
 		}
+		// From here on the broker is a member, and as such is shipped the controller's log (controllerReplica). If it crashes before it
+		// has that, it goes on there at its next start; if it crashes before this is durable, its incarnation finds the same id again.
 		id := b.store.Identity()
-		if fatal := b.createController(r.ControllerReplica); fatal != nil {
-			return fatal, nil
-		}
-		// Identity last: with it the broker counts as a member at its next start, and then needs the replica.
 		id.ClusterID, id.BrokerID = r.ClusterID, r.Broker
 		return b.store.SetIdentity(id), nil
 	}
@@ -212,7 +191,7 @@ func (b *Broker) register(ctx context.Context) error {
 				return err
 			}
 		case have == nil:
-			b.setPhase("replaying the controller's log until it knows this broker")
+			b.setPhase("waiting for the controller's log to tell of this broker")
 		case have.Incarnation != want.Incarnation:
 			return fmt.Errorf("broker %d of cluster %s is another incarnation of this disk: empty the data folder to join as a new broker", id.BrokerID, id.ClusterID)
 		case have.ClientAddr != want.ClientAddr || have.PeerAddr != want.PeerAddr || have.Rack != want.Rack || have.Version != want.Version:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -22,7 +23,7 @@ type services struct {
 	admin     lateAdmin
 	health    *health.Server
 	rpcBroker *rpcbroker.Server
-	rpcAdmin  *admin.Server
+	rpcAdmin  atomic.Pointer[admin.Server] // nil until the services are open; other brokers may ask before
 }
 
 // serve opens the client port, behind the gate, and the HTTP port.
@@ -50,11 +51,12 @@ func (b *Broker) openServices() {
 	b.services.rpcBroker = rpcbroker.New(rpcbroker.Config{
 		Partitions: v, Cluster: v, Producers: newProducerIDs(v), BrokerID: b.ID(), Budget: b.budget, Env: b.env, Log: b.log, Registerer: b.reg,
 	})
-	b.services.rpcAdmin = admin.New(admin.Config{
+	rpcAdmin := admin.New(admin.Config{
 		Controller: v, Cluster: v, Partitions: v, Caller: v, BrokerID: b.ID(), Env: b.env, Log: b.log, Registerer: b.reg,
 	})
+	b.services.rpcAdmin.Store(rpcAdmin)
 	var bs runnelv1.BrokerServer = b.services.rpcBroker
-	var as runnelv1.AdminServer = b.services.rpcAdmin
+	var as runnelv1.AdminServer = rpcAdmin
 	b.services.broker.to.Store(&bs)
 	b.services.admin.to.Store(&as)
 	b.gate.open()
@@ -83,7 +85,11 @@ func (b *Broker) stop(handOver bool) error {
 	<-b.done // run starts nothing any more
 	var errs []error
 	c := b.core.Load()
+	if c != nil {
+		c.ctl.Stop() // a leader that is about to go begins nothing more
+	}
 	if c != nil && handOver {
+		b.sayLeaving(ctx, c)
 		if err := c.host.HandOver(ctx); err != nil {
 			b.log.Warn("not all leadership was handed over", "component", "broker", "error", err)
 		}
@@ -93,6 +99,7 @@ func (b *Broker) stop(handOver bool) error {
 	b.stopServing(ctx)
 	if c != nil {
 		c.agent.Stop()
+		c.ships.Stop() // before the logs that it reads are closed
 		c.host.Stop()
 	}
 	errs = append(errs, b.gossip.Stop(ctx))

@@ -68,3 +68,47 @@ func (l *lateAdmin) ListBrokers(ctx context.Context, r *runnelv1.ListBrokersRequ
 func (l *lateAdmin) ClusterStatus(ctx context.Context, r *runnelv1.ClusterStatusRequest) (*runnelv1.ClusterStatusResponse, error) {
 	return (*l.to.Load()).ClusterStatus(ctx, r)
 }
+
+func (l *lateAdmin) AlterTopic(ctx context.Context, r *runnelv1.AlterTopicRequest) (*runnelv1.AlterTopicResponse, error) {
+	return (*l.to.Load()).AlterTopic(ctx, r)
+}
+
+func (l *lateAdmin) MovePartition(ctx context.Context, r *runnelv1.MovePartitionRequest) (*runnelv1.MovePartitionResponse, error) {
+	return (*l.to.Load()).MovePartition(ctx, r)
+}
+
+func (l *lateAdmin) CancelMove(ctx context.Context, r *runnelv1.CancelMoveRequest) (*runnelv1.CancelMoveResponse, error) {
+	return (*l.to.Load()).CancelMove(ctx, r)
+}
+
+func (l *lateAdmin) TransferLeadership(ctx context.Context, r *runnelv1.TransferLeadershipRequest) (*runnelv1.TransferLeadershipResponse, error) {
+	return (*l.to.Load()).TransferLeadership(ctx, r)
+}
+
+func (l *lateAdmin) ListMoves(ctx context.Context, r *runnelv1.ListMovesRequest) (*runnelv1.ListMovesResponse, error) {
+	return (*l.to.Load()).ListMoves(ctx, r)
+}
+
+func (l *lateAdmin) Plan(ctx context.Context, r *runnelv1.PlanRequest) (*runnelv1.PlanResponse, error) {
+	return (*l.to.Load()).Plan(ctx, r)
+}
+
+func (l *lateAdmin) DrainBroker(ctx context.Context, r *runnelv1.DrainBrokerRequest) (*runnelv1.DrainBrokerResponse, error) {
+	return (*l.to.Load()).DrainBroker(ctx, r)
+}
+
+func (l *lateAdmin) UndrainBroker(ctx context.Context, r *runnelv1.UndrainBrokerRequest) (*runnelv1.UndrainBrokerResponse, error) {
+	return (*l.to.Load()).UndrainBroker(ctx, r)
+}
+
+func (l *lateAdmin) DescribeDrain(ctx context.Context, r *runnelv1.DescribeDrainRequest) (*runnelv1.DescribeDrainResponse, error) {
+	return (*l.to.Load()).DescribeDrain(ctx, r)
+}
+
+func (l *lateAdmin) RemoveBroker(ctx context.Context, r *runnelv1.RemoveBrokerRequest) (*runnelv1.RemoveBrokerResponse, error) {
+	return (*l.to.Load()).RemoveBroker(ctx, r)
+}
+
+func (l *lateAdmin) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartitionRequest) (*runnelv1.RecoverPartitionResponse, error) {
+	return (*l.to.Load()).RecoverPartition(ctx, r)
+}

@@ -509,7 +509,9 @@ type PartitionDescription struct {
 	// Why the partition is leaderless or under-replicated; empty if it is neither.
 	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Broker ids of replicas that the leader sees caught up.
-	InSync        []int32 `protobuf:"varint,9,rep,packed,name=in_sync,json=inSync,proto3" json:"in_sync,omitempty"`
+	InSync []int32 `protobuf:"varint,9,rep,packed,name=in_sync,json=inSync,proto3" json:"in_sync,omitempty"`
+	// The move under way, without what only the controller knows of it; unset if there is none.
+	Move          *MoveDescription `protobuf:"bytes,10,opt,name=move,proto3" json:"move,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -607,6 +609,13 @@ func (x *PartitionDescription) GetInSync() []int32 {
 	return nil
 }
 
+func (x *PartitionDescription) GetMove() *MoveDescription {
+	if x != nil {
+		return x.Move
+	}
+	return nil
+}
+
 type ListBrokersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -688,15 +697,17 @@ func (x *ListBrokersResponse) GetBrokers() []*BrokerDescription {
 }
 
 type BrokerDescription struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            int32                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	PeerAddress   string                 `protobuf:"bytes,3,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"`
-	Alive         bool                   `protobuf:"varint,4,opt,name=alive,proto3" json:"alive,omitempty"`
-	Leaders       int32                  `protobuf:"varint,5,opt,name=leaders,proto3" json:"leaders,omitempty"`
-	Replicas      int32                  `protobuf:"varint,6,opt,name=replicas,proto3" json:"replicas,omitempty"`
-	Version       string                 `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
-	Rack          string                 `protobuf:"bytes,8,opt,name=rack,proto3" json:"rack,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          int32                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Address     string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	PeerAddress string                 `protobuf:"bytes,3,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"`
+	Alive       bool                   `protobuf:"varint,4,opt,name=alive,proto3" json:"alive,omitempty"`
+	Leaders     int32                  `protobuf:"varint,5,opt,name=leaders,proto3" json:"leaders,omitempty"`
+	Replicas    int32                  `protobuf:"varint,6,opt,name=replicas,proto3" json:"replicas,omitempty"`
+	Version     string                 `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	Rack        string                 `protobuf:"bytes,8,opt,name=rack,proto3" json:"rack,omitempty"`
+	// It is being emptied.
+	Draining      bool `protobuf:"varint,9,opt,name=draining,proto3" json:"draining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -787,6 +798,13 @@ func (x *BrokerDescription) GetRack() string {
 	return ""
 }
 
+func (x *BrokerDescription) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
 type ClusterStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -832,8 +850,16 @@ type ClusterStatusResponse struct {
 	Partitions      int32                  `protobuf:"varint,5,opt,name=partitions,proto3" json:"partitions,omitempty"`
 	Leaderless      []*PartitionProblem    `protobuf:"bytes,6,rep,name=leaderless,proto3" json:"leaderless,omitempty"`
 	UnderReplicated []*PartitionProblem    `protobuf:"bytes,7,rep,name=under_replicated,json=underReplicated,proto3" json:"under_replicated,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Not all if there are very many; the *_more count the rest.
+	Moves     []*MoveDescription `protobuf:"bytes,8,rep,name=moves,proto3" json:"moves,omitempty"`
+	MovesMore int32              `protobuf:"varint,9,opt,name=moves_more,json=movesMore,proto3" json:"moves_more,omitempty"`
+	// What the controller should do and cannot.
+	Blocked     []*BlockedChange `protobuf:"bytes,10,rep,name=blocked,proto3" json:"blocked,omitempty"`
+	BlockedMore int32            `protobuf:"varint,11,opt,name=blocked_more,json=blockedMore,proto3" json:"blocked_more,omitempty"`
+	// Why the controller did not tell of moves and of what is blocked; moves then are as this broker knows them.
+	PlacementUnknown string `protobuf:"bytes,12,opt,name=placement_unknown,json=placementUnknown,proto3" json:"placement_unknown,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ClusterStatusResponse) Reset() {
@@ -915,6 +941,41 @@ func (x *ClusterStatusResponse) GetUnderReplicated() []*PartitionProblem {
 	return nil
 }
 
+func (x *ClusterStatusResponse) GetMoves() []*MoveDescription {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+func (x *ClusterStatusResponse) GetMovesMore() int32 {
+	if x != nil {
+		return x.MovesMore
+	}
+	return 0
+}
+
+func (x *ClusterStatusResponse) GetBlocked() []*BlockedChange {
+	if x != nil {
+		return x.Blocked
+	}
+	return nil
+}
+
+func (x *ClusterStatusResponse) GetBlockedMore() int32 {
+	if x != nil {
+		return x.BlockedMore
+	}
+	return 0
+}
+
+func (x *ClusterStatusResponse) GetPlacementUnknown() string {
+	if x != nil {
+		return x.PlacementUnknown
+	}
+	return ""
+}
+
 type PartitionProblem struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Topic         string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
@@ -975,11 +1036,1260 @@ func (x *PartitionProblem) GetReason() string {
 	return ""
 }
 
+type AlterTopicRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Settings to set, and to put back to their defaults.
+	SetConfig    map[string]string `protobuf:"bytes,2,rep,name=set_config,json=setConfig,proto3" json:"set_config,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	DeleteConfig []string          `protobuf:"bytes,3,rep,name=delete_config,json=deleteConfig,proto3" json:"delete_config,omitempty"`
+	// 0: not to be changed. The number can only grow.
+	Partitions int32 `protobuf:"varint,4,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	// 0: not to be changed. Moves follow by themselves.
+	ReplicationFactor int32 `protobuf:"varint,5,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *AlterTopicRequest) Reset() {
+	*x = AlterTopicRequest{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlterTopicRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlterTopicRequest) ProtoMessage() {}
+
+func (x *AlterTopicRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlterTopicRequest.ProtoReflect.Descriptor instead.
+func (*AlterTopicRequest) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *AlterTopicRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AlterTopicRequest) GetSetConfig() map[string]string {
+	if x != nil {
+		return x.SetConfig
+	}
+	return nil
+}
+
+func (x *AlterTopicRequest) GetDeleteConfig() []string {
+	if x != nil {
+		return x.DeleteConfig
+	}
+	return nil
+}
+
+func (x *AlterTopicRequest) GetPartitions() int32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *AlterTopicRequest) GetReplicationFactor() int32 {
+	if x != nil {
+		return x.ReplicationFactor
+	}
+	return 0
+}
+
+type AlterTopicResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// As they are now.
+	Config            map[string]string `protobuf:"bytes,2,rep,name=config,proto3" json:"config,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Partitions        int32             `protobuf:"varint,3,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	ReplicationFactor int32             `protobuf:"varint,4,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
+	// Why the controller placed new replicas as it did.
+	Reasons       []string `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlterTopicResponse) Reset() {
+	*x = AlterTopicResponse{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlterTopicResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlterTopicResponse) ProtoMessage() {}
+
+func (x *AlterTopicResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlterTopicResponse.ProtoReflect.Descriptor instead.
+func (*AlterTopicResponse) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *AlterTopicResponse) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *AlterTopicResponse) GetConfig() map[string]string {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *AlterTopicResponse) GetPartitions() int32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *AlterTopicResponse) GetReplicationFactor() int32 {
+	if x != nil {
+		return x.ReplicationFactor
+	}
+	return 0
+}
+
+func (x *AlterTopicResponse) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+type MovePartitionRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Topic     string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	Partition int32                  `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	// The brokers of its replicas afterwards, the preferred leader first.
+	Brokers []int32 `protobuf:"varint,3,rep,packed,name=brokers,proto3" json:"brokers,omitempty"`
+	// For people; may be empty.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovePartitionRequest) Reset() {
+	*x = MovePartitionRequest{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovePartitionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovePartitionRequest) ProtoMessage() {}
+
+func (x *MovePartitionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovePartitionRequest.ProtoReflect.Descriptor instead.
+func (*MovePartitionRequest) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *MovePartitionRequest) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *MovePartitionRequest) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *MovePartitionRequest) GetBrokers() []int32 {
+	if x != nil {
+		return x.Brokers
+	}
+	return nil
+}
+
+func (x *MovePartitionRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type MovePartitionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset if the replicas are there already.
+	Move          *MoveDescription `protobuf:"bytes,1,opt,name=move,proto3" json:"move,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovePartitionResponse) Reset() {
+	*x = MovePartitionResponse{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovePartitionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovePartitionResponse) ProtoMessage() {}
+
+func (x *MovePartitionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovePartitionResponse.ProtoReflect.Descriptor instead.
+func (*MovePartitionResponse) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *MovePartitionResponse) GetMove() *MoveDescription {
+	if x != nil {
+		return x.Move
+	}
+	return nil
+}
+
+type CancelMoveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Topic         string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	Partition     int32                  `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelMoveRequest) Reset() {
+	*x = CancelMoveRequest{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelMoveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelMoveRequest) ProtoMessage() {}
+
+func (x *CancelMoveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelMoveRequest.ProtoReflect.Descriptor instead.
+func (*CancelMoveRequest) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *CancelMoveRequest) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *CancelMoveRequest) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+type CancelMoveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelMoveResponse) Reset() {
+	*x = CancelMoveResponse{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelMoveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelMoveResponse) ProtoMessage() {}
+
+func (x *CancelMoveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelMoveResponse.ProtoReflect.Descriptor instead.
+func (*CancelMoveResponse) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{21}
+}
+
+type TransferLeadershipRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Topic     string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	Partition int32                  `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	// 0: the preferred leader.
+	To            int32 `protobuf:"varint,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeadershipRequest) Reset() {
+	*x = TransferLeadershipRequest{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeadershipRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeadershipRequest) ProtoMessage() {}
+
+func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
+func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *TransferLeadershipRequest) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *TransferLeadershipRequest) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *TransferLeadershipRequest) GetTo() int32 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+type TransferLeadershipResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The broker that leads now.
+	Leader        int32 `protobuf:"varint,1,opt,name=leader,proto3" json:"leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeadershipResponse) Reset() {
+	*x = TransferLeadershipResponse{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeadershipResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeadershipResponse) ProtoMessage() {}
+
+func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
+func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *TransferLeadershipResponse) GetLeader() int32 {
+	if x != nil {
+		return x.Leader
+	}
+	return 0
+}
+
+type ListMovesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: of all topics.
+	Topic         string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMovesRequest) Reset() {
+	*x = ListMovesRequest{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMovesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMovesRequest) ProtoMessage() {}
+
+func (x *ListMovesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMovesRequest.ProtoReflect.Descriptor instead.
+func (*ListMovesRequest) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListMovesRequest) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+type ListMovesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Moves []*MoveDescription     `protobuf:"bytes,1,rep,name=moves,proto3" json:"moves,omitempty"`
+	// Counts those left out because there are very many.
+	More          int32 `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMovesResponse) Reset() {
+	*x = ListMovesResponse{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMovesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMovesResponse) ProtoMessage() {}
+
+func (x *ListMovesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMovesResponse.ProtoReflect.Descriptor instead.
+func (*ListMovesResponse) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListMovesResponse) GetMoves() []*MoveDescription {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+func (x *ListMovesResponse) GetMore() int32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+type PlanRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanRequest) Reset() {
+	*x = PlanRequest{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanRequest) ProtoMessage() {}
+
+func (x *PlanRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
+func (*PlanRequest) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{26}
+}
+
+type PlanResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the controller's state that the plan is made for.
+	Revision uint64             `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	UnderWay []*MoveDescription `protobuf:"bytes,2,rep,name=under_way,json=underWay,proto3" json:"under_way,omitempty"`
+	// What comes next, the most urgent first.
+	Moves     []*PlannedMove     `protobuf:"bytes,3,rep,name=moves,proto3" json:"moves,omitempty"`
+	Cancels   []*PlannedCancel   `protobuf:"bytes,4,rep,name=cancels,proto3" json:"cancels,omitempty"`
+	Orders    []*PlannedOrder    `protobuf:"bytes,5,rep,name=orders,proto3" json:"orders,omitempty"`
+	Transfers []*PlannedTransfer `protobuf:"bytes,6,rep,name=transfers,proto3" json:"transfers,omitempty"`
+	// Moves left out because enough are under way.
+	Waiting int32 `protobuf:"varint,7,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// What should be done and cannot be; blocked_more counts those left out.
+	Blocked     []*BlockedChange `protobuf:"bytes,8,rep,name=blocked,proto3" json:"blocked,omitempty"`
+	BlockedMore int32            `protobuf:"varint,9,opt,name=blocked_more,json=blockedMore,proto3" json:"blocked_more,omitempty"`
+	// The situation as a whole, a line each.
+	Reasons     []string              `protobuf:"bytes,10,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Drains      []*DrainDescription   `protobuf:"bytes,11,rep,name=drains,proto3" json:"drains,omitempty"`
+	Spread      *SpreadDescription    `protobuf:"bytes,12,opt,name=spread,proto3" json:"spread,omitempty"`
+	Silent      []*SilentBroker       `protobuf:"bytes,13,rep,name=silent,proto3" json:"silent,omitempty"`
+	Quarantined []*QuarantinedReplica `protobuf:"bytes,14,rep,name=quarantined,proto3" json:"quarantined,omitempty"`
+	// Oldest first.
+	Recoveries []*RecoveryDescription `protobuf:"bytes,15,rep,name=recoveries,proto3" json:"recoveries,omitempty"`
+	// Counts the entries left out of any of the lists above, but blocked, because there are very many.
+	More          int32 `protobuf:"varint,16,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanResponse) Reset() {
+	*x = PlanResponse{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanResponse) ProtoMessage() {}
+
+func (x *PlanResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
+func (*PlanResponse) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *PlanResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *PlanResponse) GetUnderWay() []*MoveDescription {
+	if x != nil {
+		return x.UnderWay
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetMoves() []*PlannedMove {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetCancels() []*PlannedCancel {
+	if x != nil {
+		return x.Cancels
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetOrders() []*PlannedOrder {
+	if x != nil {
+		return x.Orders
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetTransfers() []*PlannedTransfer {
+	if x != nil {
+		return x.Transfers
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetWaiting() int32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *PlanResponse) GetBlocked() []*BlockedChange {
+	if x != nil {
+		return x.Blocked
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetBlockedMore() int32 {
+	if x != nil {
+		return x.BlockedMore
+	}
+	return 0
+}
+
+func (x *PlanResponse) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetDrains() []*DrainDescription {
+	if x != nil {
+		return x.Drains
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetSpread() *SpreadDescription {
+	if x != nil {
+		return x.Spread
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetSilent() []*SilentBroker {
+	if x != nil {
+		return x.Silent
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetQuarantined() []*QuarantinedReplica {
+	if x != nil {
+		return x.Quarantined
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetRecoveries() []*RecoveryDescription {
+	if x != nil {
+		return x.Recoveries
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetMore() int32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+type DrainBrokerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Broker        int32                  `protobuf:"varint,1,opt,name=broker,proto3" json:"broker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainBrokerRequest) Reset() {
+	*x = DrainBrokerRequest{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainBrokerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainBrokerRequest) ProtoMessage() {}
+
+func (x *DrainBrokerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainBrokerRequest.ProtoReflect.Descriptor instead.
+func (*DrainBrokerRequest) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DrainBrokerRequest) GetBroker() int32 {
+	if x != nil {
+		return x.Broker
+	}
+	return 0
+}
+
+type DrainBrokerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainBrokerResponse) Reset() {
+	*x = DrainBrokerResponse{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainBrokerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainBrokerResponse) ProtoMessage() {}
+
+func (x *DrainBrokerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainBrokerResponse.ProtoReflect.Descriptor instead.
+func (*DrainBrokerResponse) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{29}
+}
+
+type UndrainBrokerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Broker        int32                  `protobuf:"varint,1,opt,name=broker,proto3" json:"broker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndrainBrokerRequest) Reset() {
+	*x = UndrainBrokerRequest{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndrainBrokerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndrainBrokerRequest) ProtoMessage() {}
+
+func (x *UndrainBrokerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndrainBrokerRequest.ProtoReflect.Descriptor instead.
+func (*UndrainBrokerRequest) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *UndrainBrokerRequest) GetBroker() int32 {
+	if x != nil {
+		return x.Broker
+	}
+	return 0
+}
+
+type UndrainBrokerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndrainBrokerResponse) Reset() {
+	*x = UndrainBrokerResponse{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndrainBrokerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndrainBrokerResponse) ProtoMessage() {}
+
+func (x *UndrainBrokerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndrainBrokerResponse.ProtoReflect.Descriptor instead.
+func (*UndrainBrokerResponse) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{31}
+}
+
+type DescribeDrainRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Broker        int32                  `protobuf:"varint,1,opt,name=broker,proto3" json:"broker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DescribeDrainRequest) Reset() {
+	*x = DescribeDrainRequest{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DescribeDrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DescribeDrainRequest) ProtoMessage() {}
+
+func (x *DescribeDrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DescribeDrainRequest.ProtoReflect.Descriptor instead.
+func (*DescribeDrainRequest) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *DescribeDrainRequest) GetBroker() int32 {
+	if x != nil {
+		return x.Broker
+	}
+	return 0
+}
+
+type DescribeDrainResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Drain         *DrainDescription      `protobuf:"bytes,1,opt,name=drain,proto3" json:"drain,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DescribeDrainResponse) Reset() {
+	*x = DescribeDrainResponse{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DescribeDrainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DescribeDrainResponse) ProtoMessage() {}
+
+func (x *DescribeDrainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DescribeDrainResponse.ProtoReflect.Descriptor instead.
+func (*DescribeDrainResponse) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *DescribeDrainResponse) GetDrain() *DrainDescription {
+	if x != nil {
+		return x.Drain
+	}
+	return nil
+}
+
+type RemoveBrokerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Broker        int32                  `protobuf:"varint,1,opt,name=broker,proto3" json:"broker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveBrokerRequest) Reset() {
+	*x = RemoveBrokerRequest{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveBrokerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveBrokerRequest) ProtoMessage() {}
+
+func (x *RemoveBrokerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveBrokerRequest.ProtoReflect.Descriptor instead.
+func (*RemoveBrokerRequest) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RemoveBrokerRequest) GetBroker() int32 {
+	if x != nil {
+		return x.Broker
+	}
+	return 0
+}
+
+type RemoveBrokerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveBrokerResponse) Reset() {
+	*x = RemoveBrokerResponse{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveBrokerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveBrokerResponse) ProtoMessage() {}
+
+func (x *RemoveBrokerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveBrokerResponse.ProtoReflect.Descriptor instead.
+func (*RemoveBrokerResponse) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{35}
+}
+
+type RecoverPartitionRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Topic     string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	Partition int32                  `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	// The broker whose replica goes on alone. 0, only without accept_data_loss: the one that has most.
+	Keep           int32 `protobuf:"varint,3,opt,name=keep,proto3" json:"keep,omitempty"`
+	AcceptDataLoss bool  `protobuf:"varint,4,opt,name=accept_data_loss,json=acceptDataLoss,proto3" json:"accept_data_loss,omitempty"`
+	// With accept_data_loss: the ids of all other replicas, as an answer without it named them. The request is refused if they
+	// are others by now.
+	Lost []uint64 `protobuf:"varint,5,rep,packed,name=lost,proto3" json:"lost,omitempty"`
+	// Who does it and why; goes to the controller's log.
+	Note          string `protobuf:"bytes,6,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoverPartitionRequest) Reset() {
+	*x = RecoverPartitionRequest{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoverPartitionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoverPartitionRequest) ProtoMessage() {}
+
+func (x *RecoverPartitionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoverPartitionRequest.ProtoReflect.Descriptor instead.
+func (*RecoverPartitionRequest) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *RecoverPartitionRequest) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *RecoverPartitionRequest) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *RecoverPartitionRequest) GetKeep() int32 {
+	if x != nil {
+		return x.Keep
+	}
+	return 0
+}
+
+func (x *RecoverPartitionRequest) GetAcceptDataLoss() bool {
+	if x != nil {
+		return x.AcceptDataLoss
+	}
+	return false
+}
+
+func (x *RecoverPartitionRequest) GetLost() []uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+func (x *RecoverPartitionRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+type RecoverPartitionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kept  *ReplicaDescription    `protobuf:"bytes,1,opt,name=kept,proto3" json:"kept,omitempty"`
+	// What only these replicas hold is lost.
+	Lost []*ReplicaDescription `protobuf:"bytes,2,rep,name=lost,proto3" json:"lost,omitempty"`
+	// It has been done. What the kept replica holds is served, and it is copied to other brokers by itself.
+	Recovered     bool `protobuf:"varint,3,opt,name=recovered,proto3" json:"recovered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoverPartitionResponse) Reset() {
+	*x = RecoverPartitionResponse{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoverPartitionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoverPartitionResponse) ProtoMessage() {}
+
+func (x *RecoverPartitionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoverPartitionResponse.ProtoReflect.Descriptor instead.
+func (*RecoverPartitionResponse) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *RecoverPartitionResponse) GetKept() *ReplicaDescription {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+func (x *RecoverPartitionResponse) GetLost() []*ReplicaDescription {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+func (x *RecoverPartitionResponse) GetRecovered() bool {
+	if x != nil {
+		return x.Recovered
+	}
+	return false
+}
+
 var File_runnel_v1_admin_proto protoreflect.FileDescriptor
 
 const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x15runnel/v1/admin.proto\x12\trunnel.v1\"\xf5\x01\n" +
+	"\x15runnel/v1/admin.proto\x12\trunnel.v1\x1a\x19runnel/v1/placement.proto\"\xf5\x01\n" +
 	"\x12CreateTopicRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
@@ -1020,7 +2330,7 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"partitions\x1a9\n" +
 	"\vConfigEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9a\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xca\x02\n" +
 	"\x14PartitionDescription\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\x05R\x06leader\x12\x12\n" +
@@ -1030,10 +2340,12 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\x10log_start_offset\x18\x06 \x01(\x03R\x0elogStartOffset\x12%\n" +
 	"\x0ehigh_watermark\x18\a \x01(\x03R\rhighWatermark\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\x12\x17\n" +
-	"\ain_sync\x18\t \x03(\x05R\x06inSync\"\x14\n" +
+	"\ain_sync\x18\t \x03(\x05R\x06inSync\x12.\n" +
+	"\x04move\x18\n" +
+	" \x01(\v2\x1a.runnel.v1.MoveDescriptionR\x04move\"\x14\n" +
 	"\x12ListBrokersRequest\"M\n" +
 	"\x13ListBrokersResponse\x126\n" +
-	"\abrokers\x18\x01 \x03(\v2\x1c.runnel.v1.BrokerDescriptionR\abrokers\"\xda\x01\n" +
+	"\abrokers\x18\x01 \x03(\v2\x1c.runnel.v1.BrokerDescriptionR\abrokers\"\xf6\x01\n" +
 	"\x11BrokerDescription\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12!\n" +
@@ -1042,8 +2354,9 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\aleaders\x18\x05 \x01(\x05R\aleaders\x12\x1a\n" +
 	"\breplicas\x18\x06 \x01(\x05R\breplicas\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x12\x12\n" +
-	"\x04rack\x18\b \x01(\tR\x04rack\"\x16\n" +
-	"\x14ClusterStatusRequest\"\xd0\x02\n" +
+	"\x04rack\x18\b \x01(\tR\x04rack\x12\x1a\n" +
+	"\bdraining\x18\t \x01(\bR\bdraining\"\x16\n" +
+	"\x14ClusterStatusRequest\"\xa5\x04\n" +
 	"\x15ClusterStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12#\n" +
@@ -1056,11 +2369,109 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"leaderless\x18\x06 \x03(\v2\x1b.runnel.v1.PartitionProblemR\n" +
 	"leaderless\x12F\n" +
-	"\x10under_replicated\x18\a \x03(\v2\x1b.runnel.v1.PartitionProblemR\x0funderReplicated\"^\n" +
+	"\x10under_replicated\x18\a \x03(\v2\x1b.runnel.v1.PartitionProblemR\x0funderReplicated\x120\n" +
+	"\x05moves\x18\b \x03(\v2\x1a.runnel.v1.MoveDescriptionR\x05moves\x12\x1d\n" +
+	"\n" +
+	"moves_more\x18\t \x01(\x05R\tmovesMore\x122\n" +
+	"\ablocked\x18\n" +
+	" \x03(\v2\x18.runnel.v1.BlockedChangeR\ablocked\x12!\n" +
+	"\fblocked_more\x18\v \x01(\x05R\vblockedMore\x12+\n" +
+	"\x11placement_unknown\x18\f \x01(\tR\x10placementUnknown\"^\n" +
 	"\x10PartitionProblem\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason2\xe4\x03\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xa5\x02\n" +
+	"\x11AlterTopicRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12J\n" +
+	"\n" +
+	"set_config\x18\x02 \x03(\v2+.runnel.v1.AlterTopicRequest.SetConfigEntryR\tsetConfig\x12#\n" +
+	"\rdelete_config\x18\x03 \x03(\tR\fdeleteConfig\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x04 \x01(\x05R\n" +
+	"partitions\x12-\n" +
+	"\x12replication_factor\x18\x05 \x01(\x05R\x11replicationFactor\x1a<\n" +
+	"\x0eSetConfigEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x02\n" +
+	"\x12AlterTopicResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12A\n" +
+	"\x06config\x18\x02 \x03(\v2).runnel.v1.AlterTopicResponse.ConfigEntryR\x06config\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x03 \x01(\x05R\n" +
+	"partitions\x12-\n" +
+	"\x12replication_factor\x18\x04 \x01(\x05R\x11replicationFactor\x12\x18\n" +
+	"\areasons\x18\x05 \x03(\tR\areasons\x1a9\n" +
+	"\vConfigEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"|\n" +
+	"\x14MovePartitionRequest\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x18\n" +
+	"\abrokers\x18\x03 \x03(\x05R\abrokers\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"G\n" +
+	"\x15MovePartitionResponse\x12.\n" +
+	"\x04move\x18\x01 \x01(\v2\x1a.runnel.v1.MoveDescriptionR\x04move\"G\n" +
+	"\x11CancelMoveRequest\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\x05R\tpartition\"\x14\n" +
+	"\x12CancelMoveResponse\"_\n" +
+	"\x19TransferLeadershipRequest\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\x05R\x02to\"4\n" +
+	"\x1aTransferLeadershipResponse\x12\x16\n" +
+	"\x06leader\x18\x01 \x01(\x05R\x06leader\"(\n" +
+	"\x10ListMovesRequest\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\"Y\n" +
+	"\x11ListMovesResponse\x120\n" +
+	"\x05moves\x18\x01 \x03(\v2\x1a.runnel.v1.MoveDescriptionR\x05moves\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\x05R\x04more\"\r\n" +
+	"\vPlanRequest\"\xec\x05\n" +
+	"\fPlanResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x127\n" +
+	"\tunder_way\x18\x02 \x03(\v2\x1a.runnel.v1.MoveDescriptionR\bunderWay\x12,\n" +
+	"\x05moves\x18\x03 \x03(\v2\x16.runnel.v1.PlannedMoveR\x05moves\x122\n" +
+	"\acancels\x18\x04 \x03(\v2\x18.runnel.v1.PlannedCancelR\acancels\x12/\n" +
+	"\x06orders\x18\x05 \x03(\v2\x17.runnel.v1.PlannedOrderR\x06orders\x128\n" +
+	"\ttransfers\x18\x06 \x03(\v2\x1a.runnel.v1.PlannedTransferR\ttransfers\x12\x18\n" +
+	"\awaiting\x18\a \x01(\x05R\awaiting\x122\n" +
+	"\ablocked\x18\b \x03(\v2\x18.runnel.v1.BlockedChangeR\ablocked\x12!\n" +
+	"\fblocked_more\x18\t \x01(\x05R\vblockedMore\x12\x18\n" +
+	"\areasons\x18\n" +
+	" \x03(\tR\areasons\x123\n" +
+	"\x06drains\x18\v \x03(\v2\x1b.runnel.v1.DrainDescriptionR\x06drains\x124\n" +
+	"\x06spread\x18\f \x01(\v2\x1c.runnel.v1.SpreadDescriptionR\x06spread\x12/\n" +
+	"\x06silent\x18\r \x03(\v2\x17.runnel.v1.SilentBrokerR\x06silent\x12?\n" +
+	"\vquarantined\x18\x0e \x03(\v2\x1d.runnel.v1.QuarantinedReplicaR\vquarantined\x12>\n" +
+	"\n" +
+	"recoveries\x18\x0f \x03(\v2\x1e.runnel.v1.RecoveryDescriptionR\n" +
+	"recoveries\x12\x12\n" +
+	"\x04more\x18\x10 \x01(\x05R\x04more\",\n" +
+	"\x12DrainBrokerRequest\x12\x16\n" +
+	"\x06broker\x18\x01 \x01(\x05R\x06broker\"\x15\n" +
+	"\x13DrainBrokerResponse\".\n" +
+	"\x14UndrainBrokerRequest\x12\x16\n" +
+	"\x06broker\x18\x01 \x01(\x05R\x06broker\"\x17\n" +
+	"\x15UndrainBrokerResponse\".\n" +
+	"\x14DescribeDrainRequest\x12\x16\n" +
+	"\x06broker\x18\x01 \x01(\x05R\x06broker\"J\n" +
+	"\x15DescribeDrainResponse\x121\n" +
+	"\x05drain\x18\x01 \x01(\v2\x1b.runnel.v1.DrainDescriptionR\x05drain\"-\n" +
+	"\x13RemoveBrokerRequest\x12\x16\n" +
+	"\x06broker\x18\x01 \x01(\x05R\x06broker\"\x16\n" +
+	"\x14RemoveBrokerResponse\"\xb3\x01\n" +
+	"\x17RecoverPartitionRequest\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x12\n" +
+	"\x04keep\x18\x03 \x01(\x05R\x04keep\x12(\n" +
+	"\x10accept_data_loss\x18\x04 \x01(\bR\x0eacceptDataLoss\x12\x12\n" +
+	"\x04lost\x18\x05 \x03(\x04R\x04lost\x12\x12\n" +
+	"\x04note\x18\x06 \x01(\tR\x04note\"\x9e\x01\n" +
+	"\x18RecoverPartitionResponse\x121\n" +
+	"\x04kept\x18\x01 \x01(\v2\x1d.runnel.v1.ReplicaDescriptionR\x04kept\x121\n" +
+	"\x04lost\x18\x02 \x03(\v2\x1d.runnel.v1.ReplicaDescriptionR\x04lost\x12\x1c\n" +
+	"\trecovered\x18\x03 \x01(\bR\trecovered2\xd6\n" +
+	"\n" +
 	"\x05Admin\x12L\n" +
 	"\vCreateTopic\x12\x1d.runnel.v1.CreateTopicRequest\x1a\x1e.runnel.v1.CreateTopicResponse\x12L\n" +
 	"\vDeleteTopic\x12\x1d.runnel.v1.DeleteTopicRequest\x1a\x1e.runnel.v1.DeleteTopicResponse\x12I\n" +
@@ -1068,7 +2479,20 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"ListTopics\x12\x1c.runnel.v1.ListTopicsRequest\x1a\x1d.runnel.v1.ListTopicsResponse\x12R\n" +
 	"\rDescribeTopic\x12\x1f.runnel.v1.DescribeTopicRequest\x1a .runnel.v1.DescribeTopicResponse\x12L\n" +
 	"\vListBrokers\x12\x1d.runnel.v1.ListBrokersRequest\x1a\x1e.runnel.v1.ListBrokersResponse\x12R\n" +
-	"\rClusterStatus\x12\x1f.runnel.v1.ClusterStatusRequest\x1a .runnel.v1.ClusterStatusResponseB6Z4github.com/runnel-io/runnel/proto/runnel/v1;runnelv1b\x06proto3"
+	"\rClusterStatus\x12\x1f.runnel.v1.ClusterStatusRequest\x1a .runnel.v1.ClusterStatusResponse\x12I\n" +
+	"\n" +
+	"AlterTopic\x12\x1c.runnel.v1.AlterTopicRequest\x1a\x1d.runnel.v1.AlterTopicResponse\x12R\n" +
+	"\rMovePartition\x12\x1f.runnel.v1.MovePartitionRequest\x1a .runnel.v1.MovePartitionResponse\x12I\n" +
+	"\n" +
+	"CancelMove\x12\x1c.runnel.v1.CancelMoveRequest\x1a\x1d.runnel.v1.CancelMoveResponse\x12a\n" +
+	"\x12TransferLeadership\x12$.runnel.v1.TransferLeadershipRequest\x1a%.runnel.v1.TransferLeadershipResponse\x12F\n" +
+	"\tListMoves\x12\x1b.runnel.v1.ListMovesRequest\x1a\x1c.runnel.v1.ListMovesResponse\x127\n" +
+	"\x04Plan\x12\x16.runnel.v1.PlanRequest\x1a\x17.runnel.v1.PlanResponse\x12L\n" +
+	"\vDrainBroker\x12\x1d.runnel.v1.DrainBrokerRequest\x1a\x1e.runnel.v1.DrainBrokerResponse\x12R\n" +
+	"\rUndrainBroker\x12\x1f.runnel.v1.UndrainBrokerRequest\x1a .runnel.v1.UndrainBrokerResponse\x12R\n" +
+	"\rDescribeDrain\x12\x1f.runnel.v1.DescribeDrainRequest\x1a .runnel.v1.DescribeDrainResponse\x12O\n" +
+	"\fRemoveBroker\x12\x1e.runnel.v1.RemoveBrokerRequest\x1a\x1f.runnel.v1.RemoveBrokerResponse\x12[\n" +
+	"\x10RecoverPartition\x12\".runnel.v1.RecoverPartitionRequest\x1a#.runnel.v1.RecoverPartitionResponseB6Z4github.com/runnel-io/runnel/proto/runnel/v1;runnelv1b\x06proto3"
 
 var (
 	file_runnel_v1_admin_proto_rawDescOnce sync.Once
@@ -1082,53 +2506,132 @@ func file_runnel_v1_admin_proto_rawDescGZIP() []byte {
 	return file_runnel_v1_admin_proto_rawDescData
 }
 
-var file_runnel_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_runnel_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_runnel_v1_admin_proto_goTypes = []any{
-	(*CreateTopicRequest)(nil),    // 0: runnel.v1.CreateTopicRequest
-	(*CreateTopicResponse)(nil),   // 1: runnel.v1.CreateTopicResponse
-	(*DeleteTopicRequest)(nil),    // 2: runnel.v1.DeleteTopicRequest
-	(*DeleteTopicResponse)(nil),   // 3: runnel.v1.DeleteTopicResponse
-	(*ListTopicsRequest)(nil),     // 4: runnel.v1.ListTopicsRequest
-	(*ListTopicsResponse)(nil),    // 5: runnel.v1.ListTopicsResponse
-	(*TopicSummary)(nil),          // 6: runnel.v1.TopicSummary
-	(*DescribeTopicRequest)(nil),  // 7: runnel.v1.DescribeTopicRequest
-	(*DescribeTopicResponse)(nil), // 8: runnel.v1.DescribeTopicResponse
-	(*PartitionDescription)(nil),  // 9: runnel.v1.PartitionDescription
-	(*ListBrokersRequest)(nil),    // 10: runnel.v1.ListBrokersRequest
-	(*ListBrokersResponse)(nil),   // 11: runnel.v1.ListBrokersResponse
-	(*BrokerDescription)(nil),     // 12: runnel.v1.BrokerDescription
-	(*ClusterStatusRequest)(nil),  // 13: runnel.v1.ClusterStatusRequest
-	(*ClusterStatusResponse)(nil), // 14: runnel.v1.ClusterStatusResponse
-	(*PartitionProblem)(nil),      // 15: runnel.v1.PartitionProblem
-	nil,                           // 16: runnel.v1.CreateTopicRequest.ConfigEntry
-	nil,                           // 17: runnel.v1.DescribeTopicResponse.ConfigEntry
+	(*CreateTopicRequest)(nil),         // 0: runnel.v1.CreateTopicRequest
+	(*CreateTopicResponse)(nil),        // 1: runnel.v1.CreateTopicResponse
+	(*DeleteTopicRequest)(nil),         // 2: runnel.v1.DeleteTopicRequest
+	(*DeleteTopicResponse)(nil),        // 3: runnel.v1.DeleteTopicResponse
+	(*ListTopicsRequest)(nil),          // 4: runnel.v1.ListTopicsRequest
+	(*ListTopicsResponse)(nil),         // 5: runnel.v1.ListTopicsResponse
+	(*TopicSummary)(nil),               // 6: runnel.v1.TopicSummary
+	(*DescribeTopicRequest)(nil),       // 7: runnel.v1.DescribeTopicRequest
+	(*DescribeTopicResponse)(nil),      // 8: runnel.v1.DescribeTopicResponse
+	(*PartitionDescription)(nil),       // 9: runnel.v1.PartitionDescription
+	(*ListBrokersRequest)(nil),         // 10: runnel.v1.ListBrokersRequest
+	(*ListBrokersResponse)(nil),        // 11: runnel.v1.ListBrokersResponse
+	(*BrokerDescription)(nil),          // 12: runnel.v1.BrokerDescription
+	(*ClusterStatusRequest)(nil),       // 13: runnel.v1.ClusterStatusRequest
+	(*ClusterStatusResponse)(nil),      // 14: runnel.v1.ClusterStatusResponse
+	(*PartitionProblem)(nil),           // 15: runnel.v1.PartitionProblem
+	(*AlterTopicRequest)(nil),          // 16: runnel.v1.AlterTopicRequest
+	(*AlterTopicResponse)(nil),         // 17: runnel.v1.AlterTopicResponse
+	(*MovePartitionRequest)(nil),       // 18: runnel.v1.MovePartitionRequest
+	(*MovePartitionResponse)(nil),      // 19: runnel.v1.MovePartitionResponse
+	(*CancelMoveRequest)(nil),          // 20: runnel.v1.CancelMoveRequest
+	(*CancelMoveResponse)(nil),         // 21: runnel.v1.CancelMoveResponse
+	(*TransferLeadershipRequest)(nil),  // 22: runnel.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 23: runnel.v1.TransferLeadershipResponse
+	(*ListMovesRequest)(nil),           // 24: runnel.v1.ListMovesRequest
+	(*ListMovesResponse)(nil),          // 25: runnel.v1.ListMovesResponse
+	(*PlanRequest)(nil),                // 26: runnel.v1.PlanRequest
+	(*PlanResponse)(nil),               // 27: runnel.v1.PlanResponse
+	(*DrainBrokerRequest)(nil),         // 28: runnel.v1.DrainBrokerRequest
+	(*DrainBrokerResponse)(nil),        // 29: runnel.v1.DrainBrokerResponse
+	(*UndrainBrokerRequest)(nil),       // 30: runnel.v1.UndrainBrokerRequest
+	(*UndrainBrokerResponse)(nil),      // 31: runnel.v1.UndrainBrokerResponse
+	(*DescribeDrainRequest)(nil),       // 32: runnel.v1.DescribeDrainRequest
+	(*DescribeDrainResponse)(nil),      // 33: runnel.v1.DescribeDrainResponse
+	(*RemoveBrokerRequest)(nil),        // 34: runnel.v1.RemoveBrokerRequest
+	(*RemoveBrokerResponse)(nil),       // 35: runnel.v1.RemoveBrokerResponse
+	(*RecoverPartitionRequest)(nil),    // 36: runnel.v1.RecoverPartitionRequest
+	(*RecoverPartitionResponse)(nil),   // 37: runnel.v1.RecoverPartitionResponse
+	nil,                                // 38: runnel.v1.CreateTopicRequest.ConfigEntry
+	nil,                                // 39: runnel.v1.DescribeTopicResponse.ConfigEntry
+	nil,                                // 40: runnel.v1.AlterTopicRequest.SetConfigEntry
+	nil,                                // 41: runnel.v1.AlterTopicResponse.ConfigEntry
+	(*MoveDescription)(nil),            // 42: runnel.v1.MoveDescription
+	(*BlockedChange)(nil),              // 43: runnel.v1.BlockedChange
+	(*PlannedMove)(nil),                // 44: runnel.v1.PlannedMove
+	(*PlannedCancel)(nil),              // 45: runnel.v1.PlannedCancel
+	(*PlannedOrder)(nil),               // 46: runnel.v1.PlannedOrder
+	(*PlannedTransfer)(nil),            // 47: runnel.v1.PlannedTransfer
+	(*DrainDescription)(nil),           // 48: runnel.v1.DrainDescription
+	(*SpreadDescription)(nil),          // 49: runnel.v1.SpreadDescription
+	(*SilentBroker)(nil),               // 50: runnel.v1.SilentBroker
+	(*QuarantinedReplica)(nil),         // 51: runnel.v1.QuarantinedReplica
+	(*RecoveryDescription)(nil),        // 52: runnel.v1.RecoveryDescription
+	(*ReplicaDescription)(nil),         // 53: runnel.v1.ReplicaDescription
 }
 var file_runnel_v1_admin_proto_depIdxs = []int32{
-	16, // 0: runnel.v1.CreateTopicRequest.config:type_name -> runnel.v1.CreateTopicRequest.ConfigEntry
+	38, // 0: runnel.v1.CreateTopicRequest.config:type_name -> runnel.v1.CreateTopicRequest.ConfigEntry
 	6,  // 1: runnel.v1.ListTopicsResponse.topics:type_name -> runnel.v1.TopicSummary
-	17, // 2: runnel.v1.DescribeTopicResponse.config:type_name -> runnel.v1.DescribeTopicResponse.ConfigEntry
+	39, // 2: runnel.v1.DescribeTopicResponse.config:type_name -> runnel.v1.DescribeTopicResponse.ConfigEntry
 	9,  // 3: runnel.v1.DescribeTopicResponse.partitions:type_name -> runnel.v1.PartitionDescription
-	12, // 4: runnel.v1.ListBrokersResponse.brokers:type_name -> runnel.v1.BrokerDescription
-	12, // 5: runnel.v1.ClusterStatusResponse.brokers:type_name -> runnel.v1.BrokerDescription
-	15, // 6: runnel.v1.ClusterStatusResponse.leaderless:type_name -> runnel.v1.PartitionProblem
-	15, // 7: runnel.v1.ClusterStatusResponse.under_replicated:type_name -> runnel.v1.PartitionProblem
-	0,  // 8: runnel.v1.Admin.CreateTopic:input_type -> runnel.v1.CreateTopicRequest
-	2,  // 9: runnel.v1.Admin.DeleteTopic:input_type -> runnel.v1.DeleteTopicRequest
-	4,  // 10: runnel.v1.Admin.ListTopics:input_type -> runnel.v1.ListTopicsRequest
-	7,  // 11: runnel.v1.Admin.DescribeTopic:input_type -> runnel.v1.DescribeTopicRequest
-	10, // 12: runnel.v1.Admin.ListBrokers:input_type -> runnel.v1.ListBrokersRequest
-	13, // 13: runnel.v1.Admin.ClusterStatus:input_type -> runnel.v1.ClusterStatusRequest
-	1,  // 14: runnel.v1.Admin.CreateTopic:output_type -> runnel.v1.CreateTopicResponse
-	3,  // 15: runnel.v1.Admin.DeleteTopic:output_type -> runnel.v1.DeleteTopicResponse
-	5,  // 16: runnel.v1.Admin.ListTopics:output_type -> runnel.v1.ListTopicsResponse
-	8,  // 17: runnel.v1.Admin.DescribeTopic:output_type -> runnel.v1.DescribeTopicResponse
-	11, // 18: runnel.v1.Admin.ListBrokers:output_type -> runnel.v1.ListBrokersResponse
-	14, // 19: runnel.v1.Admin.ClusterStatus:output_type -> runnel.v1.ClusterStatusResponse
-	14, // [14:20] is the sub-list for method output_type
-	8,  // [8:14] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	42, // 4: runnel.v1.PartitionDescription.move:type_name -> runnel.v1.MoveDescription
+	12, // 5: runnel.v1.ListBrokersResponse.brokers:type_name -> runnel.v1.BrokerDescription
+	12, // 6: runnel.v1.ClusterStatusResponse.brokers:type_name -> runnel.v1.BrokerDescription
+	15, // 7: runnel.v1.ClusterStatusResponse.leaderless:type_name -> runnel.v1.PartitionProblem
+	15, // 8: runnel.v1.ClusterStatusResponse.under_replicated:type_name -> runnel.v1.PartitionProblem
+	42, // 9: runnel.v1.ClusterStatusResponse.moves:type_name -> runnel.v1.MoveDescription
+	43, // 10: runnel.v1.ClusterStatusResponse.blocked:type_name -> runnel.v1.BlockedChange
+	40, // 11: runnel.v1.AlterTopicRequest.set_config:type_name -> runnel.v1.AlterTopicRequest.SetConfigEntry
+	41, // 12: runnel.v1.AlterTopicResponse.config:type_name -> runnel.v1.AlterTopicResponse.ConfigEntry
+	42, // 13: runnel.v1.MovePartitionResponse.move:type_name -> runnel.v1.MoveDescription
+	42, // 14: runnel.v1.ListMovesResponse.moves:type_name -> runnel.v1.MoveDescription
+	42, // 15: runnel.v1.PlanResponse.under_way:type_name -> runnel.v1.MoveDescription
+	44, // 16: runnel.v1.PlanResponse.moves:type_name -> runnel.v1.PlannedMove
+	45, // 17: runnel.v1.PlanResponse.cancels:type_name -> runnel.v1.PlannedCancel
+	46, // 18: runnel.v1.PlanResponse.orders:type_name -> runnel.v1.PlannedOrder
+	47, // 19: runnel.v1.PlanResponse.transfers:type_name -> runnel.v1.PlannedTransfer
+	43, // 20: runnel.v1.PlanResponse.blocked:type_name -> runnel.v1.BlockedChange
+	48, // 21: runnel.v1.PlanResponse.drains:type_name -> runnel.v1.DrainDescription
+	49, // 22: runnel.v1.PlanResponse.spread:type_name -> runnel.v1.SpreadDescription
+	50, // 23: runnel.v1.PlanResponse.silent:type_name -> runnel.v1.SilentBroker
+	51, // 24: runnel.v1.PlanResponse.quarantined:type_name -> runnel.v1.QuarantinedReplica
+	52, // 25: runnel.v1.PlanResponse.recoveries:type_name -> runnel.v1.RecoveryDescription
+	48, // 26: runnel.v1.DescribeDrainResponse.drain:type_name -> runnel.v1.DrainDescription
+	53, // 27: runnel.v1.RecoverPartitionResponse.kept:type_name -> runnel.v1.ReplicaDescription
+	53, // 28: runnel.v1.RecoverPartitionResponse.lost:type_name -> runnel.v1.ReplicaDescription
+	0,  // 29: runnel.v1.Admin.CreateTopic:input_type -> runnel.v1.CreateTopicRequest
+	2,  // 30: runnel.v1.Admin.DeleteTopic:input_type -> runnel.v1.DeleteTopicRequest
+	4,  // 31: runnel.v1.Admin.ListTopics:input_type -> runnel.v1.ListTopicsRequest
+	7,  // 32: runnel.v1.Admin.DescribeTopic:input_type -> runnel.v1.DescribeTopicRequest
+	10, // 33: runnel.v1.Admin.ListBrokers:input_type -> runnel.v1.ListBrokersRequest
+	13, // 34: runnel.v1.Admin.ClusterStatus:input_type -> runnel.v1.ClusterStatusRequest
+	16, // 35: runnel.v1.Admin.AlterTopic:input_type -> runnel.v1.AlterTopicRequest
+	18, // 36: runnel.v1.Admin.MovePartition:input_type -> runnel.v1.MovePartitionRequest
+	20, // 37: runnel.v1.Admin.CancelMove:input_type -> runnel.v1.CancelMoveRequest
+	22, // 38: runnel.v1.Admin.TransferLeadership:input_type -> runnel.v1.TransferLeadershipRequest
+	24, // 39: runnel.v1.Admin.ListMoves:input_type -> runnel.v1.ListMovesRequest
+	26, // 40: runnel.v1.Admin.Plan:input_type -> runnel.v1.PlanRequest
+	28, // 41: runnel.v1.Admin.DrainBroker:input_type -> runnel.v1.DrainBrokerRequest
+	30, // 42: runnel.v1.Admin.UndrainBroker:input_type -> runnel.v1.UndrainBrokerRequest
+	32, // 43: runnel.v1.Admin.DescribeDrain:input_type -> runnel.v1.DescribeDrainRequest
+	34, // 44: runnel.v1.Admin.RemoveBroker:input_type -> runnel.v1.RemoveBrokerRequest
+	36, // 45: runnel.v1.Admin.RecoverPartition:input_type -> runnel.v1.RecoverPartitionRequest
+	1,  // 46: runnel.v1.Admin.CreateTopic:output_type -> runnel.v1.CreateTopicResponse
+	3,  // 47: runnel.v1.Admin.DeleteTopic:output_type -> runnel.v1.DeleteTopicResponse
+	5,  // 48: runnel.v1.Admin.ListTopics:output_type -> runnel.v1.ListTopicsResponse
+	8,  // 49: runnel.v1.Admin.DescribeTopic:output_type -> runnel.v1.DescribeTopicResponse
+	11, // 50: runnel.v1.Admin.ListBrokers:output_type -> runnel.v1.ListBrokersResponse
+	14, // 51: runnel.v1.Admin.ClusterStatus:output_type -> runnel.v1.ClusterStatusResponse
+	17, // 52: runnel.v1.Admin.AlterTopic:output_type -> runnel.v1.AlterTopicResponse
+	19, // 53: runnel.v1.Admin.MovePartition:output_type -> runnel.v1.MovePartitionResponse
+	21, // 54: runnel.v1.Admin.CancelMove:output_type -> runnel.v1.CancelMoveResponse
+	23, // 55: runnel.v1.Admin.TransferLeadership:output_type -> runnel.v1.TransferLeadershipResponse
+	25, // 56: runnel.v1.Admin.ListMoves:output_type -> runnel.v1.ListMovesResponse
+	27, // 57: runnel.v1.Admin.Plan:output_type -> runnel.v1.PlanResponse
+	29, // 58: runnel.v1.Admin.DrainBroker:output_type -> runnel.v1.DrainBrokerResponse
+	31, // 59: runnel.v1.Admin.UndrainBroker:output_type -> runnel.v1.UndrainBrokerResponse
+	33, // 60: runnel.v1.Admin.DescribeDrain:output_type -> runnel.v1.DescribeDrainResponse
+	35, // 61: runnel.v1.Admin.RemoveBroker:output_type -> runnel.v1.RemoveBrokerResponse
+	37, // 62: runnel.v1.Admin.RecoverPartition:output_type -> runnel.v1.RecoverPartitionResponse
+	46, // [46:63] is the sub-list for method output_type
+	29, // [29:46] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_runnel_v1_admin_proto_init() }
@@ -1136,13 +2639,14 @@ func file_runnel_v1_admin_proto_init() {
 	if File_runnel_v1_admin_proto != nil {
 		return
 	}
+	file_runnel_v1_placement_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_runnel_v1_admin_proto_rawDesc), len(file_runnel_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

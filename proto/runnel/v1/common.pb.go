@@ -113,6 +113,13 @@ const (
 	ErrorReason_ERROR_REASON_NOT_CONTROLLER        ErrorReason = 23 // retriable: leader_id and leader_address tell the controller, if known
 	ErrorReason_ERROR_REASON_DISK_FULL             ErrorReason = 24 // retriable: free space is below the broker's reserve
 	ErrorReason_ERROR_REASON_INTERNAL              ErrorReason = 25 // indeterminate: a defect; the broker's log has more
+	ErrorReason_ERROR_REASON_UNKNOWN_BROKER        ErrorReason = 26 // definite: no broker has this id
+	ErrorReason_ERROR_REASON_UNKNOWN_MOVE          ErrorReason = 27 // definite: the partition has no move
+	ErrorReason_ERROR_REASON_MOVE_UNDER_WAY        ErrorReason = 28 // definite: the partition has a move; one at a time
+	ErrorReason_ERROR_REASON_MOVE_TOO_FAR          ErrorReason = 29 // definite: the move can only go forward
+	ErrorReason_ERROR_REASON_BROKER_IN_USE         ErrorReason = 30 // definite: the broker holds replicas or votes in the controller group
+	ErrorReason_ERROR_REASON_QUORUM_ALIVE          ErrorReason = 31 // definite: a majority of the partition's replicas is there
+	ErrorReason_ERROR_REASON_OUTDATED              ErrorReason = 32 // definite: what the request is based on has changed since
 )
 
 // Enum value maps for ErrorReason.
@@ -144,6 +151,13 @@ var (
 		23: "ERROR_REASON_NOT_CONTROLLER",
 		24: "ERROR_REASON_DISK_FULL",
 		25: "ERROR_REASON_INTERNAL",
+		26: "ERROR_REASON_UNKNOWN_BROKER",
+		27: "ERROR_REASON_UNKNOWN_MOVE",
+		28: "ERROR_REASON_MOVE_UNDER_WAY",
+		29: "ERROR_REASON_MOVE_TOO_FAR",
+		30: "ERROR_REASON_BROKER_IN_USE",
+		31: "ERROR_REASON_QUORUM_ALIVE",
+		32: "ERROR_REASON_OUTDATED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -172,6 +186,13 @@ var (
 		"ERROR_REASON_NOT_CONTROLLER":        23,
 		"ERROR_REASON_DISK_FULL":             24,
 		"ERROR_REASON_INTERNAL":              25,
+		"ERROR_REASON_UNKNOWN_BROKER":        26,
+		"ERROR_REASON_UNKNOWN_MOVE":          27,
+		"ERROR_REASON_MOVE_UNDER_WAY":        28,
+		"ERROR_REASON_MOVE_TOO_FAR":          29,
+		"ERROR_REASON_BROKER_IN_USE":         30,
+		"ERROR_REASON_QUORUM_ALIVE":          31,
+		"ERROR_REASON_OUTDATED":              32,
 	}
 )
 
@@ -439,7 +460,7 @@ const file_runnel_v1_common_proto_rawDesc = "" +
 	"\x16ERROR_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13ERROR_KIND_DEFINITE\x10\x01\x12\x1c\n" +
 	"\x18ERROR_KIND_INDETERMINATE\x10\x02\x12\x18\n" +
-	"\x14ERROR_KIND_RETRIABLE\x10\x03*\xdc\x06\n" +
+	"\x14ERROR_KIND_RETRIABLE\x10\x03*\xb6\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12\x1e\n" +
@@ -467,7 +488,14 @@ const file_runnel_v1_common_proto_rawDesc = "" +
 	"\x1fERROR_REASON_DUPLICATE_SEQUENCE\x10\x16\x12\x1f\n" +
 	"\x1bERROR_REASON_NOT_CONTROLLER\x10\x17\x12\x1a\n" +
 	"\x16ERROR_REASON_DISK_FULL\x10\x18\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\x19B6Z4github.com/runnel-io/runnel/proto/runnel/v1;runnelv1b\x06proto3"
+	"\x15ERROR_REASON_INTERNAL\x10\x19\x12\x1f\n" +
+	"\x1bERROR_REASON_UNKNOWN_BROKER\x10\x1a\x12\x1d\n" +
+	"\x19ERROR_REASON_UNKNOWN_MOVE\x10\x1b\x12\x1f\n" +
+	"\x1bERROR_REASON_MOVE_UNDER_WAY\x10\x1c\x12\x1d\n" +
+	"\x19ERROR_REASON_MOVE_TOO_FAR\x10\x1d\x12\x1e\n" +
+	"\x1aERROR_REASON_BROKER_IN_USE\x10\x1e\x12\x1d\n" +
+	"\x19ERROR_REASON_QUORUM_ALIVE\x10\x1f\x12\x19\n" +
+	"\x15ERROR_REASON_OUTDATED\x10 B6Z4github.com/runnel-io/runnel/proto/runnel/v1;runnelv1b\x06proto3"
 
 var (
 	file_runnel_v1_common_proto_rawDescOnce sync.Once

@@ -26,7 +26,14 @@ func KindOf(r ErrorReason) ErrorKind {
 		ErrorReason_ERROR_REASON_UNKNOWN_SETTING,
 		ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS,
 		ErrorReason_ERROR_REASON_INVALID_TIMESTAMP,
-		ErrorReason_ERROR_REASON_DUPLICATE_SEQUENCE:
+		ErrorReason_ERROR_REASON_DUPLICATE_SEQUENCE,
+		ErrorReason_ERROR_REASON_UNKNOWN_BROKER,
+		ErrorReason_ERROR_REASON_UNKNOWN_MOVE,
+		ErrorReason_ERROR_REASON_MOVE_UNDER_WAY,
+		ErrorReason_ERROR_REASON_MOVE_TOO_FAR,
+		ErrorReason_ERROR_REASON_BROKER_IN_USE,
+		ErrorReason_ERROR_REASON_QUORUM_ALIVE,
+		ErrorReason_ERROR_REASON_OUTDATED:
 		return ErrorKind_ERROR_KIND_DEFINITE
 	case ErrorReason_ERROR_REASON_NOT_LEADER,
 		ErrorReason_ERROR_REASON_OVERLOADED,
@@ -83,11 +90,14 @@ func ToStatus(e *Error) error {
 	case ErrorKind_ERROR_KIND_DEFINITE:
 		code = codes.InvalidArgument
 		switch e.GetReason() {
-		case ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, ErrorReason_ERROR_REASON_UNKNOWN_PARTITION:
+		case ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, ErrorReason_ERROR_REASON_UNKNOWN_PARTITION,
+			ErrorReason_ERROR_REASON_UNKNOWN_BROKER, ErrorReason_ERROR_REASON_UNKNOWN_MOVE:
 			code = codes.NotFound
 		case ErrorReason_ERROR_REASON_TOPIC_EXISTS:
 			code = codes.AlreadyExists
-		case ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS:
+		case ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS, ErrorReason_ERROR_REASON_MOVE_UNDER_WAY,
+			ErrorReason_ERROR_REASON_MOVE_TOO_FAR, ErrorReason_ERROR_REASON_BROKER_IN_USE, ErrorReason_ERROR_REASON_QUORUM_ALIVE,
+			ErrorReason_ERROR_REASON_OUTDATED:
 			code = codes.FailedPrecondition
 		case ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE:
 			code = codes.OutOfRange

@@ -196,6 +196,20 @@ func (c *Cluster) Restart(n int) {
 	c.start(n)
 }
 
+// Wipe empties the disk of a broker that does not run. It comes back as a new one.
+func (c *Cluster) Wipe(n int) {
+	c.t.Helper()
+	if c.Broker(n) != nil {
+		c.t.Fatalf("broker %d runs", n)
+	}
+	if err := os.RemoveAll(c.configs[n].DataDir); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// Size is how many brokers were started, running or not.
+func (c *Cluster) Size() int { return len(c.configs) }
+
 // Edit changes what a broker that does not run will be started with.
 func (c *Cluster) Edit(n int, f func(*broker.Config)) {
 	cfg := c.configs[n]
@@ -231,11 +245,17 @@ func (c *Cluster) Formed() bool {
 // Add starts one more broker, which joins the others.
 func (c *Cluster) Add() int {
 	c.t.Helper()
+	n := c.Reserve()
+	c.start(n)
+	return n
+}
+
+// Reserve is Add for a broker that Restart starts.
+func (c *Cluster) Reserve() int {
 	n := len(c.configs) + 1
 	cfg := c.config(n, n)
 	cfg.Seeds = cfg.Seeds[:n-1]
 	c.configs[n] = cfg
-	c.start(n)
 	return n
 }
 

@@ -1,0 +1,157 @@
+// Command rolling restarts all three brokers in turn, as an upgrade does, while a client sends and another reads: SIGTERM, a start, and the
+// next one once the broker is ready. For each restart it prints the longest wait for an acknowledgement of a record sent alone to one of
+// the partitions. It fails if an error reaches a user of the SDK, if a record is lost or comes twice, or if a wait is longer than -most.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/runnel-io/runnel/bench/proc"
+	"github.com/runnel-io/runnel/bench/source"
+	"github.com/runnel-io/runnel/bench/stream"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+	"github.com/runnel-io/runnel/rpc/client"
+)
+
+const topic = "rolling"
+
+type options struct {
+	temp, root         string
+	brokerd            string
+	rounds, partitions int
+	rate               int
+	most               time.Duration
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.root, "source", "", "folder whose files are sent (default: the Go standard library's source)")
+	flag.StringVar(&o.temp, "temp", "", "folder for the brokers' data (default: the system's)")
+	flag.StringVar(&o.brokerd, "brokerd", "", "program to run (default: the one of this source)")
+	flag.IntVar(&o.rounds, "rounds", 3, "how often each broker is restarted")
+	flag.IntVar(&o.partitions, "partitions", 24, "partitions of the topic")
+	flag.IntVar(&o.rate, "rate", 10_000, "records a second, beside one at a time on each partition")
+	flag.DurationVar(&o.most, "most", 500*time.Millisecond, "longest wait for an acknowledgement that passes")
+	limit := flag.Duration("limit", 10*time.Minute, "give up after this time")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, *limit)
+	defer cancel()
+	if err := proc.InTemp(o.temp, "rolling", func(dir string) error { return rolling(ctx, o, dir) }); err != nil {
+		fmt.Fprintln(os.Stderr, "rolling:", err)
+		os.Exit(1)
+	}
+}
+
+func rolling(ctx context.Context, o options, dir string) (err error) {
+	if o.root, err = source.Root(ctx, o.root); err != nil {
+		return err
+	}
+	files, err := source.List(o.root)
+	if err != nil {
+		return err
+	}
+	cluster, err := proc.Start(ctx, proc.Options{Dir: dir, Brokers: 3, Brokerd: o.brokerd})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cluster.KillAll()) }()
+	if err := create(ctx, cluster.Seeds(), int32(o.partitions)); err != nil {
+		return err
+	}
+	s, err := stream.Start(ctx, stream.Options{
+		Seeds: cluster.Seeds(), Topic: topic, Partitions: int32(o.partitions), Root: o.root, Files: files, Rate: o.rate, Every: 20 * time.Millisecond,
+	})
+	if err != nil {
+		return err
+	}
+	took, err := restarts(ctx, o, cluster, s)
+	if err != nil {
+		return errors.Join(err, s.Abort())
+	}
+	v, err := s.Stop(ctx)
+	if err != nil {
+		return err
+	}
+	reread, err := s.Reread(ctx, cluster.Seeds())
+	if err != nil {
+		return err
+	}
+	slices.Sort(took)
+	slowest := took[len(took)-1]
+	fmt.Printf("%d restarts: longest wait %d ms, median %d ms; %d records acknowledged, no error, lost %d, duplicated %d\n", len(took),
+		slowest.Milliseconds(), took[len(took)/2].Milliseconds(), s.Acked(), max(v.Lost, reread.Lost), max(v.Duplicated, reread.Duplicated))
+	if err := errors.Join(v.Err(), reread.Err()); err != nil {
+		return err
+	}
+	if slowest > o.most {
+		return fmt.Errorf("a wait of %d ms is longer than %s", slowest.Milliseconds(), o.most)
+	}
+	return nil
+}
+
+func create(ctx context.Context, seeds []string, partitions int32) error {
+	cl, err := client.New(seeds)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	_, err = cl.Admin().CreateTopic(ctx, &runnelv1.CreateTopicRequest{Name: topic, Partitions: partitions, ReplicationFactor: 3})
+	return err
+}
+
+// restarts restarts each broker in turn and answers the longest wait at each restart.
+func restarts(ctx context.Context, o options, cluster *proc.Cluster, s *stream.Stream) (longest []time.Duration, err error) {
+	if err := calm(ctx, s); err != nil {
+		return nil, err
+	}
+	for round := 1; round <= o.rounds; round++ {
+		for _, b := range cluster.Brokers {
+			s.Waits()
+			began := time.Now()
+			if err := b.Stop(ctx); err != nil {
+				return nil, err
+			}
+			stopped := time.Since(began)
+			if err := b.Start(); err != nil {
+				return nil, err
+			}
+			if err := b.Ready(ctx); err != nil {
+				return nil, err
+			}
+			ready := time.Since(began)
+			if err := calm(ctx, s); err != nil {
+				return nil, err
+			}
+			w := s.Waits()
+			longest = append(longest, w.Longest)
+			fmt.Printf("round %d, broker %d: stopped after %4d ms, ready after %4d ms; longest wait %4d ms (partition %d), p99 %5.1f ms of %d\n", round, b.Number,
+				stopped.Milliseconds(), ready.Milliseconds(), w.Longest.Milliseconds(), w.Partition, float64(w.P99)/1e6, w.Probes)
+		}
+	}
+	return longest, nil
+}
+
+// calm is the time in which leaders go back to where they are preferred, which belongs to a restart, and after which the next
+// broker may go.
+func calm(ctx context.Context, s *stream.Stream) error {
+	t := time.NewTimer(3 * time.Second)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-s.Failed():
+		return s.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

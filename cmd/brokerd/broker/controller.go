@@ -1,0 +1,329 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/runnel-io/runnel/partition/catchup"
+	"github.com/runnel-io/runnel/partition/multiraft"
+	"github.com/runnel-io/runnel/partition/raftlog"
+	"github.com/runnel-io/runnel/placement/controller"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// This broker's replica of the controller group. The founder's is made from nothing; every other one is installed from a member's log
+// before it runs (RULES 19), when the broker joins and whenever the controller gives it another id: the one it has lacks what is no
+// longer in the log, or its disk failed. The old one stays until the new one is there, so meta.db always has one, and the
+// newest is what counts.
+
+const (
+	// controllerEvery is how often a broker asks the controller whether its replica is still the right one; controllerSoon, when it
+	// has reason to doubt it.
+	controllerEvery = 10 * time.Second
+	controllerSoon  = 500 * time.Millisecond
+	// askWithin bounds one question, installStalled the time without a byte after which another source is tried.
+	askWithin      = 5 * time.Second
+	installStalled = 15 * time.Second
+	// maxAsked is how many members are asked in a row for the one that leads.
+	maxAsked = 8
+)
+
+// controllerReplica finds the replica to run, and gets one if there is none that can.
+func (b *Broker) controllerReplica(ctx context.Context) (uint64, error) {
+	held, lost := b.heldController()
+	switch {
+	case held != 0 && lost == "":
+		return held, nil
+	case b.ID() == firstBroker && len(b.store.Replicas()) == 0:
+		// The founder crashed between its identity and its replica. meta.db holds both, so none ever ran.
+		return firstController, b.createController()
+	}
+	in := controllerInstall{b: b}
+	defer in.abort()
+	retry := time.NewTicker(controllerSoon)
+	defer retry.Stop()
+	said := ""
+	for {
+		changed := b.changes.changed()
+		id, err := in.try(ctx, held, lost)
+		if err == nil {
+			return id, nil
+		}
+		if refused(err) {
+			return 0, err
+		}
+		why := fmt.Sprintf("getting the controller's log: %v", err)
+		b.setPhase(why)
+		if why != said {
+			said = why
+			b.log.Info("has no replica of the controller group yet", "component", "broker", "reason", why)
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-retry.C:
+		case <-changed:
+		}
+	}
+}
+
+// heldController finds the newest replica of the controller group in meta.db, 0 if there is none, and why it can never run.
+func (b *Broker) heldController() (id uint64, lost string) {
+	for _, r := range b.store.Replicas() {
+		if r.Group == controllerGroup && r.Replica > id {
+			id, lost = r.Replica, r.Quarantine
+		}
+	}
+	return id, lost
+}
+
+// createController makes the founder's replica, the only voter (RULES 3).
+func (b *Broker) createController() error {
+	return b.store.Create(controllerGroup, firstController, &raftpb.ConfState{Voters: []uint64{firstController}})
+}
+
+// openController starts a replica that meta.db knows and forgets those before it: a committed command named their successor.
+func (b *Broker) openController(c *core, replica uint64, founding bool) error {
+	o := b.cfg.ControllerLog
+	if o.SegmentBytes == 0 {
+		o = controller.LogOptions()
+	}
+	// Who else is a member stands in the replica's checkpoint and log; Attach tells the group.
+	members := map[uint64]int32{firstController: firstBroker, replica: b.ID()}
+	group, err := c.host.StartGroup(multiraft.GroupConfig{
+		Group: controllerGroup, Replica: replica, Members: members, Machine: c.ctl, Log: o, Name: "controller", Found: founding,
+	})
+	if err != nil {
+		return err
+	}
+	c.ctl.Attach(group)
+	for _, r := range b.store.Replicas() {
+		if r.Group != controllerGroup || r.Replica >= replica {
+			continue
+		}
+		if err := b.store.Delete(r.Group, r.Replica); err != nil {
+			b.log.Warn("a replaced replica of the controller group is not deleted yet", "component", "broker", "replica", r.Replica, "error", err)
+		}
+	}
+	return nil
+}
+
+// controllerInstall is a replica of the controller group on its way here. What was received is kept over tries.
+type controllerInstall struct {
+	b  *Broker
+	id uint64
+	in *raftlog.Installer // nil when none is under way
+	n  int                // tries, to go round the sources
+}
+
+// abort throws away what was received.
+func (c *controllerInstall) abort() {
+	if c.in == nil {
+		return
+	}
+	if err := c.in.Abort(); err != nil {
+		c.b.log.Warn("what was received of the controller's log is not removed yet; the next start does", "component", "broker", "error", err)
+	}
+	c.in = nil
+}
+
+// try asks which replica this broker shall have instead of held, and installs it. lost tells why held cannot serve.
+func (c *controllerInstall) try(ctx context.Context, held uint64, lost string) (uint64, error) {
+	r, leader, err := c.b.askController(ctx, controller.RegisterBroker{Broker: c.b.registration(), Replica: held, Lost: lost})
+	switch {
+	case err != nil:
+		return 0, err
+	case r.ControllerReplica <= held: // an id that was held is never installed again
+		return 0, fmt.Errorf("broker %d, which leads the controller group, names no successor of replica %d yet", leader, held)
+	}
+	return r.ControllerReplica, c.install(ctx, r, leader)
+}
+
+// install receives the replica that the controller named: from the leader, whose log is the newest, else from any other member.
+func (c *controllerInstall) install(ctx context.Context, r controller.Response, leader int32) (err error) {
+	if c.in != nil && c.id != r.ControllerReplica {
+		c.abort()
+	}
+	if c.in == nil {
+		c.id = r.ControllerReplica
+		c.in, err = c.b.store.Install(controllerGroup, c.id)
+		if errors.Is(err, raftlog.ErrReplicaExists) {
+			c.in = nil
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	sources := []int32{leader}
+	for _, br := range r.Brokers {
+		if br.ID != leader && br.ID != r.Broker {
+			sources = append(sources, br.ID)
+		}
+	}
+	from := sources[c.n%len(sources)]
+	c.n++
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stalled := time.AfterFunc(installStalled, func() { cancel(fmt.Errorf("broker %d sends nothing", from)) })
+	defer stalled.Stop()
+	client := catchup.NewClient(catchup.ClientConfig{Env: c.b.env, Caller: c.b.peers.Bulk(), Log: c.b.log})
+	index, err := client.Run(ctx, c.in, from, controllerGroup, func(catchup.Progress) { stalled.Reset(installStalled) })
+	if err != nil {
+		if errors.Is(err, raftlog.ErrClosed) {
+			c.in = nil // its end failed: from the start again
+		}
+		return errors.Join(err, context.Cause(ctx))
+	}
+	c.in = nil
+	c.b.log.Info("has the controller's log", "component", "broker", "replica", c.id, "from_broker", from, "index", index)
+	return nil
+}
+
+// askController asks the leader of the controller group, whoever it is, and answers which broker that is. It is for what has to work
+// also while this broker's own replica does not.
+func (b *Broker) askController(ctx context.Context, q controller.Request) (r controller.Response, leader int32, err error) {
+	body, err := controller.EncodeRequest(q)
+	if err != nil {
+		return r, 0, err
+	}
+	queue := b.controllerMembers()
+	asked := map[int32]bool{}
+	err = errors.New("no member of the cluster that can be asked is heard of")
+	for len(queue) > 0 && len(asked) < maxAsked && ctx.Err() == nil {
+		id := queue[0]
+		queue = queue[1:]
+		if asked[id] {
+			continue
+		}
+		asked[id] = true
+		call, cancel := context.WithTimeout(ctx, askWithin)
+		answer, e := b.peers.Call(call, id, methodController, body)
+		cancel()
+		if e == nil {
+			r, e = controller.DecodeResponse(answer)
+			return r, id, e
+		}
+		why := runnelv1.AsError(e)
+		if why.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
+			return r, id, &refusedError{why}
+		}
+		err = e
+		if hint := why.GetLeaderId(); hint != 0 {
+			queue = append([]int32{hint}, queue...)
+		}
+	}
+	return r, 0, err
+}
+
+// refusedError is the controller's last word.
+type refusedError struct{ err error }
+
+func (e *refusedError) Error() string { return "the controller refuses this broker: " + e.err.Error() }
+func (e *refusedError) Unwrap() error { return e.err }
+
+// refused tells whether the controller refused this broker, which no retry changes.
+func refused(err error) bool {
+	var r *refusedError
+	return errors.As(err, &r)
+}
+
+// controllerMembers are the brokers to ask for the leader of the controller group, the likeliest first.
+func (b *Broker) controllerMembers() []int32 {
+	self, s := b.ID(), b.state()
+	rank := map[int32]int{}
+	add := func(id int32, r int) {
+		if old, known := rank[id]; id != 0 && (!known || r < old) {
+			rank[id] = r
+		}
+	}
+	for _, m := range b.gossip.Members() {
+		if m.ClusterID == b.store.Identity().ClusterID {
+			add(m.BrokerID, 2)
+		}
+	}
+	for _, r := range s.Controller {
+		if !r.Learner {
+			add(r.Broker, 1)
+		}
+	}
+	if c := b.core.Load(); c != nil {
+		add(c.ctl.Leader(), 0)
+	} else {
+		delete(rank, self)
+	}
+	ids := make([]int32, 0, len(rank))
+	for id := range rank {
+		ids = append(ids, id)
+	}
+	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	slices.SortStableFunc(ids, func(a, c int32) int { return cmp.Compare(rank[a], rank[c]) })
+	return ids
+}
+
+// keepController asks the controller from time to time whether this broker's replica is the one it shall have, replaces it while
+// everything else runs on if not, and tells when a new one runs, which the leader waits for before it makes it a member. It ends with
+// ctx, or when the controller says that this broker is no member.
+func (b *Broker) keepController(ctx context.Context, held uint64) {
+	c := b.core.Load()
+	in := controllerInstall{b: b}
+	defer in.abort()
+	open := true
+	wait := time.NewTimer(controllerSoon)
+	defer wait.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wait.C:
+		}
+		next := controllerSoon
+		if !open {
+			open = b.reopenController(c, held)
+		}
+		lost := ""
+		if newest, why := b.heldController(); newest == held {
+			lost = why
+		}
+		r, leader, err := b.askController(ctx, controller.RegisterBroker{Broker: b.registration(), Replica: held, Lost: lost})
+		switch {
+		case ctx.Err() != nil:
+			return
+		case refused(err):
+			b.fail(err)
+			return
+		case err != nil:
+		case r.ControllerReplica > held:
+			b.log.Warn("the replica of the controller group has to be replaced", "component", "broker", "replica", held, "by", r.ControllerReplica, "reason", lost)
+			if err := in.install(ctx, r, leader); err != nil {
+				b.log.Warn("the new replica of the controller group is not there yet", "component", "broker", "replica", r.ControllerReplica, "error", err)
+				break
+			}
+			if err := c.host.StopGroup(controllerGroup); err != nil {
+				b.log.Warn("stopping the replica that is replaced", "component", "broker", "replica", held, "error", err)
+			}
+			held = r.ControllerReplica
+			open = b.reopenController(c, held)
+			next = 0
+		case open && c.ctl.State().Revision >= r.Revision:
+			next = controllerEvery
+		}
+		wait.Reset(next)
+	}
+}
+
+// reopenController starts the replica that took another's place.
+func (b *Broker) reopenController(c *core, replica uint64) bool {
+	if err := b.openController(c, replica, false); err != nil {
+		b.log.Error("the replica of the controller group does not start and will be tried again", "component", "broker", "replica", replica, "error", err)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,33 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/controller"
+)
+
+// State is the controller's newest state that the broker has applied.
+func (b *Broker) State() *placement.State { return b.state() }
+
+// Do asks the controller through this broker.
+func (b *Broker) Do(ctx context.Context, r controller.Request) (controller.Response, error) {
+	return view{b}.Do(ctx, r)
+}
+
+// Registration is what the broker tells the controller of itself.
+func (b *Broker) Registration() placement.Registration { return b.registration() }
+
+// OwnLog tells of the broker's replica of the controller group: its id, and the first and last entry of its log.
+func (b *Broker) OwnLog(ctx context.Context) (replica, first, last uint64, err error) {
+	sh, err := b.core.Load().ctl.Ship(ctx)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	m := sh.Manifest()
+	first = m.TailFirst
+	if len(m.Files) > 0 {
+		first = m.Files[0].First
+	}
+	return m.Replica, first, m.Index, sh.Close()
+}

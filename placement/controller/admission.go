@@ -1,0 +1,74 @@
+package controller
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/runnel-io/runnel/placement"
+)
+
+// admission bounds the moves that copy data at the same time (Config.Parallel, Config.PerBroker). The planner keeps to the same
+// bounds; those that operators ask for wait here, in phase proposed, in the order in which they were asked for.
+type admission struct {
+	parallel, perBroker int
+	copying             int
+	into                map[int32]int
+}
+
+func (d *driver) admission(now time.Time, s *placement.State) *admission {
+	a := &admission{parallel: d.cfg.Parallel, perBroker: d.cfg.PerBroker, into: map[int32]int{}}
+	for _, m := range d.movers {
+		p := m.partition(s)
+		if p == nil || len(p.Move.Adds) == 0 || p.Move.Phase == placement.PhaseProposed {
+			continue
+		}
+		if !m.stuck(now) && !d.standsStill(p) {
+			a.copying++
+		}
+		for _, r := range p.Move.Adds {
+			a.into[r.Broker]++
+		}
+	}
+	return a
+}
+
+// stuck tells whether a move has waited long for one thing that is none of its data.
+func (m *mover) stuck(now time.Time) bool {
+	return m.phase != placement.PhaseProposed && m.waited(now) >= stuckAfter
+}
+
+// standsStill tells whether a broker that the new replicas are on is silent, or too many of the others: such a move copies nothing.
+func (d *driver) standsStill(p *placement.Partition) bool {
+	heard := 0
+	for _, r := range p.Replicas {
+		if d.hearing.alive(r.Broker) {
+			heard++
+		}
+	}
+	for _, r := range p.Move.Adds {
+		if !d.hearing.alive(r.Broker) {
+			return true
+		}
+	}
+	return heard <= len(p.Replicas)/2
+}
+
+// refuses says why a move must not begin yet; "" if it may.
+func (a *admission) refuses(m *placement.Move) string {
+	if a.copying >= a.parallel {
+		return fmt.Sprintf("%d moves are under way, as many as may be at a time", a.parallel)
+	}
+	for _, r := range m.Adds {
+		if a.into[r.Broker] >= a.perBroker {
+			return fmt.Sprintf("broker %d receives %d replicas, as many as may be at a time", r.Broker, a.perBroker)
+		}
+	}
+	return ""
+}
+
+func (a *admission) admit(m *placement.Move) {
+	a.copying++
+	for _, r := range m.Adds {
+		a.into[r.Broker]++
+	}
+}

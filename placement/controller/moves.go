@@ -1,0 +1,308 @@
+package controller
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/ask"
+)
+
+// stepBackAfter is how long new voters may be unfit in phase joint before the move steps back.
+const stepBackAfter = 15 * time.Second
+
+// action is what a move needs next: exactly one of its fields is set, or none if there is nothing to do but look again.
+type action struct {
+	// command is to be committed.
+	command placement.Command
+	// change is to be asked of the partition's leader.
+	change *ask.ChangeRequest
+	// cancel says why the move can never be finished: it is to be turned back.
+	cancel string
+	// wait says what the move waits for, for people. It holds nothing that changes while nothing happens, such as a count of
+	// bytes, so that a new text is news.
+	wait string
+}
+
+// sight is what was seen of a partition that moves, since its last step ended.
+type sight struct {
+	// lead is the broker whose replica leads in session, and group what it says; 0 and nil if none is known.
+	lead  int32
+	group *ask.Group
+	// leadRevision is that of the state of the leader's broker when it said so.
+	leadRevision uint64
+	// detached holds the new replicas that a leader answered to be no learners since the move was cancelled.
+	detached map[uint64]bool
+	// installs holds the new replicas that their brokers told of.
+	installs map[uint64]ask.Install
+	// revision tells which revision of the state a broker's agent has taken up, as far as known.
+	revision func(broker int32) uint64
+	// waited is how long the move has waited for what it waits for.
+	waited time.Duration
+	// alive tells whether a broker is heard.
+	alive func(broker int32) bool
+	// quarantined holds the replicas that can never serve again, with the reason.
+	quarantined map[uint64]string
+}
+
+// moving is a partition with a move, as nextAction sees it.
+type moving struct {
+	topicID uint64
+	number  int32
+	p       *placement.Partition
+	v       sight
+}
+
+// nextAction tells what a move needs next. It is a pure function of the committed state and of what was seen after the move's
+// last step had ended, and so it is the same for every leader of the controller group: whoever leads goes on. Phases
+// installing and joint are committed before anything is done for them, the others after it was done (placement.Move); what is asked
+// of a partition's leader may be asked again.
+func nextAction(topicID uint64, number int32, p *placement.Partition, v sight) action {
+	g := moving{topicID: topicID, number: number, p: p, v: v}
+	m := p.Move
+	if a, ok := g.removeGhost(); ok {
+		return a
+	}
+	if m.Cancelled {
+		return g.undo()
+	}
+	if m.Cancellable() {
+		for _, r := range m.Adds {
+			if why, bad := v.quarantined[r.ID]; bad {
+				return action{cancel: fmt.Sprintf("the new replica %d on broker %d is quarantined: %s", r.ID, r.Broker, why)}
+			}
+		}
+	}
+	switch m.Phase {
+	case placement.PhaseProposed:
+		if m.Next() == placement.PhaseJoint { // nothing to install
+			return g.enterJoint()
+		}
+		return g.advance()
+	case placement.PhaseInstalling:
+		return g.addLearners()
+	case placement.PhaseLearner:
+		if a, ok := g.awaitLearners(); !ok {
+			return a
+		}
+		return g.advance()
+	case placement.PhaseCaughtUp:
+		return g.enterJoint()
+	case placement.PhaseJoint:
+		return g.changeVoters()
+	case placement.PhaseLeft:
+		return action{command: placement.FinishMove{TopicID: topicID, Partition: number, Move: m.ID}}
+	}
+	return action{wait: fmt.Sprintf("its phase %q is unknown to this broker: upgrade it", m.Phase)}
+}
+
+func (g *moving) advance() action { return g.advanceTo(g.p.Move.Next()) }
+
+func (g *moving) advanceTo(to placement.Phase) action {
+	m := g.p.Move
+	return action{command: placement.AdvanceMove{TopicID: g.topicID, Partition: g.number, Move: m.ID, From: m.Phase, To: to}}
+}
+
+// entered tells whether the group entered the joint configuration of this move, whether or not it has left it since.
+func (g *moving) entered() bool {
+	m, c := g.p.Move, g.v.group
+	return c != nil && !slices.ContainsFunc(m.Adds, func(r placement.Replica) bool { return !slices.Contains(c.Voters, r.ID) }) &&
+		!slices.ContainsFunc(m.Removes, func(id uint64) bool { return slices.Contains(c.Voters, id) })
+}
+
+func (g *moving) ask(c ask.ChangeRequest) action {
+	c.Group, c.Revision = g.p.Group, g.p.Move.Revision
+	return action{change: &c}
+}
+
+// removeGhost removes a learner that the state knows nothing of: the answer to a cancelled AddLearner got lost, and it took
+// effect late.
+func (g *moving) removeGhost() (action, bool) {
+	if g.v.group == nil || len(g.v.group.Outgoing) > 0 {
+		return action{}, false
+	}
+	for _, id := range g.v.group.Learners {
+		if _, known := g.p.Replica(id); !known {
+			return g.ask(ask.ChangeRequest{Kind: ask.RemoveLearner, Replica: id}), true
+		}
+	}
+	return action{}, false
+}
+
+// undo takes a cancelled move's new replicas out of the group, and ends it when they are out. The leader is asked to remove even those
+// that it does not show: an AddLearner of an earlier controller may just be under way there, and one that comes after
+// this is refused, since the leader's broker knows by then that the move was cancelled.
+func (g *moving) undo() action {
+	m := g.p.Move
+	if g.v.group == nil {
+		return g.noLeader()
+	}
+	if g.entered() { // it stepped back from joint, and was cancelled, while the group entered: now there is no way but forward
+		if m.Phase == placement.PhaseCaughtUp {
+			return g.advanceTo(placement.PhaseJoint)
+		}
+		return action{wait: fmt.Sprintf("new replicas vote although the move was cancelled when %s, which must not be: report this", m.Phase)}
+	}
+	for _, r := range m.Adds {
+		if !g.v.detached[r.ID] || slices.Contains(g.v.group.Learners, r.ID) || slices.Contains(g.v.group.LearnersNext, r.ID) {
+			return g.ask(ask.ChangeRequest{Kind: ask.RemoveLearner, Replica: r.ID})
+		}
+	}
+	if g.v.group.Changing || g.v.leadRevision < m.Revision {
+		return action{wait: "the leader has not applied all changes of the configuration yet"}
+	}
+	return action{command: placement.EndCancelled{TopicID: g.topicID, Partition: g.number, Move: m.ID}}
+}
+
+// addLearners waits until the new replicas are installed and then makes them learners.
+func (g *moving) addLearners() action {
+	for _, r := range g.p.Move.Adds {
+		in, known := g.v.installs[r.ID]
+		switch {
+		case in.State == ask.InstallDone:
+		case !g.v.alive(r.Broker):
+			return action{wait: fmt.Sprintf("broker %d, to which it goes, is silent", r.Broker)}
+		case !known && g.v.revision(r.Broker) < g.p.Move.Revision:
+			return action{wait: fmt.Sprintf("broker %d has not taken up the state of this move", r.Broker)}
+		case !known:
+			return action{wait: fmt.Sprintf("broker %d has not begun to install replica %d", r.Broker, r.ID)}
+		case in.Err != "":
+			return action{wait: fmt.Sprintf("broker %d tries again to install replica %d: %s", r.Broker, r.ID, in.Err)}
+		case in.State == ask.InstallWaiting:
+			return action{wait: fmt.Sprintf("replica %d on broker %d waits for its turn or for a source", r.ID, r.Broker)}
+		default:
+			return action{} // it is being received
+		}
+	}
+	if g.v.group == nil {
+		return g.noLeader()
+	}
+	for _, r := range g.p.Replicas { // each may lead soon, and must know then where the new ones are
+		if g.v.alive(r.Broker) && g.v.revision(r.Broker) < g.p.Move.Revision {
+			return action{wait: fmt.Sprintf("broker %d has not taken up the state of this move", r.Broker)}
+		}
+	}
+	if a, missing := g.addMissing(); missing {
+		return a
+	}
+	return g.advance()
+}
+
+func (g *moving) addMissing() (action, bool) {
+	for _, r := range g.p.Move.Adds {
+		if !slices.Contains(g.v.group.Learners, r.ID) && !slices.Contains(g.v.group.Voters, r.ID) {
+			return g.ask(ask.ChangeRequest{Kind: ask.AddLearner, Replica: r.ID, Broker: r.Broker}), true
+		}
+	}
+	return action{}, false
+}
+
+// awaitLearners tells whether every new replica has caught up, or what to do until they have.
+func (g *moving) awaitLearners() (action, bool) {
+	if g.v.group == nil {
+		return g.noLeader(), false
+	}
+	if a, missing := g.addMissing(); missing {
+		return a, false
+	}
+	for _, r := range g.p.Move.Adds {
+		if r.ID == g.v.group.Replica {
+			continue
+		}
+		peer := g.v.group.Peers[r.ID]
+		switch {
+		case peer.Behind:
+			return action{cancel: fmt.Sprintf("the new replica %d on broker %d lacks entries that are no longer in the log: it is installed anew", r.ID, r.Broker)}, false
+		case !g.v.alive(r.Broker):
+			return action{wait: fmt.Sprintf("broker %d, to which it goes, is silent", r.Broker)}, false
+		case !peer.Active:
+			return action{wait: fmt.Sprintf("the leader does not hear the new replica %d on broker %d", r.ID, r.Broker)}, false
+		case !peer.CaughtUp:
+			return action{wait: fmt.Sprintf("the new replica %d on broker %d catches up", r.ID, r.Broker)}, false
+		}
+	}
+	return action{}, true
+}
+
+// enterJoint commits to the new voters, once nothing is known that could hold them up: from joint there is hardly a way back.
+func (g *moving) enterJoint() action {
+	if g.entered() { // it stepped back too early
+		return g.advance()
+	}
+	if a, ok := g.fit(); !ok {
+		return a
+	}
+	return g.advance()
+}
+
+// fit tells whether the new voters could take over now, or what to do until they can.
+func (g *moving) fit() (action, bool) {
+	if a, ok := g.awaitLearners(); !ok {
+		return a, false
+	}
+	after := g.p.Desired()
+	heard := 0
+	for _, r := range after {
+		if r.ID == g.v.group.Replica || g.v.group.Peers[r.ID].Active {
+			heard++
+		}
+	}
+	if heard <= len(after)/2 {
+		return action{wait: fmt.Sprintf("the leader hears %d of the %d replicas that will vote, which is no majority", heard, len(after))}, false
+	}
+	return action{}, true
+}
+
+// changeVoters enters the joint configuration and leaves it.
+func (g *moving) changeVoters() action {
+	if g.v.group == nil {
+		return g.noLeader()
+	}
+	m := g.p.Move
+	switch {
+	case len(g.v.group.Outgoing) > 0: // this one, or one that was left half way: it must be left in any case
+		return g.ask(ask.ChangeRequest{Kind: ask.LeaveJoint})
+	case g.entered():
+		return g.advance()
+	}
+	if a, ok := g.fit(); !ok {
+		return g.stepBack(a)
+	}
+	req := ask.ChangeRequest{Kind: ask.ChangeVoters, Remove: m.Removes}
+	for _, r := range m.Adds {
+		if why, bad := g.v.quarantined[r.ID]; bad {
+			return g.stepBack(action{cancel: fmt.Sprintf("the new replica %d on broker %d is quarantined: %s", r.ID, r.Broker, why)})
+		}
+		req.Promote = append(req.Promote, r.ID)
+	}
+	return g.ask(req)
+}
+
+// stepBack takes a move out of joint whose group did not enter the joint configuration and cannot, as the leader tells: what made the new
+// voters fit is over since that was committed. It can go on from the phase before, or be cancelled there. The leader's broker
+// must know of nothing that is under way; should the group enter all the same, the move goes forward again (enterJoint, undo).
+func (g *moving) stepBack(why action) action {
+	if why.command != nil || why.change != nil {
+		return why
+	}
+	text := why.wait + why.cancel
+	if why.cancel == "" && g.v.waited < stepBackAfter || g.v.group.Changing || g.v.leadRevision < g.p.Move.Revision {
+		return action{wait: text}
+	}
+	return g.advanceTo(g.p.Move.Back())
+}
+
+// noLeader says why nothing can be asked of the partition.
+func (g *moving) noLeader() action {
+	var silent []int32
+	for _, r := range g.p.Replicas {
+		if !g.v.alive(r.Broker) {
+			silent = append(silent, r.Broker)
+		}
+	}
+	if n := len(g.p.Replicas); len(silent)*2 >= n {
+		return action{wait: fmt.Sprintf("the partition has no leader: of its %d replicas those on the silent brokers %v are missed", n, silent)}
+	}
+	return action{wait: "the partition has no leader in session"}
+}

@@ -1,0 +1,231 @@
+package controller
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/ask"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+func refused(t *testing.T, n *fakeNode, r Request, reason runnelv1.ErrorReason) {
+	t.Helper()
+	_, err := n.c.Do(t.Context(), r)
+	wantReason(t, err, reason, runnelv1.ErrorKind_ERROR_KIND_DEFINITE)
+}
+
+const (
+	invalidArgument  = runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT
+	unknownTopic     = runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC
+	unknownPartition = runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_PARTITION
+)
+
+func TestEveryRequestTravels(t *testing.T) {
+	for _, r := range []Request{
+		FoundCluster{ClusterID: "c"}, RegisterBroker{Broker: registration(1)}, CreateTopic{Name: "t", RF: 2}, DeleteTopic{Name: "t", ID: 3},
+		SetTopicConfig{Name: "t", Config: map[string]string{"a": "b"}}, AllocateProducers{Broker: 1}, ForgetReplicas{Broker: 2, Replicas: []uint64{7}}, LookUpTopic{Name: "t"},
+		MovePartition{Topic: "t", ID: 1, Partition: 2, Brokers: []int32{3, 1}, Reason: "why"}, CancelMove{Topic: "t", Partition: 2},
+		TransferLeadership{Topic: "t", Partition: 1, To: 3}, SetDraining{Broker: 2, Draining: true}, RemoveBroker{Broker: 2},
+		AddPartitions{Topic: "t", Partitions: 9}, SetReplicationFactor{Topic: "t", RF: 5}, RecoverPartition{Topic: "t", Keep: 2, Note: "n"}, Overview{},
+	} {
+		b, err := encodeRequest(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decodeRequest(b)
+		if err != nil || !reflect.DeepEqual(got, r) {
+			t.Errorf("sent %+v, got %+v, %v", r, got, err)
+		}
+	}
+	if n := len(requestKinds); n != 17 {
+		t.Errorf("%d kinds of requests, and 17 are tried here", n)
+	}
+	if _, err := encodeRequest(ownCommand{placement.SetDraining{Broker: 1}}); err == nil {
+		t.Error("a broker's own command travels: anyone could write anything")
+	}
+	names := map[string]bool{}
+	for _, k := range requestKinds {
+		if names[k.name] {
+			t.Errorf("two requests travel as %q", k.name)
+		}
+		names[k.name] = true
+	}
+}
+
+// All of it is asked of a broker that does not lead.
+func TestPartitionIsMovedByRequest(t *testing.T) {
+	_, nodes, a := driven(t, 4, nil)
+	n := nodes[3]
+	do(t, n.c, CreateTopic{Name: "t", Partitions: 1, RF: 3})
+	a.set(func() { a.lag[4+1+3] = ask.Peer{Active: true} })
+	p := partitionOf(n, "t", 0)
+	from := brokersOf(p)
+	free := int32(10) - from[0] - from[1] - from[2]
+	to := []int32{free, from[2], from[1]}
+
+	r := do(t, n.c, MovePartition{Topic: "t", Partition: 0, Brokers: to})
+	if r.Move == nil || r.Move.Kind != placement.KindManual || len(r.Move.Adds) != 1 || r.Move.Adds[0].Broker != free || !slices.Equal(r.Move.Removes, []uint64{p.Replicas[0].ID}) {
+		t.Fatalf("answered the move %+v", r.Move)
+	}
+	again := do(t, n.c, MovePartition{Topic: "t", Partition: 0, Brokers: to})
+	if again.Move != nil && again.Move.ID != r.Move.ID {
+		t.Errorf("asked again it began move %d beside move %d", again.Move.ID, r.Move.ID)
+	}
+	a.set(func() { clear(a.lag) })
+	nodes[0].g.await(func() bool { return isOn(partitionOf(n, "t", 0).Replicas, to) })
+	if r = do(t, n.c, MovePartition{Topic: "t", Partition: 0, Brokers: to}); r.Move != nil {
+		t.Errorf("it is there already, and move %+v was begun", r.Move)
+	}
+	// Another order moves no data.
+	slices.Reverse(to)
+	if r = do(t, n.c, MovePartition{Topic: "t", Partition: 0, Brokers: to}); r.Move != nil || !isOn(partitionOf(n, "t", 0).Replicas, to) {
+		t.Errorf("another order: move %+v, replicas %+v", r.Move, partitionOf(n, "t", 0).Replicas)
+	}
+}
+
+func TestOperationsThatMakeNoSenseAreRefused(t *testing.T) {
+	_, nodes, a := driven(t, 4, nil)
+	n := nodes[1]
+	do(t, n.c, CreateTopic{Name: "t", Partitions: 2, RF: 3})
+	a.set(func() { a.silent[4] = true })
+	for _, r := range []Request{
+		MovePartition{Topic: "x"}, CancelMove{Topic: "x"}, TransferLeadership{Topic: "x"}, AddPartitions{Topic: "x"}, SetReplicationFactor{Topic: "x"}, RecoverPartition{Topic: "x"},
+		MovePartition{Topic: "t", ID: 99, Brokers: []int32{1}}, CancelMove{Topic: "t", ID: 99},
+	} {
+		refused(t, n, r, unknownTopic)
+	}
+	for _, r := range []Request{
+		MovePartition{Topic: "t", Partition: 2, Brokers: []int32{1, 2, 3}}, CancelMove{Topic: "t", Partition: -1}, TransferLeadership{Topic: "t", Partition: 2}, RecoverPartition{Topic: "t", Partition: 7},
+	} {
+		refused(t, n, r, unknownPartition)
+	}
+	for _, r := range []Request{
+		MovePartition{Topic: "t"},
+		MovePartition{Topic: "t", Brokers: []int32{1, 1, 2}},
+		MovePartition{Topic: "t", Brokers: []int32{1, 2}}, // away from the replication factor
+		TransferLeadership{Topic: "t", To: 9},
+		AddPartitions{Topic: "t", Partitions: 1},
+		SetReplicationFactor{Topic: "t", RF: 0},
+		RecoverPartition{Topic: "t"},
+		RecoverPartition{Topic: "t", Keep: 1, Anew: true},
+	} {
+		before := nodes[0].c.State().Revision
+		refused(t, n, r, invalidArgument)
+		if nodes[0].c.State().Revision != before {
+			t.Errorf("%+v was refused and changed the state", r)
+		}
+	}
+}
+
+func TestRefusalsOfOperationsTellTheirReason(t *testing.T) {
+	_, nodes, _ := driven(t, 4, nil)
+	n := nodes[1]
+	do(t, n.c, CreateTopic{Name: "t", Partitions: 1, RF: 3})
+	for _, c := range []struct {
+		r      Request
+		reason runnelv1.ErrorReason
+	}{
+		{MovePartition{Topic: "t", Brokers: []int32{1, 2, 9}}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
+		{SetDraining{Broker: 9, Draining: true}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
+		{RemoveBroker{Broker: 9}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
+		{RemoveBroker{Broker: 1}, runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE},
+		{CancelMove{Topic: "t"}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE},
+		{RecoverPartition{Topic: "t", Keep: 1}, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE},
+	} {
+		refused(t, n, c.r, c.reason)
+	}
+}
+
+func TestTopicGrowsByRequest(t *testing.T) {
+	_, nodes, _ := driven(t, 3, nil)
+	n := nodes[2]
+	do(t, n.c, CreateTopic{Name: "t", Partitions: 2, RF: 2})
+	r := do(t, n.c, AddPartitions{Topic: "t", Partitions: 5})
+	if len(r.Topic.Partitions) != 5 || len(r.Reasons) == 0 {
+		t.Errorf("answered %+v because %q", r.Topic, r.Reasons)
+	}
+	if r = do(t, n.c, AddPartitions{Topic: "t", Partitions: 5}); r.Topic == nil || len(r.Topic.Partitions) != 5 {
+		t.Errorf("asked again: %+v", r.Topic)
+	}
+	r = do(t, n.c, SetReplicationFactor{Topic: "t", RF: 3})
+	if r.Topic.ReplicationFactor() != 3 || len(r.Reasons) == 0 {
+		t.Errorf("answered %+v because %q", r.Topic, r.Reasons)
+	}
+	_, err := n.c.Do(t.Context(), SetReplicationFactor{Topic: "t", RF: 4})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS, runnelv1.ErrorKind_ERROR_KIND_DEFINITE)
+}
+
+func TestLeadershipGoesWhereItIsSent(t *testing.T) {
+	_, nodes, a := driven(t, 3, nil)
+	n := nodes[2]
+	do(t, n.c, CreateTopic{Name: "t", Partitions: 1, RF: 3})
+	p := partitionOf(n, "t", 0)
+	to := p.Replicas[2].Broker
+	do(t, n.c, TransferLeadership{Topic: "t", To: to})
+	if lead, _, _ := a.leaderOf(p.Group); lead != to {
+		t.Errorf("broker %d leads, and it was sent to %d", lead, to)
+	}
+	do(t, n.c, TransferLeadership{Topic: "t", To: to})
+	a.set(func() { a.silent[p.Replicas[1].Broker] = true })
+	ctx, cancel := context.WithCancel(t.Context())
+	a.set(func() {
+		a.refuse = func(int32, ask.ChangeRequest) error {
+			cancel()
+			return notLeading(1)
+		}
+	})
+	if _, err := n.c.Do(ctx, TransferLeadership{Topic: "t", To: p.Replicas[0].Broker}); err == nil {
+		t.Error("nobody handed over, and it was answered as done")
+	}
+}
+
+func TestLostMajorityIsGivenUpByRequest(t *testing.T) {
+	_, nodes, a := driven(t, 5, nil)
+	n := nodes[0]
+	do(t, n.c, CreateTopic{Name: "t", Partitions: 1, RF: 3})
+	p := partitionOf(n, "t", 0)
+	i := max(0, slices.IndexFunc(p.Replicas, func(r placement.Replica) bool { return r.Broker == 1 })) // the leader hears itself
+	keep, lost := p.Replicas[i], slices.Delete(slices.Clone(p.Replicas), i, i+1)
+	a.set(func() { a.silent[lost[0].Broker] = true })
+	refused(t, n, RecoverPartition{Topic: "t", Keep: keep.Broker}, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE)
+	a.set(func() { a.silent[lost[1].Broker] = true })
+	refused(t, n, RecoverPartition{Topic: "t", Keep: lost[0].Broker}, invalidArgument) // it is silent
+	r := do(t, n.c, RecoverPartition{Topic: "t", Keep: keep.Broker, Note: "disks burnt"})
+	if got := partitionOf(n, "t", 0).Replicas; len(got) != 1 || got[0].ID != keep.ID || r.Topic == nil {
+		t.Errorf("replicas %+v, answered %+v", got, r.Topic)
+	}
+	do(t, n.c, RecoverPartition{Topic: "t", Keep: keep.Broker}) // its own work
+	if got := n.c.State().Recoveries; len(got) != 1 || got[0].Note != "disks burnt" {
+		t.Errorf("recoveries %+v", got)
+	}
+}
+
+func TestBrokerIsRemovedOnlyWhenItIsEmpty(t *testing.T) {
+	g, nodes, a := driven(t, 6, func(c *Config) { c.Automatic = true; c.MuteAfterReturn = 1 })
+	n := nodes[0]
+	do(t, n.c, CreateTopic{Name: "t", Partitions: 6, RF: 3})
+	refused(t, n, RemoveBroker{Broker: 6}, runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE) // alive, and not draining
+	do(t, n.c, SetDraining{Broker: 6, Draining: true})
+	do(t, n.c, SetDraining{Broker: 6, Draining: true})
+	g.until(func() bool {
+		d := do(t, n.c, Overview{}).Overview.Drains
+		return len(d) == 1 && d[0].Empty()
+	})
+	do(t, n.c, RemoveBroker{Broker: 6})
+	do(t, n.c, RemoveBroker{Broker: 6})
+	if n.c.State().Brokers[6] != nil {
+		t.Error("it is a member still")
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, r := range a.groups {
+		for _, v := range r.voters {
+			if r.where[v] == 6 {
+				t.Errorf("replica %d of group %d votes on the broker that was removed", v, id)
+			}
+		}
+	}
+}

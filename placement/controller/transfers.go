@@ -1,0 +1,162 @@
+package controller
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/ask"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+const (
+	// leadersEvery is between two looks at who leads; leadersShare makes it longer for large states, as planShare does.
+	leadersEvery = time.Second
+	leadersShare = 200
+	// maxCandidates bounds the transfers that one look lists; the next look has the rest.
+	maxCandidates = 1024
+	transferLimit = 2500 * time.Millisecond
+	// A transfer that failed is tried again after this, twice as long each time.
+	firstTransferPause = 2 * time.Second
+	maxTransferPause   = time.Minute
+	// heldFor is how long a leader stays where an operator asked it to go.
+	heldFor = 5 * time.Minute
+)
+
+// transfers sends leaders to their preferred brokers, a few at a time. What is sent where follows the rules of plan.Next
+// (Plan.Transfers); it is found without making a plan, since it has to be looked for each second.
+type transfers struct {
+	next     time.Time // of the next look
+	waiting  []transfer
+	inFlight int
+	busy     map[uint64]bool      // groups with one in flight
+	paused   map[uint64]*cooldown // groups that are left alone for a while
+}
+
+type transfer struct {
+	topic     string
+	topicID   uint64
+	partition int32
+	group     uint64
+	from, to  int32
+	replica   uint64
+}
+
+func newTransfers() transfers {
+	return transfers{busy: map[uint64]bool{}, paused: map[uint64]*cooldown{}}
+}
+
+// sendHome looks for leaders away from home, each second, and begins as many transfers as may be in flight.
+func (d *driver) sendHome(now time.Time, s *placement.State) {
+	x := &d.transfers
+	if !now.Before(x.next) && len(x.waiting) == 0 {
+		d.lookForLeaders(now, s)
+		x.next = now.Add(max(leadersEvery, leadersShare*d.cfg.Env.Now().Sub(now)))
+	}
+	d.dueAt(x.next)
+	for x.inFlight < maxTransfers && len(x.waiting) > 0 {
+		t := x.waiting[0]
+		x.waiting = x.waiting[1:]
+		if d.awayFromHome(now, s, t) {
+			d.transfer(t)
+		}
+	}
+}
+
+// lookForLeaders lists the partitions whose leader should go home. It costs O(partitions).
+func (d *driver) lookForLeaders(now time.Time, s *placement.State) {
+	x := &d.transfers
+	for group, c := range x.paused {
+		if now.Sub(c.until) > maxTransferPause {
+			delete(x.paused, group)
+		}
+	}
+	x.waiting = nil
+	for _, w := range d.topics.topics {
+		for n := range w.t.Partitions {
+			p := &w.t.Partitions[n]
+			if p.Move != nil || len(p.Replicas) < 2 {
+				continue
+			}
+			lead, _, ok := d.cfg.Leader(p.Group)
+			home := p.Replicas[0]
+			if !ok || lead == home.Broker {
+				continue
+			}
+			if _, holds := p.On(lead); !holds { // what is known of leaders may be old
+				continue
+			}
+			t := transfer{topic: w.t.Name, topicID: w.t.ID, partition: int32(n), group: p.Group, from: lead, to: home.Broker, replica: home.ID} //nolint:gosec // bounded by MaxPartitions
+			if !d.mayGoHome(now, s, t) {
+				continue
+			}
+			x.waiting = append(x.waiting, t)
+			if len(x.waiting) == maxCandidates {
+				return
+			}
+		}
+	}
+	slices.SortFunc(x.waiting, func(a, b transfer) int {
+		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
+	})
+}
+
+func (d *driver) mayGoHome(now time.Time, s *placement.State, t transfer) bool {
+	b := s.Brokers[t.to]
+	if b == nil || b.Draining || !d.hearing.alive(t.to) || d.hearing.muted(t.to) || d.transfers.busy[t.group] {
+		return false
+	}
+	if _, bad := d.quarantined()[t.replica]; bad {
+		return false
+	}
+	c := d.transfers.paused[t.group]
+	return c == nil || !now.Before(c.until)
+}
+
+// awayFromHome tells whether a transfer is still wanted.
+func (d *driver) awayFromHome(now time.Time, s *placement.State, t transfer) bool {
+	top := s.Topics[t.topic]
+	if top == nil || top.ID != t.topicID || int(t.partition) >= len(top.Partitions) {
+		return false
+	}
+	p := &top.Partitions[t.partition]
+	lead, _, ok := d.cfg.Leader(t.group)
+	return ok && lead == t.from && p.Move == nil && p.Replicas[0].ID == t.replica && d.mayGoHome(now, s, t)
+}
+
+func (d *driver) transfer(t transfer) {
+	x := &d.transfers
+	x.busy[t.group] = true
+	d.spawn(&x.inFlight, func() func() {
+		_, err := d.call(d.ctx, t.from, ask.MethodChange, ask.Encode(ask.ChangeRequest{Group: t.group, Kind: ask.Transfer, Replica: t.replica, Broker: t.to}), transferLimit)
+		return func() { d.transferred(t, err) }
+	})
+}
+
+func (d *driver) transferred(t transfer, err *runnelv1.Error) {
+	x := &d.transfers
+	delete(x.busy, t.group)
+	now := d.cfg.Env.Now()
+	c := x.paused[t.group]
+	if c == nil {
+		c = &cooldown{}
+		x.paused[t.group] = c
+	}
+	if err == nil {
+		c.times = 0
+		c.until = now.Add(leadersEvery) // until this broker has heard of it
+		d.log.Debug("a leader went to its preferred broker", "topic", t.topic, "partition", t.partition, "from", t.from, "to", t.to)
+		return
+	}
+	c.until = now.Add(min(firstTransferPause<<min(c.times, 10), maxTransferPause))
+	c.times++
+	if c.times == 1 && d.ctx.Err() == nil {
+		d.log.Info("a leader could not go to its preferred broker yet", "topic", t.topic, "partition", t.partition, "from", t.from, "to", t.to, "err", err)
+	}
+}
+
+// hold leaves a partition's leader where an operator sent it, for a while.
+func (d *driver) hold(group uint64) {
+	d.transfers.paused[group] = &cooldown{until: d.cfg.Env.Now().Add(heldFor)}
+}

@@ -1,0 +1,119 @@
+package admin
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/controller"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// AlterTopic implements runnelv1.AdminServer. After more partitions it waits for their leaders as long as it may, and
+// answers in any case.
+func (s *Server) AlterTopic(ctx context.Context, r *runnelv1.AlterTopicRequest) (*runnelv1.AlterTopicResponse, error) {
+	const api = "alter_topic"
+	s.metrics.requests.WithLabelValues(api).Inc()
+	if err := oneChange(r); err != nil {
+		return nil, s.fail(api, err)
+	}
+	wait, end := s.within(ctx, s.patience(ctx))
+	defer end()
+	req, err := s.alteration(wait, r)
+	if err != nil {
+		return nil, s.fail(api, err)
+	}
+	res, err := s.change(wait, api, req)
+	if err != nil {
+		return nil, err
+	}
+	t := res.Topic
+	if t == nil {
+		return nil, s.fail(api, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INTERNAL,
+			"the controller changed topic %q and did not say how: describe it", r.GetName()))
+	}
+	s.log.Info("topic altered", "topic", t.Name, "id", t.ID, "partitions", len(t.Partitions), "rf", t.ReplicationFactor(), "config", t.Config)
+	if r.GetPartitions() != 0 {
+		s.until(wait, func() bool {
+			now := s.cluster.State().Topics[t.Name]
+			if now == nil || now.ID != t.ID { // deleted meanwhile, or not heard of yet
+				return s.cluster.State().Revision >= res.Revision
+			}
+			_, none := s.leaderless(t)
+			return none == 0
+		})
+	}
+	return &runnelv1.AlterTopicResponse{
+		Id: t.ID, Config: t.Config, Reasons: res.Reasons,
+		Partitions: int32(len(t.Partitions)), ReplicationFactor: int32(t.ReplicationFactor()), //nolint:gosec // the controller bounds both
+	}, nil
+}
+
+// oneChange refuses a request for nothing, for nonsense, and for more than one thing: the first would hold although the
+// second was refused.
+func oneChange(r *runnelv1.AlterTopicRequest) error {
+	n := 0
+	if len(r.GetSetConfig())+len(r.GetDeleteConfig()) > 0 {
+		n++
+	}
+	if r.GetPartitions() != 0 {
+		n++
+	}
+	if r.GetReplicationFactor() != 0 {
+		n++
+	}
+	switch {
+	case r.GetPartitions() < 0 || r.GetReplicationFactor() < 0:
+		return invalid("%d partitions with replication factor %d: neither may be below 0, and 0 means not to change it",
+			r.GetPartitions(), r.GetReplicationFactor())
+	case n == 0:
+		return invalid("nothing of topic %q is to be changed: name settings, a number of partitions or a replication factor", r.GetName())
+	case n > 1:
+		return invalid("settings, the number of partitions and the replication factor are changed one at a time: send a request for each")
+	}
+	for _, k := range r.GetDeleteConfig() {
+		if _, both := r.GetSetConfig()[k]; both {
+			return invalid("%s is to be set and to be deleted: name it once", k)
+		}
+	}
+	return nil
+}
+
+// alteration is what the controller is asked.
+func (s *Server) alteration(ctx context.Context, r *runnelv1.AlterTopicRequest) (controller.Request, error) {
+	t, err := s.newest(ctx, r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case r.GetPartitions() != 0:
+		return controller.AddPartitions{Topic: t.Name, ID: t.ID, Partitions: int(r.GetPartitions())}, nil
+	case r.GetReplicationFactor() != 0:
+		return controller.SetReplicationFactor{Topic: t.Name, ID: t.ID, RF: int(r.GetReplicationFactor())}, nil
+	}
+	config, err := merged(t, r)
+	if err != nil {
+		return nil, err
+	}
+	return controller.SetTopicConfig{Name: t.Name, ID: t.ID, Config: config}, nil
+}
+
+// merged are the topic's settings with those of the request. A setting that is deleted must be one, or a typing error
+// would pass for success.
+func merged(t *placement.Topic, r *runnelv1.AlterTopicRequest) (map[string]string, error) {
+	config := map[string]string{}
+	maps.Copy(config, t.Config)
+	maps.Copy(config, r.GetSetConfig())
+	for _, k := range slices.Sorted(slices.Values(r.GetDeleteConfig())) {
+		if _, set := config[k]; !set {
+			_, err := partition.ParseSettings(map[string]string{k: ""})
+			if e := runnelv1.AsError(err); e.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING {
+				return nil, e
+			}
+		}
+		delete(config, k)
+	}
+	return config, nil
+}

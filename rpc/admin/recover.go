@@ -1,0 +1,217 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/controller"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// RecoverPartition implements runnelv1.AdminServer: first, with no consent, it tells what would be lost; then, with the
+// consent to exactly that, it has the controller record it.
+func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartitionRequest) (*runnelv1.RecoverPartitionResponse, error) {
+	const api = "recover_partition"
+	s.metrics.requests.WithLabelValues(api).Inc()
+	wait, end := s.within(ctx, s.patience(ctx))
+	defer end()
+	t, err := s.newest(wait, r.GetTopic())
+	if err != nil {
+		return nil, s.fail(api, err)
+	}
+	p, err := partitionOf(t, r.GetPartition())
+	if err != nil {
+		return nil, s.fail(api, err)
+	}
+	replicas := s.describeReplicas(wait, t, r.GetPartition())
+	if !r.GetAcceptDataLoss() {
+		kept, err := toKeep(t.Name, r.GetPartition(), p, replicas, r.GetKeep())
+		if err != nil {
+			return nil, s.fail(api, err)
+		}
+		return &runnelv1.RecoverPartitionResponse{Kept: kept, Lost: allBut(replicas, kept)}, nil
+	}
+	if s.recovered(t, r) { // by an earlier try of this request
+		return &runnelv1.RecoverPartitionResponse{Recovered: true}, nil
+	}
+	kept, err := consented(t, p, replicas, r)
+	if err != nil {
+		return nil, s.fail(api, err)
+	}
+	if _, err := s.change(wait, api, controller.RecoverPartition{
+		Topic: t.Name, ID: t.ID, Partition: r.GetPartition(), Keep: kept.GetBroker(), Note: r.GetNote(),
+	}); err != nil {
+		return nil, err
+	}
+	s.log.Warn("a partition's majority was given up by hand", "topic", t.Name, "partition", r.GetPartition(), "kept", kept.GetReplica(),
+		"broker", kept.GetBroker(), "lost", r.GetLost(), "note", r.GetNote())
+	return &runnelv1.RecoverPartitionResponse{Kept: kept, Lost: allBut(replicas, kept), Recovered: true}, nil
+}
+
+// recovered tells whether exactly what was consented to has been recorded before.
+func (s *Server) recovered(t *placement.Topic, r *runnelv1.RecoverPartitionRequest) bool {
+	named := slices.Sorted(slices.Values(r.GetLost()))
+	return slices.ContainsFunc(s.cluster.State().Recoveries, func(rec placement.Recovery) bool {
+		return rec.TopicID == t.ID && rec.Partition == r.GetPartition() && slices.Equal(slices.Sorted(slices.Values(rec.Lost)), named)
+	})
+}
+
+// consented finds the replica to keep, and checks that what was consented to is what would be lost.
+func consented(t *placement.Topic, p *placement.Partition, replicas []*runnelv1.ReplicaDescription, r *runnelv1.RecoverPartitionRequest) (*runnelv1.ReplicaDescription, error) {
+	if r.GetKeep() == 0 || len(r.GetLost()) == 0 {
+		return nil, invalid("the consent names no replica to keep, or none to lose: ask without it first, and name what that answers")
+	}
+	named := slices.Sorted(slices.Values(r.GetLost()))
+	for _, d := range replicas {
+		if d.GetBroker() != r.GetKeep() || slices.Contains(named, d.GetReplica()) {
+			continue
+		}
+		var others []uint64
+		for _, o := range allBut(replicas, d) {
+			others = append(others, o.GetReplica())
+		}
+		slices.Sort(others)
+		if slices.Equal(others, named) {
+			return d, nil
+		}
+	}
+	return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OUTDATED,
+		"%s/%d is on brokers %s now, and the consent named replicas %v as lost with broker %d's kept: ask again what would be lost",
+		t.Name, r.GetPartition(), listed(brokersOf(p.All())), named, r.GetKeep())
+}
+
+// describeReplicas asks the brokers that have a replica of a partition, those that a move adds included.
+func (s *Server) describeReplicas(ctx context.Context, t *placement.Topic, n int32) []*runnelv1.ReplicaDescription {
+	v := s.glance(t, int(n))
+	v.all = true
+	s.ask(ctx, []*view{v})
+	var out []*runnelv1.ReplicaDescription
+	for _, r := range v.place.All() {
+		d := &runnelv1.ReplicaDescription{
+			Replica: r.ID, Broker: r.Broker, Alive: s.cluster.Alive(r.Broker), LogStartOffset: -1, HighWatermark: -1, Trouble: v.troubles[r.Broker],
+		}
+		info, told := v.replicas[r.Broker]
+		switch {
+		case !d.GetAlive():
+			d.Trouble = "its broker is silent"
+		case told && info.Replica == r.ID:
+			d.LogStartOffset, d.HighWatermark, d.Bytes = info.LogStart, info.HW, info.Bytes
+		case d.GetTrouble() == "":
+			d.Trouble = "its broker does not tell how it is"
+			if why := v.unanswered[r.Broker]; why != "" {
+				d.Trouble += ": " + cut(why)
+			}
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// toKeep chooses the replica to go on with, on broker keep if that is not 0, else the one that is known to have most. It
+// refuses while there is a majority.
+func toKeep(topic string, n int32, p *placement.Partition, replicas []*runnelv1.ReplicaDescription, keep int32) (*runnelv1.ReplicaDescription, error) {
+	there := map[uint64]bool{} // a replica that is not known to be lost
+	for _, d := range replicas {
+		there[d.GetReplica()] = d.GetAlive() && !strings.HasPrefix(d.GetTrouble(), "is quarantined")
+	}
+	if hasQuorum(p, there) {
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
+			"%s/%d has a majority of its replicas, on brokers %s: nothing is to be given up; what is missing is replaced by itself",
+			topic, n, listed(brokersThere(p, there)))
+	}
+	var best *runnelv1.ReplicaDescription
+	for _, d := range replicas {
+		if keep != 0 && d.GetBroker() != keep || d.GetHighWatermark() < 0 || !mayKeep(p, d.GetReplica()) {
+			continue
+		}
+		if best == nil || d.GetHighWatermark() > best.GetHighWatermark() {
+			best = d
+		}
+	}
+	if best != nil {
+		return best, nil
+	}
+	var why []string
+	for _, d := range replicas {
+		if keep == 0 || d.GetBroker() == keep {
+			trouble := d.GetTrouble()
+			if trouble == "" {
+				trouble = "is being installed"
+			}
+			why = append(why, fmt.Sprintf("the replica on broker %d: %s", d.GetBroker(), trouble))
+		}
+	}
+	switch {
+	case len(why) == 0:
+		return nil, invalid("%s/%d has no replica on broker %d: it is on brokers %s", topic, n, keep, listed(brokersOf(p.All())))
+	case keep != 0:
+		return nil, invalid("%s/%d cannot go on with what broker %d has: %s", topic, n, keep, strings.Join(why, "; "))
+	}
+	return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
+		"no replica of %s/%d can be kept, so nothing can be recovered now: %s", topic, n, strings.Join(why, "; "))
+}
+
+// mayKeep tells whether a replica may hold all that was acknowledged: one that is still being installed may not.
+func mayKeep(p *placement.Partition, replica uint64) bool {
+	r, _ := p.Replica(replica)
+	return !r.Learner || p.Move != nil && !p.Move.Cancellable()
+}
+
+// hasQuorum tells whether the partition can have a leader with the replicas there: in the joint phase of a move both
+// configurations need a majority, after it the new one.
+func hasQuorum(p *placement.Partition, there map[uint64]bool) bool {
+	majority := func(ids []placement.Replica) bool {
+		n, voters := 0, 0
+		for _, r := range ids {
+			voters++
+			if there[r.ID] {
+				n++
+			}
+		}
+		return n > voters/2
+	}
+	var phase placement.Phase
+	if p.Move != nil {
+		phase = p.Move.Phase
+	}
+	switch phase {
+	case placement.PhaseJoint:
+		return majority(p.Replicas) && majority(p.Desired())
+	case placement.PhaseLeft:
+		return majority(p.Desired())
+	}
+	return majority(p.Replicas)
+}
+
+func brokersThere(p *placement.Partition, there map[uint64]bool) (out []int32) {
+	for _, r := range p.All() {
+		if there[r.ID] {
+			out = append(out, r.Broker)
+		}
+	}
+	return out
+}
+
+func allBut(list []*runnelv1.ReplicaDescription, one *runnelv1.ReplicaDescription) (out []*runnelv1.ReplicaDescription) {
+	for _, d := range list {
+		if d != one {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// listed writes broker ids.
+func listed(ids []int32) string {
+	var s []string
+	for _, id := range ids {
+		s = append(s, fmt.Sprint(id))
+	}
+	if len(s) == 0 {
+		return "none"
+	}
+	return strings.Join(s, ", ")
+}

@@ -1,0 +1,83 @@
+package client
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// AlterTopic changes a topic's settings, its number of partitions or its replication factor: one of them a call.
+func (a *Admin) AlterTopic(ctx context.Context, req *runnelv1.AlterTopicRequest) (*runnelv1.AlterTopicResponse, error) {
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.AlterTopic))
+}
+
+// MovePartition asks for a move of a partition's replicas and answers when it is recorded; ListMoves tells how far it is.
+func (a *Admin) MovePartition(ctx context.Context, req *runnelv1.MovePartitionRequest) (*runnelv1.MovePartitionResponse, error) {
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.MovePartition))
+}
+
+// CancelMove turns a partition's move back. A partition without a move is the definite error UNKNOWN_MOVE, unless an
+// earlier attempt of this call may have ended it.
+func (a *Admin) CancelMove(ctx context.Context, req *runnelv1.CancelMoveRequest) (*runnelv1.CancelMoveResponse, error) {
+	return retryOnce(ctx, a, req, runnelv1.AdminClient.CancelMove,
+		runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE, &runnelv1.CancelMoveResponse{})
+}
+
+// TransferLeadership has a partition's leader hand over, and answers when it has.
+func (a *Admin) TransferLeadership(ctx context.Context, req *runnelv1.TransferLeadershipRequest) (*runnelv1.TransferLeadershipResponse, error) {
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.TransferLeadership))
+}
+
+// ListMoves lists the moves under way, with their progress.
+func (a *Admin) ListMoves(ctx context.Context, req *runnelv1.ListMovesRequest) (*runnelv1.ListMovesResponse, error) {
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.ListMoves))
+}
+
+// Plan tells what the controller would do next, and why. It changes nothing.
+func (a *Admin) Plan(ctx context.Context, req *runnelv1.PlanRequest) (*runnelv1.PlanResponse, error) {
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.Plan))
+}
+
+// DrainBroker has a broker emptied; DescribeDrain tells how far that is.
+func (a *Admin) DrainBroker(ctx context.Context, req *runnelv1.DrainBrokerRequest) (*runnelv1.DrainBrokerResponse, error) {
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.DrainBroker))
+}
+
+// UndrainBroker lets a broker have replicas again.
+func (a *Admin) UndrainBroker(ctx context.Context, req *runnelv1.UndrainBrokerRequest) (*runnelv1.UndrainBrokerResponse, error) {
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.UndrainBroker))
+}
+
+// DescribeDrain tells what a broker has left and what blocks its drain, or would.
+func (a *Admin) DescribeDrain(ctx context.Context, req *runnelv1.DescribeDrainRequest) (*runnelv1.DescribeDrainResponse, error) {
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.DescribeDrain))
+}
+
+// RemoveBroker removes an empty broker for good. One that is no member is the definite error UNKNOWN_BROKER, unless an
+// earlier attempt of this call may have removed it.
+func (a *Admin) RemoveBroker(ctx context.Context, req *runnelv1.RemoveBrokerRequest) (*runnelv1.RemoveBrokerResponse, error) {
+	return retryOnce(ctx, a, req, runnelv1.AdminClient.RemoveBroker,
+		runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER, &runnelv1.RemoveBrokerResponse{})
+}
+
+// RecoverPartition gives up a partition's majority that is lost for good. Call it first without AcceptDataLoss: it then only
+// tells what would be lost, which the consent has to name.
+func (a *Admin) RecoverPartition(ctx context.Context, req *runnelv1.RecoverPartitionRequest) (*runnelv1.RecoverPartitionResponse, error) {
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.RecoverPartition))
+}
+
+// retryOnce is retry for what can be done once only: gone is the error of doing it again, which is success if an earlier
+// attempt may have done it.
+func retryOnce[Req, Resp any](ctx context.Context, a *Admin, req Req,
+	f func(runnelv1.AdminClient, context.Context, Req, ...grpc.CallOption) (Resp, error), gone runnelv1.ErrorReason, done Resp,
+) (Resp, error) {
+	c, maybe := a.caller(), false
+	c.failed = func(e *Error) { maybe = maybe || e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE }
+	resp, err := retry(ctx, c, req, adminCall(f))
+	if err != nil && maybe && runnelv1.AsError(err).GetReason() == gone {
+		return done, nil
+	}
+	return resp, err
+}
