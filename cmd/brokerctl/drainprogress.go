@@ -26,6 +26,7 @@ type drainProgress struct {
 	bytes    int64
 
 	said     map[string]bool // reasons
+	saidTime time.Time       // of the last for waiting
 	last     string          // line
 	lastTime time.Time
 }
@@ -46,7 +47,7 @@ func newDrainProgress(a *app, broker int32) *drainProgress {
 func (p *drainProgress) show(d *runnelv1.DrainDescription, now time.Time) {
 	p.replicas = max(p.replicas, d.GetReplicas())
 	p.bytes = max(p.bytes, d.GetBytes())
-	for _, s := range p.unsaid(d) {
+	for _, s := range p.unsaid(d, now) {
 		p.say(s)
 	}
 	text, done := p.text(d)
@@ -109,8 +110,8 @@ func percentOf(done, total int64) int64 {
 	return max(0, min(permille, int64(float64(done)/float64(total)*permille)))
 }
 
-// unsaid are the reasons, for being blocked or waiting, that were not told yet.
-func (p *drainProgress) unsaid(d *runnelv1.DrainDescription) (out []string) {
+// unsaid are the reasons, for being blocked or waiting, that were not told yet. What moves wait for changes often.
+func (p *drainProgress) unsaid(d *runnelv1.DrainDescription, now time.Time) (out []string) {
 	say := func(key, text string) {
 		if !p.said[key] {
 			p.said[key] = true
@@ -120,7 +121,11 @@ func (p *drainProgress) unsaid(d *runnelv1.DrainDescription) (out []string) {
 	for _, b := range blockedReasons(d) {
 		say("blocked "+b.reason, "blocked: "+b.String())
 	}
+	if now.Sub(p.saidTime) < drainSay {
+		return out
+	}
 	for _, s := range d.GetWaiting() {
+		p.saidTime = now
 		say("waiting "+s, "waiting: "+s)
 	}
 	return out

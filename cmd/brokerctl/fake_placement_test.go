@@ -17,6 +17,7 @@ type fakePlacement struct {
 	looked   map[int32]int // times that a drain was looked at
 	removed  map[int32]bool
 	lost     bool   // the partitions of topics have lost their majority
+	gone     bool   // and the rest
 	unknown  string // why the controller tells nothing
 	planned  bool   // there is something to plan
 }
@@ -189,7 +190,7 @@ func drainSteps(id int32) []*runnelv1.DrainDescription {
 		return []*runnelv1.DrainDescription{one, two}
 	}
 	waits, votes := d(8, 2, 800<<20, 0), d(0, 0, 0, 0)
-	waits.Waiting = []string{"4 of its replicas wait until fewer moves are under way"}
+	waits.Waiting = []string{"its other replicas wait for their turn: so many move at a time"}
 	votes.ControllerVoter = true
 	return []*runnelv1.DrainDescription{d(12, 2, 1200<<20, 0), d(12, 2, 1200<<20, 150<<20), waits, d(2, 2, 200<<20, 199<<20), votes, d(0, 0, 0, 0)}
 }
@@ -250,6 +251,19 @@ func (f *fakeCluster) RecoverPartition(_ context.Context, r *runnelv1.RecoverPar
 	if !f.lost {
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
 			"%s/%d has a majority of its replicas, on brokers 1, 2, 3: nothing is to be given up; what is missing is replaced by itself", r.GetTopic(), r.GetPartition())
+	}
+	if f.gone {
+		switch {
+		case !r.GetAnew():
+			return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
+				"no replica of %s/%d can be kept: the replica on broker 1: its broker is silent; if none ever comes back, it can only begin anew, empty", r.GetTopic(), r.GetPartition())
+		case r.GetAcceptDataLoss() && fmt.Sprint(r.GetLost()) != "[101]":
+			return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OUTDATED, "named %v", r.GetLost())
+		}
+		return &runnelv1.RecoverPartitionResponse{
+			Lost:      []*runnelv1.ReplicaDescription{{Replica: 101, Broker: 1, LogStartOffset: -1, HighWatermark: -1, Trouble: "its broker is silent"}},
+			Recovered: r.GetAcceptDataLoss(),
+		}, nil
 	}
 	if k := r.GetKeep(); k > 1 {
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,

@@ -99,7 +99,7 @@ func (a *app) partitionMoveCmd() *cobra.Command {
 				return printJSON(a.out, answer)
 			}
 			if m == nil {
-				_, err = fmt.Fprintf(a.out, "the replicas of %s/%d are on brokers %s already: nothing is to be moved\n", topic, n, ids(to))
+				_, err = fmt.Fprintf(a.out, "the replicas of %s/%d are on brokers %s: no data is to be moved\n", topic, n, ids(to))
 				return err
 			}
 			_, err = fmt.Fprintf(a.out, "moving %s/%d from brokers %s to %s: brokerctl partition list shows how far it is\n", topic, n, ids(m.GetFrom()), ids(m.GetTo()))

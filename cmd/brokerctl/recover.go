@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -15,9 +16,10 @@ type recoverJSON struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	// Recovered: it has been done. Otherwise Kept and Lost are what would be kept and lost.
-	Recovered bool          `json:"recovered"`
-	Kept      *replicaJSON  `json:"kept"`
-	Lost      []replicaJSON `json:"lost"`
+	Recovered bool `json:"recovered"`
+	// Kept is null if the partition begins anew.
+	Kept *replicaJSON  `json:"kept"`
+	Lost []replicaJSON `json:"lost"`
 }
 
 type replicaJSON struct {
@@ -37,14 +39,15 @@ func replicaOf(r *runnelv1.ReplicaDescription) replicaJSON {
 
 func (a *app) partitionRecoverCmd() *cobra.Command {
 	var keep int32
-	var accept, yes bool
+	var accept, yes, anew bool
 	var note string
 	cmd := &cobra.Command{
 		Use:   "recover TOPIC PARTITION [--accept-data-loss]",
 		Short: "Give up a partition's majority that is lost for good, and go on with one replica",
 		Long: "Give up a partition's majority that is lost for good, and go on with one replica. Use it only when the other brokers or\n" +
 			"their disks will never come back: what only they hold, acknowledged records among it, is lost. Without --accept-data-loss it\n" +
-			"changes nothing and shows what would be lost. Afterwards the partition is copied to other brokers by itself.",
+			"changes nothing and shows what would be lost. Afterwards the partition is copied to other brokers by itself. Where no replica\n" +
+			"is left at all, --anew begins the partition again, empty.",
 		Example: "  brokerctl partition recover orders 3\n" +
 			"  brokerctl partition recover orders 3 --accept-data-loss --note 'rack b burnt down'",
 		Args: these(topicArg, partitionArg), ValidArgsFunction: a.completePartition,
@@ -59,7 +62,10 @@ func (a *app) partitionRecoverCmd() *cobra.Command {
 			if yes && !accept {
 				return fmt.Errorf("--yes alone recovers nothing: say --accept-data-loss too")
 			}
-			resp, err := a.recover(cmd.Context(), &runnelv1.RecoverPartitionRequest{Topic: topic, Partition: n, Keep: keep})
+			if anew && keep != 0 {
+				return errors.New("--anew keeps nothing: leave --keep out, or --anew")
+			}
+			resp, err := a.recover(cmd.Context(), &runnelv1.RecoverPartitionRequest{Topic: topic, Partition: n, Keep: keep, Anew: anew})
 			if err != nil {
 				return err
 			}
@@ -68,11 +74,12 @@ func (a *app) partitionRecoverCmd() *cobra.Command {
 				if err := wouldLose(a.errOut, topic, n, resp); err != nil {
 					return err
 				}
-				if err := a.confirm(cmd.Context(), yes, fmt.Sprintf("recovering %s/%d loses what only those replicas hold", topic, n)); err != nil {
+				if err := a.confirm(cmd.Context(), yes, consent(topic, n, resp)); err != nil {
 					return err
 				}
-				kept := resp.GetKept()
-				req := &runnelv1.RecoverPartitionRequest{Topic: topic, Partition: n, Keep: kept.GetBroker(), AcceptDataLoss: true, Note: note}
+				req := &runnelv1.RecoverPartitionRequest{
+					Topic: topic, Partition: n, Keep: resp.GetKept().GetBroker(), Anew: anew, AcceptDataLoss: true, Note: note,
+				}
 				for _, l := range resp.GetLost() {
 					req.Lost = append(req.Lost, l.GetReplica())
 				}
@@ -90,6 +97,10 @@ func (a *app) partitionRecoverCmd() *cobra.Command {
 				}
 				return printJSON(a.out, j)
 			}
+			if resp.GetRecovered() && resp.GetKept() == nil {
+				_, err = fmt.Fprintf(a.out, "recovered %s/%d: it begins anew, empty\n", topic, n)
+				return err
+			}
 			if resp.GetRecovered() {
 				_, err = fmt.Fprintf(a.out, "recovered %s/%d: it goes on with what broker %d has\n", topic, n, resp.GetKept().GetBroker())
 				return err
@@ -103,6 +114,7 @@ func (a *app) partitionRecoverCmd() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.Int32Var(&keep, "keep", 0, "the broker whose replica goes on (default the one that has most)")
+	f.BoolVar(&anew, "anew", false, "where no replica is left: begin again, empty")
 	f.BoolVar(&accept, "accept-data-loss", false, "recover it, and lose what is shown")
 	f.BoolVar(&yes, "yes", false, "with --accept-data-loss: without being asked")
 	f.StringVar(&note, "note", "", "who does it and why, for the controller's log")
@@ -120,14 +132,7 @@ func (a *app) recover(ctx context.Context, req *runnelv1.RecoverPartitionRequest
 
 // wouldLose tells what a recovery keeps and what it loses.
 func wouldLose(w io.Writer, topic string, n int32, r *runnelv1.RecoverPartitionResponse) error {
-	k := r.GetKept()
-	has := "no records are known to be committed there"
-	if k.GetHighWatermark() > k.GetLogStartOffset() {
-		has = fmt.Sprintf("offsets %d to %d are known to be committed there", k.GetLogStartOffset(), k.GetHighWatermark()-1)
-	}
-	if _, err := fmt.Fprintf(w, "%s/%d would go on with the replica on broker %d alone: %s%s.\n"+
-		"What only these replicas hold would be lost for good, acknowledged records among it:\n\n",
-		topic, n, k.GetBroker(), has, ofSize(k.GetBytes())); err != nil {
+	if _, err := fmt.Fprintln(w, wouldGoOn(topic, n, r)); err != nil {
 		return err
 	}
 	g := newGrid("BROKER", "REPLICA", "LOG-START", "HIGH-WATERMARK", "SIZE", "TROUBLE")
@@ -135,6 +140,27 @@ func wouldLose(w io.Writer, topic string, n int32, r *runnelv1.RecoverPartitionR
 		g.add(l.GetBroker(), l.GetReplica(), orNone(l.GetLogStartOffset(), "?"), orNone(l.GetHighWatermark(), "?"), sizeOrDash(l.GetBytes()), orDash(l.GetTrouble()))
 	}
 	return g.print(w)
+}
+
+func wouldGoOn(topic string, n int32, r *runnelv1.RecoverPartitionResponse) string {
+	k := r.GetKept()
+	if k == nil {
+		return fmt.Sprintf("%s/%d would begin anew, empty, at offset 0.\nAll its records would be lost for good, with these replicas:\n", topic, n)
+	}
+	has := "no records are known to be committed there"
+	if k.GetHighWatermark() > k.GetLogStartOffset() {
+		has = fmt.Sprintf("offsets %d to %d are known to be committed there", k.GetLogStartOffset(), k.GetHighWatermark()-1)
+	}
+	return fmt.Sprintf("%s/%d would go on with the replica on broker %d alone: %s%s.\n"+
+		"What only these replicas hold would be lost for good, acknowledged records among it:\n", topic, n, k.GetBroker(), has, ofSize(k.GetBytes()))
+}
+
+// consent is what is asked for.
+func consent(topic string, n int32, r *runnelv1.RecoverPartitionResponse) string {
+	if r.GetKept() == nil {
+		return fmt.Sprintf("beginning %s/%d anew loses all its records", topic, n)
+	}
+	return fmt.Sprintf("recovering %s/%d loses what only those replicas hold", topic, n)
 }
 
 func sizeOrDash(n int64) right {

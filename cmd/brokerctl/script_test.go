@@ -40,7 +40,7 @@ func tryAt(ctx context.Context, f *fakeCluster, stdin string, terminal bool, arg
 // TestScripts runs the command lines of testdata and compares what they print. Directives:
 //
 //	run [stdin=(line;line;...)] [tty]   one command line; ␣ in an argument stands for a space; tty: a person sits there
-//	cluster [trouble] [down] [moving] [planned] [lost] [unknown]   the state of the fake cluster from here on
+//	cluster [trouble] [down] [moving] [planned] [lost] [gone] [unknown]   the state of the fake cluster from here on
 //
 // `go test -rewrite` writes what is printed now.
 func TestScripts(t *testing.T) {
@@ -50,7 +50,7 @@ func TestScripts(t *testing.T) {
 			switch d.Cmd {
 			case "cluster":
 				f.trouble, f.down = d.HasArg("trouble"), nil
-				f.planned, f.lost, f.moves, f.unknown = d.HasArg("planned"), d.HasArg("lost"), nil, ""
+				f.planned, f.lost, f.gone, f.moves, f.unknown = d.HasArg("planned"), d.HasArg("lost"), d.HasArg("gone"), nil, ""
 				if d.HasArg("moving") {
 					f.moves = busy()
 				}
