@@ -406,6 +406,50 @@ func TestInstallsAreBounded(t *testing.T) {
 	}
 }
 
+// A step begins when raft has told what became of the one before, and is judged by the state as of then: a RemoveLearner that is answered leaves
+// no AddLearner behind it.
+func TestStepsOfAGroupAreTakenInTurn(t *testing.T) {
+	c := newDeskCluster(t, 2)
+	c.createOn(nil, 1)
+	c.propose(placement.KindManual, []int32{2}, []int32{1})
+	c.reach(placement.PhaseInstalling)
+	c.eventually("the install is done", func() (bool, string) {
+		i := c.install(2)
+		return i.State == ask.InstallDone, fmt.Sprintf("%+v", i)
+	})
+	n, group := c.node(1), c.part().Group
+	v, _ := n.agent.running.Load(group)
+	turn := v.(*live).turn
+	turn <- struct{}{} // one is under way
+	if g := c.ask(n, ask.StatusRequest{Groups: []uint64{group}}).Groups[group]; !g.Changing {
+		t.Fatalf("%+v does not tell", g)
+	}
+	add := ask.ChangeRequest{Revision: c.state().Revision, Group: group, Kind: ask.AddLearner, Replica: c.on(2), Broker: 2}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := n.agent.Serve(over, ask.MethodChange, ask.Encode(add)); !isReason(err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE) || !strings.Contains(err.Error(), "under way") {
+		t.Fatalf("a step while another one is under way: %v", err)
+	}
+	answer := make(chan error, 1)
+	go func() { // ends with the test: it gets its turn
+		_, err := n.agent.Serve(context.Background(), ask.MethodChange, ask.Encode(add))
+		answer <- err
+	}()
+	c.apply(placement.CancelMove{TopicID: c.state().Topics["t"].ID, Move: c.part().Move.ID})
+	c.eventually("the leader's broker knows", func() (bool, string) {
+		r := c.ask(n, ask.StatusRequest{})
+		return r.Revision == c.state().Revision, fmt.Sprint(r.Revision)
+	})
+	<-turn
+	if err := <-answer; !isReason(err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE) {
+		t.Fatalf("a learner was added after its move was cancelled: %v", err)
+	}
+	c.finish()
+	if g := c.ask(n, ask.StatusRequest{Groups: []uint64{group}}).Groups[group]; g.Changing || len(g.Learners) > 0 {
+		t.Fatalf("%+v", g)
+	}
+}
+
 // A step waits until the leader's broker knows where the new replicas are.
 func TestChangeWaitsForItsRevision(t *testing.T) {
 	c := newDeskCluster(t, 2)

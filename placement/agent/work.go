@@ -150,7 +150,7 @@ func (a *Agent) run(r *replica, created bool) error {
 	if again, err := a.recoverStarted(r, g); again || err != nil {
 		return err
 	}
-	l := &live{replica: r, partition: p, raft: g}
+	l := &live{replica: r, partition: p, raft: g, turn: make(chan struct{}, 1)}
 	l.status = func() status {
 		st := g.Status()
 		_, _, led := a.host.Leader(r.group)
