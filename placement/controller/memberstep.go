@@ -54,8 +54,7 @@ func (k stepKind) String() string {
 //
 // Up to maxVoters brokers vote, the oldest first. A voter gives its place to a learner when its broker drains or is lost, or when
 // the state does not know it any more: its broker was removed, or it was given up (ReplaceControllerReplica). If there is no learner
-// to come for it, it leaves alone, unless it is lost and the group would survive no more without it than with it: it may come
-// back. No step leaves the group without a majority of voters that are heard.
+// to come for it, it leaves alone, unless it is lost and the group would survive no loss without it: it may come back. No step leaves the group without a majority of voters that are heard.
 func nextStep(v memberView) membershipStep {
 	switch {
 	case v.conf == nil:
@@ -185,8 +184,9 @@ func (v *memberView) shrink(out []leaver, coming bool) membershipStep {
 	}
 	if n := len(useless.Demote) + len(useless.Remove); n > 0 {
 		fit := v.fitVoters(voters)
-		if spare(len(voters)-n, fit) > spare(len(voters), fit) {
-			return v.change(useless, "without voters that are gone the group survives one more loss")
+		// Two voters without the lost third would survive a loss no more than three with it, and the third may come back.
+		if after := spare(len(voters)-n, fit); after >= max(1, spare(len(voters), fit)) {
+			return v.change(useless, fmt.Sprintf("without voters that are gone the group survives the loss of %d more", after))
 		}
 	}
 	if coming {

@@ -14,6 +14,7 @@ import (
 	"github.com/runnel-io/runnel/partition/catchup"
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/partition/raftlog"
+	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -174,8 +175,7 @@ func (c *controllerInstall) install(ctx context.Context, r controller.Response, 
 	defer cancel(nil)
 	stalled := time.AfterFunc(installStalled, func() { cancel(fmt.Errorf("broker %d sends nothing", from)) })
 	defer stalled.Stop()
-	client := catchup.NewClient(catchup.ClientConfig{Env: c.b.env, Caller: c.b.peers.Bulk(), Log: c.b.log})
-	index, err := client.Run(ctx, c.in, from, controllerGroup, func(catchup.Progress) { stalled.Reset(installStalled) })
+	index, err := c.b.catchup.client.Run(ctx, c.in, from, controllerGroup, func(catchup.Progress) { stalled.Reset(installStalled) })
 	if err != nil {
 		if errors.Is(err, raftlog.ErrClosed) {
 			c.in = nil // its end failed: from the start again
@@ -185,6 +185,36 @@ func (c *controllerInstall) install(ctx context.Context, r controller.Response, 
 	c.in = nil
 	c.b.log.Info("has the controller's log", "component", "broker", "replica", c.id, "from_broker", from, "index", index)
 	return nil
+}
+
+// forming says what a young cluster still lacks to survive the loss of a broker: the controller group grows from the founder
+// by one voter at a time, and with two of them it needs both. Empty: nothing. A cluster that has shrunk, or has a voter that is being
+// replaced, is not young any more: a broker that starts in it is not to wait for others.
+func forming(s *placement.State, seeds int) string {
+	want := min(3, max(seeds, len(s.Brokers)))
+	if joined := int(s.NextBroker) - 1; joined < want {
+		return fmt.Sprintf("the cluster is forming: %d of %d brokers have joined", max(joined, 0), want)
+	}
+	voters, able := 0, 0
+	known := map[uint64]bool{}
+	for _, r := range s.Controller {
+		known[r.ID] = true
+		if !r.Learner {
+			voters++
+		}
+	}
+	for _, b := range s.Brokers {
+		if !b.Draining {
+			able++
+		}
+		if !known[b.ControllerReplica] {
+			voters++ // it did, and its successor will
+		}
+	}
+	if want = min(3, able); voters < want {
+		return fmt.Sprintf("the cluster is forming: %d of %d brokers vote in the controller group", voters, want)
+	}
+	return ""
 }
 
 // askController asks the leader of the controller group, whoever it is, and answers which broker that is. It is for what has to work

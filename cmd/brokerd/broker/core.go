@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -99,25 +98,8 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	return nil
 }
 
-// forming says what a young cluster still lacks to survive the loss of a broker: the controller group grows from the founder
-// by one voter at a time, and with two of them it needs both. Empty: nothing.
-func (c *core) forming(seeds int) string {
-	s := c.ctl.State()
-	want := min(3, max(seeds, len(s.Brokers)))
-	if len(s.Brokers) < want {
-		return fmt.Sprintf("the cluster is forming: %d of %d brokers have joined", len(s.Brokers), want)
-	}
-	voters := 0
-	for _, r := range s.Controller {
-		if !r.Learner {
-			voters++
-		}
-	}
-	if voters < want {
-		return fmt.Sprintf("the cluster is forming: %d of %d brokers vote in the controller group", voters, want)
-	}
-	return ""
-}
+// forming says what a young cluster still lacks to survive the loss of a broker.
+func (c *core) forming(seeds int) string { return forming(c.ctl.State(), seeds) }
 
 // hear exchanges heartbeats with every broker of the cluster that the state or gossip knows. The state alone is not enough: right
 // after a start it may be so old that it lacks the brokers which lead now, and whoever is not heard gets no answers.

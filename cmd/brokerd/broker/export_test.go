@@ -20,7 +20,11 @@ func (b *Broker) Registration() placement.Registration { return b.registration()
 
 // OwnLog tells of the broker's replica of the controller group: its id, and the first and last entry of its log.
 func (b *Broker) OwnLog(ctx context.Context) (replica, first, last uint64, err error) {
-	sh, err := b.core.Load().ctl.Ship(ctx)
+	c := b.core.Load()
+	if c == nil {
+		return 0, 0, 0, errStarting
+	}
+	sh, err := c.ctl.Ship(ctx)
 	if err != nil {
 		return 0, 0, 0, err
 	}
