@@ -31,6 +31,17 @@ type admin interface {
 	DescribeTopic(context.Context, *runnelv1.DescribeTopicRequest) (*runnelv1.DescribeTopicResponse, error)
 	ListBrokers(context.Context, *runnelv1.ListBrokersRequest) (*runnelv1.ListBrokersResponse, error)
 	ClusterStatus(context.Context, *runnelv1.ClusterStatusRequest) (*runnelv1.ClusterStatusResponse, error)
+	AlterTopic(context.Context, *runnelv1.AlterTopicRequest) (*runnelv1.AlterTopicResponse, error)
+	MovePartition(context.Context, *runnelv1.MovePartitionRequest) (*runnelv1.MovePartitionResponse, error)
+	CancelMove(context.Context, *runnelv1.CancelMoveRequest) (*runnelv1.CancelMoveResponse, error)
+	TransferLeadership(context.Context, *runnelv1.TransferLeadershipRequest) (*runnelv1.TransferLeadershipResponse, error)
+	ListMoves(context.Context, *runnelv1.ListMovesRequest) (*runnelv1.ListMovesResponse, error)
+	Plan(context.Context, *runnelv1.PlanRequest) (*runnelv1.PlanResponse, error)
+	DrainBroker(context.Context, *runnelv1.DrainBrokerRequest) (*runnelv1.DrainBrokerResponse, error)
+	UndrainBroker(context.Context, *runnelv1.UndrainBrokerRequest) (*runnelv1.UndrainBrokerResponse, error)
+	DescribeDrain(context.Context, *runnelv1.DescribeDrainRequest) (*runnelv1.DescribeDrainResponse, error)
+	RemoveBroker(context.Context, *runnelv1.RemoveBrokerRequest) (*runnelv1.RemoveBrokerResponse, error)
+	RecoverPartition(context.Context, *runnelv1.RecoverPartitionRequest) (*runnelv1.RecoverPartitionResponse, error)
 }
 
 // reader reads one topic; it is for one goroutine.

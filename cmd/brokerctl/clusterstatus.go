@@ -24,6 +24,13 @@ type clusterStatusJSON struct {
 	Partitions      int32               `json:"partitions"`
 	Leaderless      []problemJSON       `json:"leaderless"`
 	UnderReplicated []problemJSON       `json:"under_replicated"`
+	// Moves are under way, Blocked is what should be done and cannot be; the *More count what is not listed.
+	Moves       []moveJSON    `json:"moves"`
+	MovesMore   int32         `json:"moves_more"`
+	Blocked     []blockedJSON `json:"blocked"`
+	BlockedMore int32         `json:"blocked_more"`
+	// PlacementUnknown is why the controller told nothing of Moves and Blocked.
+	PlacementUnknown string `json:"placement_unknown,omitempty"`
 }
 
 type clusterBrokerJSON struct {
@@ -55,6 +62,11 @@ func (a *app) clusterStatusCmd() *cobra.Command {
 			if a.output == "json" {
 				return printJSON(a.out, statusJSON(resp))
 			}
+			if why := resp.GetPlacementUnknown(); why != "" {
+				if _, err := fmt.Fprintf(a.errOut, "warning: the controller does not tell of moves and of what is blocked: %s\n", why); err != nil {
+					return err
+				}
+			}
 			return statusTable(a.out, resp)
 		},
 	}
@@ -65,10 +77,12 @@ func statusJSON(resp *runnelv1.ClusterStatusResponse) clusterStatusJSON {
 		ClusterID: resp.GetClusterId(), Controller: resp.GetControllerId(), Brokers: []clusterBrokerJSON{},
 		Topics: resp.GetTopics(), Partitions: resp.GetPartitions(),
 		Leaderless: problems(resp.GetLeaderless()), UnderReplicated: problems(resp.GetUnderReplicated()),
+		Moves: movesOf(resp.GetMoves()), MovesMore: resp.GetMovesMore(), Blocked: blockedOf(resp.GetBlocked()), BlockedMore: resp.GetBlockedMore(),
+		PlacementUnknown: resp.GetPlacementUnknown(),
 	}
 	for _, b := range resp.GetBrokers() {
 		s.Brokers = append(s.Brokers, clusterBrokerJSON{
-			brokerJSON:  brokerJSON{b.GetId(), b.GetAddress(), b.GetAlive(), b.GetLeaders(), b.GetReplicas()},
+			brokerJSON:  brokerOf(b),
 			PeerAddress: b.GetPeerAddress(), Version: b.GetVersion(), Rack: b.GetRack(),
 		})
 	}
@@ -88,27 +102,32 @@ func statusTable(w io.Writer, resp *runnelv1.ClusterStatusResponse) error {
 	if id := resp.GetControllerId(); id > 0 {
 		controller = fmt.Sprintf("broker %d", id)
 	}
-	_, err := fmt.Fprintf(w, "cluster %s\ncontroller: %s\n%s, %s, %s leaderless, %s under-replicated\n\n",
+	moves, blocked := int64(len(resp.GetMoves()))+int64(resp.GetMovesMore()), int64(len(resp.GetBlocked()))+int64(resp.GetBlockedMore())
+	blockedText := count(blocked)
+	if resp.GetPlacementUnknown() != "" {
+		blockedText = "?"
+	}
+	_, err := fmt.Fprintf(w, "cluster %s\ncontroller: %s\n%s, %s, %s leaderless, %s under-replicated, %s moving, %s blocked\n\n",
 		resp.GetClusterId(), controller, plural(int64(resp.GetTopics()), "topic"), plural(int64(resp.GetPartitions()), "partition"),
-		count(int64(len(resp.GetLeaderless()))), count(int64(len(resp.GetUnderReplicated()))))
+		count(int64(len(resp.GetLeaderless()))), count(int64(len(resp.GetUnderReplicated()))), count(moves), blockedText)
 	if err != nil {
 		return err
 	}
 	if err := brokerGrid(resp.GetBrokers()).print(w); err != nil {
 		return err
 	}
-	if len(resp.GetLeaderless())+len(resp.GetUnderReplicated()) == 0 {
-		return nil
-	}
-	if _, err := fmt.Fprintln(w); err != nil {
-		return err
-	}
-	g := newGrid("PROBLEM", "TOPIC", "PARTITION", "REASON")
+	problems := newGrid("PROBLEM", "TOPIC", "PARTITION", "REASON")
 	for _, p := range resp.GetLeaderless() {
-		g.add("leaderless", shortName(p.GetTopic()), p.GetPartition(), orDash(p.GetReason()))
+		problems.add("leaderless", shortName(p.GetTopic()), p.GetPartition(), orDash(p.GetReason()))
 	}
 	for _, p := range resp.GetUnderReplicated() {
-		g.add("under-replicated", shortName(p.GetTopic()), p.GetPartition(), orDash(p.GetReason()))
+		problems.add("under-replicated", shortName(p.GetTopic()), p.GetPartition(), orDash(p.GetReason()))
 	}
-	return g.print(w)
+	if err := problems.section(w, 0); err != nil {
+		return err
+	}
+	if err := moveGrid(resp.GetMoves()).section(w, resp.GetMovesMore()); err != nil {
+		return err
+	}
+	return blockedGrid(resp.GetBlocked()).section(w, resp.GetBlockedMore())
 }

@@ -29,6 +29,7 @@ type fakeCluster struct {
 	waiting string
 	spec    connectSpec
 	open    int
+	fakePlacement
 }
 
 type fakeTopic struct {
@@ -39,7 +40,9 @@ type fakeTopic struct {
 	logs     [][]*client.Record
 }
 
-func newFakeCluster() *fakeCluster { return &fakeCluster{nextID: 7} }
+func newFakeCluster() *fakeCluster {
+	return &fakeCluster{nextID: 7, fakePlacement: fakePlacement{draining: map[int32]bool{}, looked: map[int32]int{}, removed: map[int32]bool{}}}
+}
 
 func (f *fakeCluster) connect(_ []string, s connectSpec) (cluster, error) {
 	f.mu.Lock()
@@ -132,7 +135,7 @@ func (f *fakeCluster) DescribeTopic(_ context.Context, r *runnelv1.DescribeTopic
 		for k := range t.replicas {
 			p.Replicas = append(p.Replicas, (int32(i)+k)%3+1)
 		}
-		p.InSync = p.Replicas
+		p.InSync, p.Move = p.Replicas, f.moveOf(t.name, int32(i))
 		if f.trouble && p.Leader == 3 {
 			p.Leader, p.LogStartOffset, p.HighWatermark, p.InSync = -1, -1, -1, nil
 			p.Learners = []int32{2}
@@ -148,7 +151,7 @@ func (f *fakeCluster) brokers() []*runnelv1.BrokerDescription {
 	for id := int32(1); id <= 3; id++ {
 		b := &runnelv1.BrokerDescription{
 			Id: id, Address: fmt.Sprintf("127.0.0.1:70%d0", 6+id), PeerAddress: fmt.Sprintf("127.0.0.1:70%d1", 6+id),
-			Alive: !f.trouble || id < 3, Leaders: 4, Replicas: 12, Version: "v0.1.0",
+			Alive: !f.trouble || id < 3, Draining: f.draining[id], Leaders: 4, Replicas: 12, Version: "v0.1.0",
 		}
 		if id == 1 {
 			b.Rack = "a"
@@ -168,6 +171,10 @@ func (f *fakeCluster) ListBrokers(context.Context, *runnelv1.ListBrokersRequest)
 func (f *fakeCluster) ClusterStatus(context.Context, *runnelv1.ClusterStatusRequest) (*runnelv1.ClusterStatusResponse, error) {
 	resp := &runnelv1.ClusterStatusResponse{
 		ClusterId: "qUz3sWv1", ControllerId: 2, Brokers: f.brokers(), Topics: int32(len(f.topics)), Partitions: 1200,
+		Moves: f.moves, PlacementUnknown: f.unknown,
+	}
+	if f.planned {
+		resp.Blocked, resp.BlockedMore = noRoom, 2
 	}
 	if f.trouble {
 		resp.Leaderless = []*runnelv1.PartitionProblem{{Topic: "orders", Partition: 2, Reason: "broker 3 is dead and the election is under way"}}

@@ -19,7 +19,7 @@ func TestMistypedFlagsAndCommands(t *testing.T) {
 		{"topic list --xyzzy", "unknown flag --xyzzy"},
 		{"topc list", `unknown command "topc": did you mean topic?`},
 		{"topic lst", `unknown command "lst": did you mean list?`},
-		{"topic xyzzy", `unknown command "xyzzy": topic has create, delete, describe, list`},
+		{"topic xyzzy", `unknown command "xyzzy": topic has alter, create, delete, describe, list`},
 	} {
 		r := try(t.Context(), newFakeCluster(), "", strings.Fields(c.args)...)
 		if r.status != 1 || r.err != "brokerctl: "+c.want+"\n" {

@@ -20,7 +20,10 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	defer stop()
 	// A second signal kills: whoever presses Ctrl-C twice does not want to wait for a clean end.
 	context.AfterFunc(ctx, stop)
-	return execute(ctx, &app{in: in, out: out, errOut: errOut, getenv: os.Getenv, connect: connectSDK}, args)
+	a := &app{
+		in: in, out: out, errOut: errOut, getenv: os.Getenv, connect: connectSDK, inTTY: isTerminal(in), errTTY: isTerminal(errOut),
+	}
+	return execute(ctx, a, args)
 }
 
 // execute runs one command line until ctx ends.

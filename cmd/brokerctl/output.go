@@ -61,6 +61,21 @@ func (g *grid) print(w io.Writer) error {
 	return err
 }
 
+// section prints the grid after an empty line and, after it, how many rows are left out; nothing if it has none.
+func (g *grid) section(w io.Writer, more int32) error {
+	if len(g.rows) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	if err := g.print(w); err != nil || more == 0 {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "and %s more\n", count(int64(more)))
+	return err
+}
+
 // right marks a cell that is formatted already and stands to the right.
 type right string
 

@@ -64,6 +64,10 @@ func TestAgainstARealCluster(t *testing.T) {
 			t.Errorf("bench %s: %v, %s", mode, err, r.out)
 		}
 	}
+	ctl(none, "topic", "alter", "lines", "--config", "segment.ms=3600000")
+	if r := ctl(none, "topic", "describe", "lines"); !strings.Contains(r.out, "  segment.ms=3600000\n") {
+		t.Errorf("the settings were not altered: %s", r.out)
+	}
 	if r := ctl(none, "topic", "list", "-o", "json"); !strings.Contains(r.out, `"lines"`) || strings.Contains(r.out, "bench") {
 		t.Errorf("topics left: %s", r.out)
 	}

@@ -35,6 +35,8 @@ type app struct {
 	out, errOut io.Writer
 	getenv      func(string) string
 	connect     func(seeds []string, s connectSpec) (cluster, error)
+	// inTTY and errTTY tell whether a person sits there: who can be asked, and to whom a bar can be shown.
+	inTTY, errTTY bool
 
 	brokers string
 	output  string
@@ -75,7 +77,7 @@ func newRoot(a *app) *cobra.Command {
 	f.StringVarP(&a.output, "output", "o", "table", "output format: table or json")
 	f.DurationVar(&a.timeout, "timeout", defaultTimeout, fmt.Sprintf("how long to wait for the cluster (commands that only ask: %v)", questionTimeout))
 	mustComplete(root, "output", "table", "json")
-	root.AddCommand(a.topicCmd(), a.produceCmd(), a.consumeCmd(), a.brokerCmd(), a.clusterCmd(), a.benchCmd(), a.versionCmd())
+	root.AddCommand(a.topicCmd(), a.produceCmd(), a.consumeCmd(), a.brokerCmd(), a.partitionCmd(), a.placementCmd(), a.clusterCmd(), a.benchCmd(), a.versionCmd())
 	return root
 }
 
@@ -152,16 +154,23 @@ func (a *app) open(s connectSpec) (cluster, error) {
 	return a.connect(seeds, s)
 }
 
-// ask runs one question to the cluster within the time-out.
-func (a *app) ask(ctx context.Context, f func(context.Context, cluster) error) (err error) {
-	c, err := a.open(connectSpec{})
+// with runs f with a client of the cluster.
+func (a *app) with(s connectSpec, f func(cluster) error) (err error) {
+	c, err := a.open(s)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	return f(ctx, c)
+	return f(c)
+}
+
+// ask runs one question to the cluster within the time-out.
+func (a *app) ask(ctx context.Context, f func(context.Context, cluster) error) error {
+	return a.with(connectSpec{}, func(c cluster) error {
+		ctx, cancel := context.WithTimeout(ctx, a.timeout)
+		defer cancel()
+		return f(ctx, c)
+	})
 }
 
 // explain makes one line of an error, with what to do where the cluster could not know it.
@@ -193,30 +202,6 @@ func (a *app) explain(err error) string {
 			text, strings.Join(seeds, ","), a.timeout)
 	}
 	return text
-}
-
-// completeTopic offers the cluster's topics for a command's first argument.
-func (a *app) completeTopic(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	ctx := cmd.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	a.timeout = completionTimeout
-	var names []string
-	err := a.ask(ctx, func(ctx context.Context, c cluster) error {
-		resp, err := c.Admin().ListTopics(ctx, &runnelv1.ListTopicsRequest{})
-		for _, t := range resp.GetTopics() {
-			names = append(names, t.GetName())
-		}
-		return err
-	})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // keyValues parses k=v arguments of a repeatable flag.

@@ -13,8 +13,8 @@ import (
 )
 
 func (a *app) topicCmd() *cobra.Command {
-	return noun("topic", "Create, list, describe and delete topics",
-		a.topicCreateCmd(), a.topicListCmd(), a.topicDescribeCmd(), a.topicDeleteCmd())
+	return noun("topic", "Create, list, describe, alter and delete topics",
+		a.topicCreateCmd(), a.topicListCmd(), a.topicDescribeCmd(), a.topicAlterCmd(), a.topicDeleteCmd())
 }
 
 // topicJSON is an item of `topic list` and the answer of `topic create`.
@@ -44,6 +44,8 @@ type partitionJSON struct {
 	// The offsets are -1 if the leader did not answer.
 	LogStartOffset int64 `json:"log_start_offset"`
 	HighWatermark  int64 `json:"high_watermark"`
+	// Move is under way; absent if none is. Bytes and what it waits for are with `partition list`.
+	Move *moveJSON `json:"move,omitempty"`
 }
 
 func (a *app) topicCreateCmd() *cobra.Command {
@@ -158,11 +160,16 @@ func describeJSON(resp *runnelv1.DescribeTopicResponse) topicDescriptionJSON {
 	d := topicDescriptionJSON{Name: resp.GetName(), ID: resp.GetId(), Config: map[string]string{}, Partitions: []partitionJSON{}}
 	maps.Copy(d.Config, resp.GetConfig())
 	for _, p := range resp.GetPartitions() {
-		d.Partitions = append(d.Partitions, partitionJSON{
+		pj := partitionJSON{
 			Partition: p.GetPartition(), Leader: p.GetLeader(), Term: p.GetTerm(),
 			Replicas: append([]int32{}, p.GetReplicas()...), Learners: append([]int32{}, p.GetLearners()...),
 			LogStartOffset: p.GetLogStartOffset(), HighWatermark: p.GetHighWatermark(),
-		})
+		}
+		if m := p.GetMove(); m != nil {
+			mj := moveOf(m)
+			pj.Move = &mj
+		}
+		d.Partitions = append(d.Partitions, pj)
 	}
 	return d
 }
@@ -179,9 +186,22 @@ func describeTable(w io.Writer, resp *runnelv1.DescribeTopicResponse) error {
 	g := newGrid("PARTITION", "LEADER", "TERM", "REPLICAS", "IN-SYNC", "LEARNERS", "LOG-START", "HIGH-WATERMARK", "REASON")
 	for _, p := range resp.GetPartitions() {
 		g.add(p.GetPartition(), orNone(int64(p.GetLeader()), "none"), p.GetTerm(), ids(p.GetReplicas()), ids(p.GetInSync()),
-			ids(p.GetLearners()), orNone(p.GetLogStartOffset(), "?"), orNone(p.GetHighWatermark(), "?"), orDash(p.GetReason()))
+			ids(p.GetLearners()), orNone(p.GetLogStartOffset(), "?"), orNone(p.GetHighWatermark(), "?"), orDash(reasonOf(p)))
 	}
 	return g.print(w)
+}
+
+// reasonOf is what is wrong with a partition, and where it moves.
+func reasonOf(p *runnelv1.PartitionDescription) string {
+	m := p.GetMove()
+	if m == nil {
+		return p.GetReason()
+	}
+	moving := fmt.Sprintf("moving to %s: %s", ids(m.GetTo()), phase(m))
+	if p.GetReason() == "" {
+		return moving
+	}
+	return p.GetReason() + "; " + moving
 }
 
 func (a *app) topicDeleteCmd() *cobra.Command {
@@ -190,8 +210,8 @@ func (a *app) topicDeleteCmd() *cobra.Command {
 		Use: "delete NAME --yes", Short: "Delete a topic and all its records",
 		Args: exactly("NAME", "the topic's name"), ValidArgsFunction: a.completeTopic,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !yes {
-				return fmt.Errorf("deleting topic %s loses all its records: say so with --yes", args[0])
+			if err := a.confirm(cmd.Context(), yes, fmt.Sprintf("deleting topic %s loses all its records", args[0])); err != nil {
+				return err
 			}
 			err := a.ask(cmd.Context(), func(ctx context.Context, c cluster) error {
 				_, err := c.Admin().DeleteTopic(ctx, &runnelv1.DeleteTopicRequest{Name: args[0]})
@@ -210,7 +230,7 @@ func (a *app) topicDeleteCmd() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "really delete")
+	cmd.Flags().BoolVar(&yes, "yes", false, "really delete, without being asked")
 	return cmd
 }
 

@@ -13,7 +13,7 @@ const (
 	// replicas are.
 	settleFor = 3 * time.Second
 	// planAgain is after how long a plan is made although nothing seems to have changed.
-	planAgain = 30 * time.Second
+	planAgain = time.Minute
 	// planPause is between two plans at least; planShare makes it longer for large states: planning takes one part in so many of the time.
 	planPause = 100 * time.Millisecond
 	planShare = 20

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -334,7 +335,11 @@ func (d *driver) stepped(m *mover, what string, err *runnelv1.Error) {
 	}
 	if m.failed != why && (m.failed == "" || now.Sub(m.loggedAt) >= worthLogging) && d.ctx.Err() == nil {
 		m.failed, m.loggedAt = why, now
-		d.log.Warn("a step of a move was not done and is tried again", "topic", m.topic, "partition", m.number, "move", m.id,
+		level := slog.LevelWarn
+		if err.GetKind() == runnelv1.ErrorKind_ERROR_KIND_RETRIABLE { // a leader that moved, or the like
+			level = slog.LevelInfo
+		}
+		d.log.Log(d.ctx, level, "a step of a move was not done and is tried again", "topic", m.topic, "partition", m.number, "move", m.id,
 			"phase", string(m.phase), "step", what, "err", err)
 	}
 }

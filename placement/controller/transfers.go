@@ -54,7 +54,9 @@ func (d *driver) sendHome(now time.Time, s *placement.State) {
 		d.lookForLeaders(now, s)
 		x.next = now.Add(max(leadersEvery, leadersShare*d.cfg.Env.Now().Sub(now)))
 	}
-	d.dueAt(x.next)
+	if now.Before(x.next) { // else a transfer in flight makes room, and the loop pass again
+		d.dueAt(x.next)
+	}
 	for x.inFlight < maxTransfers && len(x.waiting) > 0 {
 		t := x.waiting[0]
 		x.waiting = x.waiting[1:]

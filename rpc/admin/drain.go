@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
@@ -64,7 +63,7 @@ func (s *Server) DescribeDrain(ctx context.Context, r *runnelv1.DescribeDrainReq
 	for i := range o.Drains {
 		if o.Drains[i].Broker == id {
 			d := describeDrain(&o.Drains[i], o.Moves)
-			d.Waiting = append(d.Waiting, whyStill(d, &o.Plan)...)
+			d.Waiting = append(d.Waiting, whyStill(d)...)
 			return &runnelv1.DescribeDrainResponse{Drain: d}, nil
 		}
 	}
@@ -93,11 +92,11 @@ func (s *Server) guess(st *placement.State) plan.View {
 }
 
 // whyStill tells why a drain that is not blocked does not take off more.
-func whyStill(d *runnelv1.DrainDescription, p *plan.Plan) (why []string) {
-	free := d.GetReplicas() - d.GetMoving() - int32(len(d.GetBlocked())) - d.GetBlockedMore() //nolint:gosec // counts replicas
+func whyStill(d *runnelv1.DrainDescription) (why []string) {
+	rest := d.GetReplicas() - d.GetMoving() - int32(len(d.GetBlocked())) - d.GetBlockedMore() //nolint:gosec // counts replicas
 	switch {
-	case free > 0 && p.Waiting > 0:
-		why = append(why, fmt.Sprintf("%d of its replicas wait until fewer moves are under way", free))
+	case rest > 0 && d.GetMoving() > 0:
+		why = append(why, "its other replicas wait for their turn: so many move at a time")
 	case d.GetReplicas() == 0 && d.GetControllerVoter():
 		why = append(why, "it votes in the controller group until another broker has taken its place")
 	}

@@ -90,7 +90,6 @@ func TestDescribeDrainTellsWhatIsLeftAndWhy(t *testing.T) {
 			{Broker: 3, Draining: true, Replicas: 9, Moving: 2, Bytes: 500, Leaders: 4, Voter: true, Blocked: []plan.Blocked{{Topic: "t", Reason: "no room"}}, BlockedMore: 1},
 		},
 		Moves: []controller.MoveProgress{away, elsewhere, again},
-		Plan:  plan.Plan{Waiting: 1},
 	}
 	d, err := describe(h, 3)
 	if err != nil {
@@ -99,7 +98,7 @@ func TestDescribeDrainTellsWhatIsLeftAndWhy(t *testing.T) {
 	if got := fmt.Sprint(d.GetReplicas(), d.GetMoving(), d.GetBytes(), d.GetBytesMovingDone(), d.GetLeaders(), d.GetControllerVoter(), len(d.GetBlocked()), d.GetBlockedMore()); got != "9 2 500 45 4 true 1 1" {
 		t.Error(got)
 	}
-	if got := fmt.Sprintf("%q", d.GetWaiting()); got != `["for a slot" "5 of its replicas wait until fewer moves are under way"]` {
+	if got := fmt.Sprintf("%q", d.GetWaiting()); got != `["for a slot" "its other replicas wait for their turn: so many move at a time"]` {
 		t.Error(got)
 	}
 	h.ctrl.overview.Drains[1] = plan.DrainStatus{Broker: 3, Draining: true, Voter: true}

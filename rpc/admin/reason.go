@@ -135,7 +135,7 @@ func cut(s string) string {
 	return s
 }
 
-// isOn tells whether the partition has a voting replica on a broker: learners are not run yet.
+// isOn tells whether the partition has a voting replica on a broker. One that a move adds is no trouble while it is installed.
 func isOn(p *placement.Partition, broker int32) bool {
 	return slices.ContainsFunc(p.Replicas, func(r placement.Replica) bool { return r.Broker == broker && !r.Learner })
 }

@@ -27,8 +27,11 @@ func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartit
 		return nil, s.fail(api, err)
 	}
 	replicas := s.describeReplicas(wait, t, r.GetPartition())
+	if r.GetAnew() && r.GetKeep() != 0 {
+		return nil, s.fail(api, invalid("a partition that begins anew keeps no replica: name broker %d or say anew", r.GetKeep()))
+	}
 	if !r.GetAcceptDataLoss() {
-		kept, err := toKeep(t.Name, r.GetPartition(), p, replicas, r.GetKeep())
+		kept, err := toKeep(t.Name, r.GetPartition(), p, replicas, r)
 		if err != nil {
 			return nil, s.fail(api, err)
 		}
@@ -42,7 +45,7 @@ func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartit
 		return nil, s.fail(api, err)
 	}
 	if _, err := s.change(wait, api, controller.RecoverPartition{
-		Topic: t.Name, ID: t.ID, Partition: r.GetPartition(), Keep: kept.GetBroker(), Note: r.GetNote(),
+		Topic: t.Name, ID: t.ID, Partition: r.GetPartition(), Keep: kept.GetBroker(), Anew: r.GetAnew(), Note: r.GetNote(),
 	}); err != nil {
 		return nil, err
 	}
@@ -59,27 +62,23 @@ func (s *Server) recovered(t *placement.Topic, r *runnelv1.RecoverPartitionReque
 	})
 }
 
-// consented finds the replica to keep, and checks that what was consented to is what would be lost.
+// consented finds the replica to keep, and checks that what was consented to is what would be lost. It answers nil for a
+// partition that begins anew.
 func consented(t *placement.Topic, p *placement.Partition, replicas []*runnelv1.ReplicaDescription, r *runnelv1.RecoverPartitionRequest) (*runnelv1.ReplicaDescription, error) {
-	if r.GetKeep() == 0 || len(r.GetLost()) == 0 {
+	if r.GetKeep() == 0 && !r.GetAnew() || len(r.GetLost()) == 0 {
 		return nil, invalid("the consent names no replica to keep, or none to lose: ask without it first, and name what that answers")
 	}
 	named := slices.Sorted(slices.Values(r.GetLost()))
+	if r.GetAnew() && slices.Equal(idsBut(replicas, nil), named) {
+		return nil, nil
+	}
 	for _, d := range replicas {
-		if d.GetBroker() != r.GetKeep() || slices.Contains(named, d.GetReplica()) {
-			continue
-		}
-		var others []uint64
-		for _, o := range allBut(replicas, d) {
-			others = append(others, o.GetReplica())
-		}
-		slices.Sort(others)
-		if slices.Equal(others, named) {
+		if d.GetBroker() == r.GetKeep() && slices.Equal(idsBut(replicas, d), named) {
 			return d, nil
 		}
 	}
 	return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OUTDATED,
-		"%s/%d is on brokers %s now, and the consent named replicas %v as lost with broker %d's kept: ask again what would be lost",
+		"%s/%d is on brokers %s now, and the consent named replicas %v as lost and broker %d's to be kept: ask again what would be lost",
 		t.Name, r.GetPartition(), listed(brokersOf(p.All())), named, r.GetKeep())
 }
 
@@ -110,9 +109,10 @@ func (s *Server) describeReplicas(ctx context.Context, t *placement.Topic, n int
 	return out
 }
 
-// toKeep chooses the replica to go on with, on broker keep if that is not 0, else the one that is known to have most. It
-// refuses while there is a majority.
-func toKeep(topic string, n int32, p *placement.Partition, replicas []*runnelv1.ReplicaDescription, keep int32) (*runnelv1.ReplicaDescription, error) {
+// toKeep chooses the replica to go on with, on broker r.Keep if that is not 0, else the one that is known to have most, and
+// none to begin anew. It refuses while there is a majority, and to begin anew while any replica may come back.
+func toKeep(topic string, n int32, p *placement.Partition, replicas []*runnelv1.ReplicaDescription, r *runnelv1.RecoverPartitionRequest) (*runnelv1.ReplicaDescription, error) {
+	keep := r.GetKeep()
 	there := map[uint64]bool{} // a replica that is not known to be lost
 	for _, d := range replicas {
 		there[d.GetReplica()] = d.GetAlive() && !strings.HasPrefix(d.GetTrouble(), "is quarantined")
@@ -121,6 +121,11 @@ func toKeep(topic string, n int32, p *placement.Partition, replicas []*runnelv1.
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
 			"%s/%d has a majority of its replicas, on brokers %s: nothing is to be given up; what is missing is replaced by itself",
 			topic, n, listed(brokersThere(p, there)))
+	}
+	if left := brokersThere(p, there); r.GetAnew() && len(left) > 0 {
+		return nil, invalid("%s/%d has replicas left, on brokers %s: keep one of them", topic, n, listed(left))
+	} else if r.GetAnew() {
+		return nil, nil
 	}
 	var best *runnelv1.ReplicaDescription
 	for _, d := range replicas {
@@ -150,8 +155,7 @@ func toKeep(topic string, n int32, p *placement.Partition, replicas []*runnelv1.
 	case keep != 0:
 		return nil, invalid("%s/%d cannot go on with what broker %d has: %s", topic, n, keep, strings.Join(why, "; "))
 	}
-	return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
-		"no replica of %s/%d can be kept, so nothing can be recovered now: %s", topic, n, strings.Join(why, "; "))
+	return nil, invalid("no replica of %s/%d can be kept: %s; if none ever comes back, it can only begin anew, empty", topic, n, strings.Join(why, "; "))
 }
 
 // mayKeep tells whether a replica may hold all that was acknowledged: one that is still being installed may not.
@@ -201,6 +205,15 @@ func allBut(list []*runnelv1.ReplicaDescription, one *runnelv1.ReplicaDescriptio
 			out = append(out, d)
 		}
 	}
+	return out
+}
+
+// idsBut are the ids of all replicas but one, rising.
+func idsBut(list []*runnelv1.ReplicaDescription, one *runnelv1.ReplicaDescription) (out []uint64) {
+	for _, d := range allBut(list, one) {
+		out = append(out, d.GetReplica())
+	}
+	slices.Sort(out)
 	return out
 }
 

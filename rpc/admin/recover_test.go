@@ -92,7 +92,7 @@ func TestRule30RecoveryIsRefusedWhereNothingIsLost(t *testing.T) {
 		{"none to keep", func(h *harness) {
 			h.cluster.dead[2] = true
 			h.local["t/0"] = partition.Status{Quarantine: "bad disk"}
-		}, 0, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "no replica of t/0 can be kept, so nothing can be recovered now: the replica on broker 1: is quarantined: bad disk"},
+		}, 0, invalid, "no replica of t/0 can be kept: the replica on broker 1: is quarantined: bad disk"},
 		{"the majority of the new configuration", func(h *harness) {
 			// After the joint phase the brokers 1 and 2 and a dead one decide.
 			h.cluster.st.Topics["t"].Partitions[0].Move = &placement.Move{Phase: placement.PhaseLeft, Order: []uint64{101, 102, 103}, Removes: []uint64{104, 105}}
@@ -144,7 +144,7 @@ func TestRule30RecoveryLosesOnlyWhatWasNamed(t *testing.T) {
 			if err != nil || !r.GetRecovered() || r.GetKept().GetReplica() != 102 || len(r.GetLost()) != 4 {
 				t.Fatalf("%v %v", r, err)
 			}
-			if got := fmt.Sprintf("%+v", h.ctrl.last); got != "{Topic:t ID:5 Partition:0 Keep:2 Note:fire}" {
+			if got := fmt.Sprintf("%+v", h.ctrl.last); got != "{Topic:t ID:5 Partition:0 Keep:2 Anew:false Note:fire}" {
 				t.Errorf("asked for %s", got)
 			}
 			// Asked again, it finds its own work.
@@ -156,5 +156,38 @@ func TestRule30RecoveryLosesOnlyWhatWasNamed(t *testing.T) {
 				t.Errorf("%v %v, asked for %+v", r, err, h.ctrl.last)
 			}
 		})
+	}
+}
+
+// A partition that begins anew loses everything, so that is for when everything is lost already.
+func TestRule30APartitionBeginsAnewOnlyWhenNothingIsLeft(t *testing.T) {
+	h := recoverable(t)
+	all := []uint64{101, 102, 103, 104, 105}
+	ask := func(r *runnelv1.RecoverPartitionRequest) (*runnelv1.RecoverPartitionResponse, error) {
+		r.Topic = "t"
+		return h.s.RecoverPartition(t.Context(), r)
+	}
+	_, err := ask(&runnelv1.RecoverPartitionRequest{Anew: true})
+	if e := wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, definite); !strings.Contains(e.GetMessage(), "has replicas left, on brokers 1, 2: keep one") {
+		t.Errorf("message %q", e.GetMessage())
+	}
+	h.cluster.dead[2] = true
+	h.local["t/0"] = partition.Status{Quarantine: "bad disk"}
+	r, err := ask(&runnelv1.RecoverPartitionRequest{Anew: true})
+	if err != nil || r.GetKept() != nil || len(r.GetLost()) != 5 || r.GetRecovered() {
+		t.Fatalf("%v %v", r, err)
+	}
+	for _, bad := range []*runnelv1.RecoverPartitionRequest{
+		{Anew: true, Keep: 1}, {Anew: true, AcceptDataLoss: true, Lost: all[1:]}, {Anew: true, AcceptDataLoss: true, Keep: 1, Lost: all}, {AcceptDataLoss: true, Lost: all},
+	} {
+		if _, err := ask(bad); err == nil || h.ctrl.last != nil {
+			t.Errorf("%v: %v, asked for %+v", bad, err, h.ctrl.last)
+		}
+	}
+	if r, err := ask(&runnelv1.RecoverPartitionRequest{Anew: true, AcceptDataLoss: true, Lost: all, Note: "fire"}); err != nil || !r.GetRecovered() {
+		t.Errorf("%v %v", r, err)
+	}
+	if got := fmt.Sprintf("%+v", h.ctrl.last); got != "{Topic:t ID:5 Partition:0 Keep:0 Anew:true Note:fire}" {
+		t.Errorf("asked for %s", got)
 	}
 }

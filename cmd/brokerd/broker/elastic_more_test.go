@@ -47,7 +47,8 @@ func TestTheReplicationFactorGrowsAndShrinks(t *testing.T) {
 			return ""
 		})
 	}
-	wantEach(t, readAll(t, cl, "orders"), f.end())
+	n := f.end()
+	wantEach(t, readAll(t, cl, "orders"), n)
 }
 
 func TestPartitionsAreAddedWhileRecordsFlow(t *testing.T) {
@@ -167,7 +168,8 @@ func TestLeadersGoBackToWhereTheyArePreferred(t *testing.T) {
 		}
 		return ""
 	})
-	wantEach(t, readAll(t, cl, "orders"), f.end())
+	n := f.end()
+	wantEach(t, readAll(t, cl, "orders"), n)
 }
 
 func TestAClusterOfOneGrowsToFiveAndShrinksBackWhileRecordsFlow(t *testing.T) {
@@ -204,5 +206,6 @@ func TestAClusterOfOneGrowsToFiveAndShrinksBackWhileRecordsFlow(t *testing.T) {
 		remove(t, c, cl, id)
 		c.StopBroker(n)
 	}
-	wantEach(t, readAll(t, cl, "orders"), f.end())
+	n := f.end()
+	wantEach(t, readAll(t, cl, "orders"), n)
 }

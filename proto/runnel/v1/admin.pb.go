@@ -2139,14 +2139,16 @@ type RecoverPartitionRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Topic     string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
 	Partition int32                  `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
-	// The broker whose replica goes on alone. 0, only without accept_data_loss: the one that has most.
+	// The broker whose replica goes on alone. 0, without accept_data_loss: the one that has most.
 	Keep           int32 `protobuf:"varint,3,opt,name=keep,proto3" json:"keep,omitempty"`
 	AcceptDataLoss bool  `protobuf:"varint,4,opt,name=accept_data_loss,json=acceptDataLoss,proto3" json:"accept_data_loss,omitempty"`
-	// With accept_data_loss: the ids of all other replicas, as an answer without it named them. The request is refused if they
+	// With accept_data_loss: the ids of all replicas that are not kept, as an answer without it named them. The request is refused if they
 	// are others by now.
 	Lost []uint64 `protobuf:"varint,5,rep,packed,name=lost,proto3" json:"lost,omitempty"`
 	// Who does it and why; goes to the controller's log.
-	Note          string `protobuf:"bytes,6,opt,name=note,proto3" json:"note,omitempty"`
+	Note string `protobuf:"bytes,6,opt,name=note,proto3" json:"note,omitempty"`
+	// No replica is left that could go on: the partition begins anew, empty, at offset 0. Then keep is 0. Refused while any is left.
+	Anew          bool `protobuf:"varint,7,opt,name=anew,proto3" json:"anew,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2223,9 +2225,17 @@ func (x *RecoverPartitionRequest) GetNote() string {
 	return ""
 }
 
+func (x *RecoverPartitionRequest) GetAnew() bool {
+	if x != nil {
+		return x.Anew
+	}
+	return false
+}
+
 type RecoverPartitionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Kept  *ReplicaDescription    `protobuf:"bytes,1,opt,name=kept,proto3" json:"kept,omitempty"`
+	// Unset if the partition begins anew.
+	Kept *ReplicaDescription `protobuf:"bytes,1,opt,name=kept,proto3" json:"kept,omitempty"`
 	// What only these replicas hold is lost.
 	Lost []*ReplicaDescription `protobuf:"bytes,2,rep,name=lost,proto3" json:"lost,omitempty"`
 	// It has been done. What the kept replica holds is served, and it is copied to other brokers by itself.
@@ -2459,14 +2469,15 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\x05drain\x18\x01 \x01(\v2\x1b.runnel.v1.DrainDescriptionR\x05drain\"-\n" +
 	"\x13RemoveBrokerRequest\x12\x16\n" +
 	"\x06broker\x18\x01 \x01(\x05R\x06broker\"\x16\n" +
-	"\x14RemoveBrokerResponse\"\xb3\x01\n" +
+	"\x14RemoveBrokerResponse\"\xc7\x01\n" +
 	"\x17RecoverPartitionRequest\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x12\n" +
 	"\x04keep\x18\x03 \x01(\x05R\x04keep\x12(\n" +
 	"\x10accept_data_loss\x18\x04 \x01(\bR\x0eacceptDataLoss\x12\x12\n" +
 	"\x04lost\x18\x05 \x03(\x04R\x04lost\x12\x12\n" +
-	"\x04note\x18\x06 \x01(\tR\x04note\"\x9e\x01\n" +
+	"\x04note\x18\x06 \x01(\tR\x04note\x12\x12\n" +
+	"\x04anew\x18\a \x01(\bR\x04anew\"\x9e\x01\n" +
 	"\x18RecoverPartitionResponse\x121\n" +
 	"\x04kept\x18\x01 \x01(\v2\x1d.runnel.v1.ReplicaDescriptionR\x04kept\x121\n" +
 	"\x04lost\x18\x02 \x03(\v2\x1d.runnel.v1.ReplicaDescriptionR\x04lost\x12\x1c\n" +

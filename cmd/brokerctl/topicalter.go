@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// topicAlteredJSON is the answer of `topic alter`.
+type topicAlteredJSON struct {
+	topicJSON
+	Config map[string]string `json:"config"`
+	// Reasons tell why new replicas were placed as they were.
+	Reasons []string `json:"reasons"`
+}
+
+// alteration is what `topic alter` is asked for.
+type alteration struct {
+	topic                string
+	set                  map[string]string
+	unset                []string
+	partitions, replicas int32
+}
+
+func (a *app) topicAlterCmd() *cobra.Command {
+	var alt alteration
+	var config []string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "alter NAME",
+		Short: "Change a topic's settings, add partitions, change its replication factor",
+		Long: "Change a topic's settings, add partitions, change its replication factor. Each of the three is a change of its own, made in\n" +
+			"this order. With another replication factor the controller moves replicas by itself: partition list shows how far it is.\n\n" + settingsHelp(),
+		Example: "  brokerctl topic alter orders --config retention.ms=86400000 --delete-config segment.ms\n" +
+			"  brokerctl topic alter orders --partitions 24\n" +
+			"  brokerctl topic alter orders --replication-factor 3",
+		Args:              exactly("NAME", "the topic's name"),
+		ValidArgsFunction: a.completeTopic,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			alt.topic = args[0]
+			if alt.set, err = keyValues("--config", config); err != nil {
+				return err
+			}
+			if err := alt.check(cmd); err != nil {
+				return err
+			}
+			if err := a.confirmFewer(cmd.Context(), yes, alt); err != nil {
+				return err
+			}
+			var resp *runnelv1.AlterTopicResponse
+			err = a.with(connectSpec{}, func(c cluster) (err error) {
+				resp, err = a.alter(cmd.Context(), c.Admin(), alt)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return a.altered(alt, resp)
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&config, "config", nil, "topic setting, name=value (repeatable; listed above)")
+	f.StringArrayVar(&alt.unset, "delete-config", nil, "setting to put back to its default, name (repeatable)")
+	f.Int32Var(&alt.partitions, "partitions", 0, "number of partitions; it can only grow")
+	f.Int32Var(&alt.replicas, "replication-factor", 0, "replicas of each partition")
+	f.BoolVar(&yes, "yes", false, "really have fewer replicas, without being asked")
+	return cmd
+}
+
+func (t *alteration) check(cmd *cobra.Command) error {
+	for flag, n := range map[string]int32{"partitions": t.partitions, "replication-factor": t.replicas} {
+		if cmd.Flags().Changed(flag) && n < 1 {
+			return fmt.Errorf("--%s is %d: use 1 or more", flag, n)
+		}
+	}
+	for _, k := range t.unset {
+		if _, both := t.set[k]; both {
+			return fmt.Errorf("%s is to be set and to be deleted: say one of them", k)
+		}
+	}
+	if len(t.set)+len(t.unset) == 0 && t.partitions == 0 && t.replicas == 0 {
+		return errors.New("nothing is to be changed: use --config, --delete-config, --partitions or --replication-factor")
+	}
+	return nil
+}
+
+// confirmFewer asks for consent to fewer replicas than there are.
+func (a *app) confirmFewer(ctx context.Context, yes bool, alt alteration) error {
+	if alt.replicas == 0 || yes {
+		return nil
+	}
+	var now int32
+	err := a.ask(ctx, func(ctx context.Context, c cluster) error {
+		resp, err := c.Admin().ListTopics(ctx, &runnelv1.ListTopicsRequest{})
+		for _, t := range resp.GetTopics() {
+			if t.GetName() == alt.topic {
+				now = t.GetReplicationFactor()
+			}
+		}
+		return err
+	})
+	if err != nil || alt.replicas >= now {
+		return err
+	}
+	return a.confirm(ctx, false, fmt.Sprintf("topic %s would have %s of each partition instead of %d", alt.topic, plural(int64(alt.replicas), "replica"), now))
+}
+
+// alter makes the changes one after the other: a refusal of one says which were made.
+func (a *app) alter(ctx context.Context, c admin, alt alteration) (resp *runnelv1.AlterTopicResponse, err error) {
+	var reqs []*runnelv1.AlterTopicRequest
+	var names []string
+	if len(alt.set)+len(alt.unset) > 0 {
+		reqs = append(reqs, &runnelv1.AlterTopicRequest{Name: alt.topic, SetConfig: alt.set, DeleteConfig: alt.unset})
+		names = append(names, "its settings")
+	}
+	if alt.partitions != 0 {
+		reqs = append(reqs, &runnelv1.AlterTopicRequest{Name: alt.topic, Partitions: alt.partitions})
+		names = append(names, "its number of partitions")
+	}
+	if alt.replicas != 0 {
+		reqs = append(reqs, &runnelv1.AlterTopicRequest{Name: alt.topic, ReplicationFactor: alt.replicas})
+		names = append(names, "its replication factor")
+	}
+	var reasons []string
+	for i, r := range reqs {
+		one, cancel := context.WithTimeout(ctx, a.timeout)
+		resp, err = c.AlterTopic(one, r)
+		cancel()
+		if err != nil {
+			if i > 0 {
+				err = fmt.Errorf("%w; changed before that: %s", err, strings.Join(names[:i], ", "))
+			}
+			return nil, err
+		}
+		reasons = append(reasons, resp.GetReasons()...)
+	}
+	resp.Reasons = reasons
+	return resp, nil
+}
+
+func (a *app) altered(alt alteration, resp *runnelv1.AlterTopicResponse) error {
+	if alt.partitions != 0 {
+		if _, err := fmt.Fprintln(a.errOut, "warning: records with a key go to other partitions than before"); err != nil {
+			return err
+		}
+	}
+	if alt.replicas != 0 {
+		if err := warnReplicas(a.errOut, resp.GetReplicationFactor()); err != nil {
+			return err
+		}
+	}
+	if a.output == "json" {
+		t := topicAlteredJSON{
+			topicJSON: topicJSON{alt.topic, resp.GetId(), resp.GetPartitions(), resp.GetReplicationFactor()},
+			Config:    map[string]string{}, Reasons: list(resp.GetReasons()),
+		}
+		maps.Copy(t.Config, resp.GetConfig())
+		return printJSON(a.out, t)
+	}
+	if _, err := fmt.Fprintf(a.out, "altered topic %s: %s, replication factor %d\n",
+		alt.topic, plural(int64(resp.GetPartitions()), "partition"), resp.GetReplicationFactor()); err != nil {
+		return err
+	}
+	for _, k := range slices.Sorted(maps.Keys(resp.GetConfig())) {
+		if _, err := fmt.Fprintf(a.out, "  %s=%s\n", k, resp.GetConfig()[k]); err != nil {
+			return err
+		}
+	}
+	if alt.replicas != 0 {
+		_, err := fmt.Fprintln(a.out, "replicas move by themselves: brokerctl partition list shows how far they are")
+		return err
+	}
+	return nil
+}

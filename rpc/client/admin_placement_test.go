@@ -1,0 +1,67 @@
+package client
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+func (b *fakeBroker) CancelMove(context.Context, *runnelv1.CancelMoveRequest) (*runnelv1.CancelMoveResponse, error) {
+	return &runnelv1.CancelMoveResponse{}, b.adminError(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE)
+}
+
+func (b *fakeBroker) RemoveBroker(context.Context, *runnelv1.RemoveBrokerRequest) (*runnelv1.RemoveBrokerResponse, error) {
+	return &runnelv1.RemoveBrokerResponse{}, b.adminError(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER)
+}
+
+// adminError answers the errors that a test prepared and, after them, that it was done before.
+func (b *fakeBroker) adminError(gone runnelv1.ErrorReason) error {
+	b.c.mu.Lock()
+	defer b.c.mu.Unlock()
+	if len(b.c.adminErr) > 0 {
+		e := b.c.adminErr[0]
+		b.c.adminErr = b.c.adminErr[1:]
+		return runnelv1.ToStatus(e)
+	}
+	return runnelv1.ToStatus(runnelv1.Errorf(gone, "gone"))
+}
+
+// What an attempt without an answer may have done is not a failure of the next one.
+func TestWhatIsDoneOnceSucceedsAlthoughItsFirstAnswerWasLost(t *testing.T) {
+	lost := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT, "no answer")
+	refused := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_NOT_CONTROLLER, "ask another broker")
+	inUse := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "it holds replicas")
+	for _, tc := range []struct {
+		name string
+		errs []*Error
+		want runnelv1.ErrorReason // 0: success; else definite
+	}{
+		{"an answer was lost", []*Error{lost}, 0},
+		{"no answer was lost", []*Error{refused}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
+		{"it was never there", nil, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
+		{"refused after a lost answer", []*Error{lost, inUse}, runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			simulate(t, func(t *testing.T) {
+				c := newFakeCluster(t, 2)
+				a := c.client().Admin()
+				c.adminErr = tc.errs
+				_, err := a.RemoveBroker(within(t, 5*time.Second), &runnelv1.RemoveBrokerRequest{Broker: 3})
+				c.adminErr = tc.errs
+				_, cancelErr := a.CancelMove(within(t, 5*time.Second), &runnelv1.CancelMoveRequest{Topic: "t"})
+				if tc.want == 0 {
+					if err != nil || cancelErr != nil {
+						t.Fatalf("%v, %v", err, cancelErr)
+					}
+					return
+				}
+				wantError(t, err, runnelv1.ErrorKind_ERROR_KIND_DEFINITE, tc.want)
+				if tc.want == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER {
+					wantError(t, cancelErr, runnelv1.ErrorKind_ERROR_KIND_DEFINITE, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE)
+				}
+			})
+		})
+	}
+}
