@@ -82,7 +82,7 @@ func TestNextStep(t *testing.T) {
 		"nor by one that is behind":            {groupScene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), lost: []int32{2}, behind: ids(6)}, wait},
 		"one of three lost, nobody to come":    {groupScene{brokers: 3, voters: ids(1, 2, 3), lost: []int32{2}}, wait},
 		"one of four lost, nobody to come":     {groupScene{brokers: 4, voters: ids(1, 2, 3, 4), lost: []int32{2}}, voters(nil, ids(2), nil)},
-		"one of five lost, nobody to come":     {scene{brokers: 5, voters: ids(1, 2, 3, 4, 5), lost: []int32{2}}, voters(nil, ids(2), nil)},
+		"one of five lost, nobody to come":     {groupScene{brokers: 5, voters: ids(1, 2, 3, 4, 5), lost: []int32{2}}, voters(nil, ids(2), nil)},
 		"two of five lost, nobody to come":     {groupScene{brokers: 5, voters: ids(1, 2, 3, 4, 5), lost: []int32{2, 4}}, voters(nil, ids(2, 4), nil)},
 		"a majority lost":                      {groupScene{brokers: 4, voters: ids(1, 2, 3), learners: ids(4), lost: []int32{2, 3}}, wait},
 		"a draining voter is replaced":         {groupScene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), draining: []int32{3}}, voters(ids(6), ids(3), nil)},
