@@ -125,6 +125,7 @@ func (d *driver) plan(now time.Time, s *placement.State) {
 		err := d.propose(s, &next, cooling)
 		return func() {
 			now := d.cfg.Env.Now()
+			d.again = true
 			for _, c := range next.Cancels {
 				if m := d.movers[c.Move]; m != nil {
 					p.cancelled(now, m.group)

@@ -82,6 +82,8 @@ type Controller struct {
 
 	// drives has the loop that drives moves, while this replica leads in session.
 	drives drives
+	// counts are of what the loop did.
+	counts driveCounts
 	// overviews has room for one: the one that is being made.
 	overviews chan struct{}
 
