@@ -155,6 +155,14 @@ func (c *Controller) driving() *driver {
 	return c.drives.current
 }
 
+// Notice has the loop look at once at who is heard. It is called when Config.Alive began to answer otherwise for a reason that no
+// heartbeat shows, such as that a broker said it stops: it may be back before the loop would look by itself.
+func (c *Controller) Notice() {
+	if d := c.driving(); d != nil {
+		d.wake()
+	}
+}
+
 // Stop ends the loop that drives moves, for good, and waits for it and its calls. It is called before the group is stopped; the rest of
 // the Controller works on until then.
 func (c *Controller) Stop() {

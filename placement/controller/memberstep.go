@@ -185,7 +185,8 @@ func (v *memberView) shrink(out []leaver, coming bool) membershipStep {
 	if n := len(useless.Demote) + len(useless.Remove); n > 0 {
 		fit := v.fitVoters(voters)
 		// Two voters without the lost third would survive a loss no more than three with it, and the third may come back.
-		if after := spare(len(voters)-n, fit); after >= max(1, spare(len(voters), fit)) {
+		after, before := spare(len(voters)-n, fit), spare(len(voters), fit)
+		if after > before || !coming && after >= max(1, before) {
 			return v.change(useless, fmt.Sprintf("without voters that are gone the group survives the loss of %d more", after))
 		}
 	}

@@ -370,6 +370,7 @@ func (b *Broker) servePeer(ctx context.Context, from int32, method string, body 
 		return nil, errStarting
 	case method == methodLeaving:
 		c.leaving.says(from, b.env.Now())
+		c.ctl.Notice()
 		return nil, nil
 	case catchup.Handles(method):
 		return c.ships.Serve(ctx, from, method, body)
