@@ -67,7 +67,7 @@ func TestRefusalsAreDefiniteAndSayWhy(t *testing.T) {
 		{CreateTopic{Name: "t", Config: map[string]string{"no.such": "1"}}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING},
 		{SetTopicConfig{Name: "t"}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC},
 		{AllocateProducers{Broker: 9}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
-		{RegisterBroker{Broker: placement.Registration{ID: 2, Incarnation: "other", PeerAddr: "x:1"}}, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT},
+		{RegisterBroker{Broker: placement.Registration{ID: 2, Incarnation: "other", PeerAddr: "x:1"}}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
 	} {
 		for _, n := range nodes {
 			before := nodes[0].c.State().Revision

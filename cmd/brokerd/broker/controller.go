@@ -242,7 +242,7 @@ func (b *Broker) askController(ctx context.Context, q controller.Request) (r con
 			return r, id, e
 		}
 		why := runnelv1.AsError(e)
-		if why.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
+		if noMember(why) {
 			return r, id, &refusedError{why}
 		}
 		err = e
@@ -251,6 +251,12 @@ func (b *Broker) askController(ctx context.Context, q controller.Request) (r con
 		}
 	}
 	return r, 0, err
+}
+
+// noMember tells whether the controller's leader, and nobody else can know, answered that this broker is none of the cluster: it was
+// removed, or its id belongs to another data folder. Whatever else is answered, perhaps by a broker that cannot lead, may change.
+func noMember(why *runnelv1.Error) bool {
+	return why.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER
 }
 
 // refusedError is the controller's last word.

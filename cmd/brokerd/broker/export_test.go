@@ -18,6 +18,12 @@ func (b *Broker) Do(ctx context.Context, r controller.Request) (controller.Respo
 // Registration is what the broker tells the controller of itself.
 func (b *Broker) Registration() placement.Registration { return b.registration() }
 
+// AskedInVain asks for the controller's leader as keepController does, and tells whether the broker would end itself for the answer.
+func (b *Broker) AskedInVain(ctx context.Context) (fatal bool, err error) {
+	_, _, err = b.askController(ctx, controller.RegisterBroker{Broker: b.registration()})
+	return refused(err), err
+}
+
 // OwnLog tells of the broker's replica of the controller group: its id, and the first and last entry of its log.
 func (b *Broker) OwnLog(ctx context.Context) (replica, first, last uint64, err error) {
 	c := b.core.Load()

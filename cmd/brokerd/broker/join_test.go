@@ -1,16 +1,20 @@
 package broker_test
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
 	"github.com/runnel-io/runnel/cmd/brokerd/broker"
 	"github.com/runnel-io/runnel/cmd/brokerd/broker/brokertest"
 	"github.com/runnel-io/runnel/partition/env"
+	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
+	"github.com/runnel-io/runnel/rpc/peer"
 )
 
 // smallLog has the controller group trim its log after some hundred kilobytes.
@@ -219,6 +223,42 @@ func controllerReplicas(t *testing.T, c *brokertest.Cluster, n int) (ids []uint6
 		}
 	})
 	return ids
+}
+
+// What answers at the address of a dead member says nothing about the broker that asks there.
+func TestBrokerOutlivesAStrangerAtADeadMembersAddress(t *testing.T) {
+	c := brokertest.Start(t, 3)
+	at := c.Config(3).PeerListen
+	c.Crash(3)
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := peer.Start(peer.Config{
+		Listen: l,
+		Identity: func() peer.Identity {
+			return peer.Identity{ClusterID: "another", BrokerID: 1, Incarnation: "x", Nonce: 1}
+		},
+		Resolve: func(int32) (string, bool) { return "", false },
+		Receive: func(int32, *multiraft.Packet) {},
+		Serve:   func(context.Context, int32, string, []byte) ([]byte, error) { return nil, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stranger.Stop)
+	c.Crash(1) // broker 2 finds no leader, and asks whom it can
+	asked := func() (fatal bool, err error) { return c.Broker(2).AskedInVain(patient(t)) }
+	var fatal bool
+	c.Eventually(func() bool {
+		fatal, err = asked()
+		return err != nil && strings.Contains(err.Error(), "belongs to cluster another")
+	}, func() string { return fmt.Sprintf("the stranger is asked: %v", err) })
+	if fatal {
+		t.Errorf("it ends itself: %v", err)
+	}
+	c.Restart(1)
+	works(t, c, "orders", 2)
 }
 
 func TestQuarantinedControllerReplicaIsReplaced(t *testing.T) {
