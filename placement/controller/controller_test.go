@@ -324,3 +324,52 @@ func (g *fakeGroup) await(cond func() bool) {
 		return ok
 	})
 }
+
+func TestAStrangerMayOnlyJoinAndAMemberSpeaksForItself(t *testing.T) {
+	_, nodes := cluster(t, 2)
+	c := nodes[0].c
+	member := func(id int32) RegisterBroker {
+		r := registration(int(id))
+		r.ID = id
+		return RegisterBroker{Broker: r}
+	}
+	for _, x := range []struct {
+		from int32
+		r    Request
+		may  bool
+	}{
+		{0, RegisterBroker{Broker: registration(3)}, true},
+		{0, member(2), false},
+		{0, FoundCluster{ClusterID: "c2", Broker: registration(3)}, false},
+		{0, SetDraining{Broker: 2, Draining: true}, false},
+		{0, DeleteTopic{Name: "t", ID: 1}, false},
+		{0, LookUpTopic{Name: "t"}, false},
+		{0, Overview{}, false},
+		{-1, AllocateProducers{Broker: 2}, false},
+		{2, member(2), true},
+		{2, member(1), false},
+		{2, RegisterBroker{Broker: registration(3)}, false},
+		{2, AllocateProducers{Broker: 2}, true},
+		{2, AllocateProducers{Broker: 1}, false},
+		{2, ForgetReplicas{Broker: 2}, true},
+		{2, ForgetReplicas{Broker: 1}, false},
+		{2, FoundCluster{ClusterID: "c1", Broker: registration(1)}, false},
+		{2, SetDraining{Broker: 1, Draining: false}, true}, // an operator's
+	} {
+		body, err := encodeRequest(x.r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := c.State().Revision
+		_, err = c.ServeFrom(t.Context(), x.from, body)
+		if (err == nil) != x.may {
+			t.Errorf("broker %d asked for %+v: %v", x.from, x.r, err)
+		}
+		if !x.may {
+			wantReason(t, err, invalidArgument, runnelv1.ErrorKind_ERROR_KIND_DEFINITE)
+			if c.State().Revision != before {
+				t.Errorf("%+v was refused and changed the state", x.r)
+			}
+		}
+	}
+}

@@ -123,12 +123,19 @@ func TestRule19JoinerIsShippedTheControllersLog(t *testing.T) {
 func registered(t *testing.T, c *brokertest.Cluster, n int, durable bool) (id int32) {
 	t.Helper()
 	store(t, c, n, func(s *raftlog.Store) {
-		r, err := c.Broker(1).Do(patient(t), controller.RegisterBroker{Broker: placement.Registration{
+		var r controller.Response
+		ask := controller.RegisterBroker{Broker: placement.Registration{
 			Incarnation: s.Identity().Incarnation, PeerAddr: c.Config(n).PeerListen, ClientAddr: c.Config(n).Listen,
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		}}
+		c.Eventually(func() bool { // the one that leads: another would ask for itself
+			for other := 1; other < n; other++ {
+				var err error
+				if r, err = c.Broker(other).Do(patient(t), ask); err == nil {
+					return true
+				}
+			}
+			return false
+		}, func() string { return "a leader that registers it" })
 		id = r.Broker
 		if own := s.Identity(); durable {
 			own.ClusterID, own.BrokerID = r.ClusterID, r.Broker
