@@ -222,4 +222,7 @@ func (c *Controller) Stopped() {
 		timer.Stop()
 	}
 	c.members.task.Stop()
+	if c.cfg.Stopped != nil {
+		c.cfg.Stopped()
+	}
 }

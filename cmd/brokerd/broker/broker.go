@@ -178,6 +178,9 @@ func (c *Config) setDefaults() {
 	if c.TickInterval == 0 {
 		c.TickInterval = defaultTick
 	}
+	if c.ControllerEvery == 0 {
+		c.ControllerEvery = controllerEvery
+	}
 	if c.ProduceBytes == 0 {
 		c.ProduceBytes = defaultProduceBytes
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 
+	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
 )
@@ -23,6 +24,9 @@ func (b *Broker) AskedInVain(ctx context.Context) (fatal bool, err error) {
 	_, _, err = b.askController(ctx, controller.RegisterBroker{Broker: b.registration()})
 	return refused(err), err
 }
+
+// Own is the broker's replica of the controller group as it was started last.
+func (b *Broker) Own() *multiraft.Group { return b.core.Load().own.Load() }
 
 // OwnLog tells of the broker's replica of the controller group: its id, and the first and last entry of its log.
 func (b *Broker) OwnLog(ctx context.Context) (replica, first, last uint64, err error) {
