@@ -127,7 +127,7 @@ func (c *Controller) attach(g group) {
 	c.mu.Lock()
 	c.group = g
 	c.mu.Unlock()
-	g.SetMembers(c.State().ControllerMembers())
+	g.SetMembers(c.whereabouts(c.State()))
 	g.Wake()
 	c.members.task.Wake()
 }

@@ -120,7 +120,7 @@ func (c *Controller) publish() {
 	c.waiters = kept
 	c.mu.Unlock()
 	if g != nil && !sameReplicas(old.Controller, c.fold.Controller) {
-		g.SetMembers(c.fold.ControllerMembers())
+		g.SetMembers(c.whereabouts(c.fold))
 	}
 	if g != nil {
 		c.members.task.Wake() // a broker was registered, drained, removed or given another replica
@@ -189,7 +189,11 @@ func (c *Controller) SessionEnded(reason *runnelv1.Error) {
 func (c *Controller) Conf(cs *raftpb.ConfState) {
 	c.mu.Lock()
 	c.members.conf = cs
+	g, extra := c.group, len(c.members.where) != len(c.fold.Controller)
 	c.mu.Unlock()
+	if g != nil && extra { // one that only raft knew may be gone
+		g.SetMembers(c.whereabouts(c.fold))
+	}
 	c.members.task.Wake()
 }
 

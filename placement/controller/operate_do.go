@@ -68,8 +68,8 @@ func (c *Controller) planOperation(s *placement.State, r Request) (placement.Com
 		if b := s.Brokers[r.Broker]; b != nil && !b.Draining && c.alive(b.ID) {
 			return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "broker %d is alive and not being drained: drain it first, or stop it", b.ID)
 		}
-		if id, votes := c.votes(s, r.Broker); votes { // the record of it may lag
-			return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "broker %d still votes in the controller group as replica %d: wait until another votes in its place", r.Broker, id)
+		if err := c.votes(s, r.Broker); err != nil { // the record of it may lag
+			return nil, nil, err
 		}
 		return placement.RemoveBroker{Broker: r.Broker}, nil, nil
 	case AddPartitions:
@@ -80,19 +80,6 @@ func (c *Controller) planOperation(s *placement.State, r Request) (placement.Com
 		return c.planRecovery(s, r)
 	}
 	return nil, nil, invalid("request %T is unknown to this broker: upgrade it", r)
-}
-
-// votes tells whether a broker's replica of the controller group has a vote in raft's configuration.
-func (c *Controller) votes(s *placement.State, broker int32) (replica uint64, votes bool) {
-	c.mu.Lock()
-	conf := c.members.conf
-	c.mu.Unlock()
-	for _, r := range s.Controller {
-		if r.Broker == broker && (slices.Contains(conf.GetVoters(), r.ID) || slices.Contains(conf.GetVotersOutgoing(), r.ID)) {
-			return r.ID, true
-		}
-	}
-	return 0, false
 }
 
 // showResult sets what a request answers beside what its command gave.
