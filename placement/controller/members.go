@@ -104,6 +104,13 @@ func (c *Controller) silence() func(broker int32) bool {
 	return func(broker int32) bool { d, known := silent[broker]; return known && d >= after }
 }
 
+// silences tells for how long brokers have not been heard in this session, as of the last look.
+func (c *Controller) silences() map[int32]time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.members.silent // replaced by each look, never changed
+}
+
 // changeMembers has raft change the group; what was done already is answered as done. It does nothing, and says so, if a command under way
 // is about to take the vote that the change gives.
 func (c *Controller) changeMembers(g group, step membershipStep) bool {

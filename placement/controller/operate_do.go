@@ -205,59 +205,6 @@ func (c *Controller) planFactor(s *placement.State, r SetReplicationFactor) (pla
 	return cmd, reasons, nil
 }
 
-// planRecovery gives up what cannot come back. It is refused while raft can still decide by itself.
-func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (placement.Command, []string, *runnelv1.Error) {
-	t, p, err := partitionIn(s, r.Topic, r.ID, r.Partition)
-	if err != nil {
-		return nil, nil, err
-	}
-	if (r.Keep == 0) != r.Anew {
-		return nil, nil, invalid("the recovery of %s/%d names the broker whose replica is kept, or says that it begins anew: one of the two", t.Name, r.Partition)
-	}
-	if c.majorityAlive(p) {
-		kept, ok := p.On(r.Keep)
-		if ok && slices.ContainsFunc(s.Recoveries, func(x placement.Recovery) bool {
-			return x.TopicID == t.ID && x.Partition == r.Partition && x.Kept == kept.ID
-		}) {
-			return nil, nil, nil // asked for again
-		}
-		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
-			"a majority of the replicas of %s/%d is there: it needs no recovery by hand, and acknowledged records could be lost by one", t.Name, r.Partition)
-	}
-	cmd, reasons, perr := plan.Recover(plan.View{State: s, Alive: c.aliveOf(s), Quarantined: c.quarantined()}, t.Name, r.Partition, r.Keep)
-	if perr != nil {
-		return nil, nil, toError(perr)
-	}
-	cmd.Note = r.Note
-	return cmd, reasons, nil
-}
-
-// quarantined returns what this leader knows of replicas that can never serve again.
-func (c *Controller) quarantined() map[uint64]string {
-	if d := c.driving(); d != nil {
-		return *d.quarantine.Load()
-	}
-	return nil
-}
-
-// majorityAlive tells whether the replicas that decide now can: in a joint configuration both the old and the new ones have to.
-func (c *Controller) majorityAlive(p *placement.Partition) bool {
-	bad := c.quarantined()
-	enough := func(rs []placement.Replica) bool {
-		n := 0
-		for _, r := range rs {
-			if _, q := bad[r.ID]; !q && c.alive(r.Broker) {
-				n++
-			}
-		}
-		return n > len(rs)/2
-	}
-	if p.Move != nil && p.Move.Phase == placement.PhaseJoint && !enough(p.Desired()) {
-		return false
-	}
-	return enough(p.Replicas)
-}
-
 // transferLeadership has a partition's leader hand over. It writes no command.
 func (c *Controller) transferLeadership(ctx context.Context, r TransferLeadership) (Response, *runnelv1.Error) {
 	d := c.driving()
