@@ -40,7 +40,7 @@ func (c *Controller) Do(ctx context.Context, r Request) (Response, error) {
 		if err != nil {
 			return Response{}, err
 		}
-		r = pinned(resp.Topic.ID)
+		r = pinned(resp.Topic)
 	}
 	resp, err := c.do(ctx, r)
 	if err != nil {

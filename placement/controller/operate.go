@@ -22,6 +22,8 @@ type CancelMove struct {
 	Topic     string
 	ID        uint64
 	Partition int32
+	// Move pins the move, so that a repeated request never cancels a later one. Do looks it up if it is 0.
+	Move uint64
 }
 
 // TransferLeadership has the partition's leader hand over to the replica on the broker. Answers when it has. No command is written.

@@ -11,36 +11,44 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-// pin tells which topic's id a request lacks, and how to give it; an empty name if it lacks none.
-func pin(r Request) (topic string, with func(id uint64) Request) {
+// pin tells of which topic a request lacks the id, or more, and how to give it that; an empty name if it lacks nothing.
+func pin(r Request) (topic string, with func(t *placement.Topic) Request) {
 	switch q := r.(type) {
 	case DeleteTopic:
 		if q.ID == 0 {
-			return q.Name, func(id uint64) Request { q.ID = id; return q }
+			return q.Name, func(t *placement.Topic) Request { q.ID = t.ID; return q }
 		}
 	case MovePartition:
 		if q.ID == 0 {
-			return q.Topic, func(id uint64) Request { q.ID = id; return q }
+			return q.Topic, func(t *placement.Topic) Request { q.ID = t.ID; return q }
 		}
 	case CancelMove:
-		if q.ID == 0 {
-			return q.Topic, func(id uint64) Request { q.ID = id; return q }
+		if q.ID == 0 || q.Move == 0 {
+			return q.Topic, func(t *placement.Topic) Request {
+				if q.ID == 0 {
+					q.ID = t.ID
+				}
+				if n := int(q.Partition); q.Move == 0 && n >= 0 && n < len(t.Partitions) && t.Partitions[n].Move != nil {
+					q.Move = t.Partitions[n].Move.ID
+				}
+				return q
+			}
 		}
 	case TransferLeadership:
 		if q.ID == 0 {
-			return q.Topic, func(id uint64) Request { q.ID = id; return q }
+			return q.Topic, func(t *placement.Topic) Request { q.ID = t.ID; return q }
 		}
 	case AddPartitions:
 		if q.ID == 0 {
-			return q.Topic, func(id uint64) Request { q.ID = id; return q }
+			return q.Topic, func(t *placement.Topic) Request { q.ID = t.ID; return q }
 		}
 	case SetReplicationFactor:
 		if q.ID == 0 {
-			return q.Topic, func(id uint64) Request { q.ID = id; return q }
+			return q.Topic, func(t *placement.Topic) Request { q.ID = t.ID; return q }
 		}
 	case RecoverPartition:
 		if q.ID == 0 {
-			return q.Topic, func(id uint64) Request { q.ID = id; return q }
+			return q.Topic, func(t *placement.Topic) Request { q.ID = t.ID; return q }
 		}
 	}
 	return "", nil
@@ -57,7 +65,7 @@ func (c *Controller) planOperation(s *placement.State, r Request) (placement.Com
 		if err != nil {
 			return nil, nil, err
 		}
-		if p.Move == nil {
+		if p.Move == nil || p.Move.ID != r.Move {
 			return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE, "%s/%d has no move under way that could be cancelled", t.Name, r.Partition)
 		}
 		return placement.CancelMove{TopicID: t.ID, Partition: r.Partition, Move: p.Move.ID}, nil, nil

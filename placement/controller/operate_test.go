@@ -29,7 +29,7 @@ func TestEveryRequestTravels(t *testing.T) {
 	for _, r := range []Request{
 		FoundCluster{ClusterID: "c"}, RegisterBroker{Broker: registration(1)}, CreateTopic{Name: "t", RF: 2}, DeleteTopic{Name: "t", ID: 3},
 		SetTopicConfig{Name: "t", Config: map[string]string{"a": "b"}}, AllocateProducers{Broker: 1}, ForgetReplicas{Broker: 2, Replicas: []uint64{7}}, LookUpTopic{Name: "t"},
-		MovePartition{Topic: "t", ID: 1, Partition: 2, Brokers: []int32{3, 1}, Reason: "why"}, CancelMove{Topic: "t", Partition: 2},
+		MovePartition{Topic: "t", ID: 1, Partition: 2, Brokers: []int32{3, 1}, Reason: "why"}, CancelMove{Topic: "t", Partition: 2, Move: 8},
 		TransferLeadership{Topic: "t", Partition: 1, To: 3}, SetDraining{Broker: 2, Draining: true}, RemoveBroker{Broker: 2},
 		AddPartitions{Topic: "t", Partitions: 9}, SetReplicationFactor{Topic: "t", RF: 5}, RecoverPartition{Topic: "t", Keep: 2, Lost: []uint64{4}, Note: "n"}, Overview{},
 	} {
@@ -279,5 +279,37 @@ func TestBrokerIsRemovedOnlyWhenItIsEmpty(t *testing.T) {
 				t.Errorf("replica %d of group %d votes on the broker that was removed", v, id)
 			}
 		}
+	}
+}
+
+// A cancel whose answer was lost is sent again, and must not cancel the move that came after.
+func TestCancelIsOfOneMove(t *testing.T) {
+	_, nodes := cluster(t, 2)
+	n := nodes[0]
+	do(t, n.c, CreateTopic{Name: "t", Partitions: 1, RF: 1})
+	s, move := n.c.State(), func(id uint64) *placement.State {
+		s := *n.c.State()
+		s.Topics = maps.Clone(s.Topics)
+		topic := *s.Topics["t"]
+		topic.Partitions = slices.Clone(topic.Partitions)
+		topic.Partitions[0].Move = &placement.Move{ID: id, Phase: placement.PhaseProposed}
+		s.Topics["t"] = &topic
+		return &s
+	}
+	name, with := pin(CancelMove{Topic: "t"})
+	pinned := with(move(7).Topics["t"])
+	if name != "t" || pinned.(CancelMove).Move != 7 || pinned.(CancelMove).ID != s.Topics["t"].ID {
+		t.Fatalf("pinned as %+v", pinned)
+	}
+	if cmd, _, err := n.c.planOperation(move(7), pinned); err != nil || cmd.(placement.CancelMove).Move != 7 {
+		t.Errorf("cancels %+v, %v", cmd, err)
+	}
+	for _, later := range []*placement.State{move(8), s} {
+		if _, _, err := n.c.planOperation(later, pinned); err.GetReason() != runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE {
+			t.Errorf("cancels another move: %v", err)
+		}
+	}
+	if _, with = pin(CancelMove{Topic: "t"}); with(s.Topics["t"]).(CancelMove).Move != 0 {
+		t.Error("pinned a move that there is not")
 	}
 }
