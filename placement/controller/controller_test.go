@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -371,5 +372,27 @@ func TestAStrangerMayOnlyJoinAndAMemberSpeaksForItself(t *testing.T) {
 				t.Errorf("%+v was refused and changed the state", x.r)
 			}
 		}
+	}
+}
+
+// To skip what cannot be read would leave this broker with a state that no other has.
+func TestCommandOfALaterReleaseStopsTheReplica(t *testing.T) {
+	c, _ := drained(t)
+	for name, payload := range map[string][]byte{
+		"a command": putPayload(1, 1, 1, []byte(`{"v":1,"type":"fly_to_the_moon","body":{}}`))[record.EnvelopeLen:],
+		"a format":  append([]byte{99}, make([]byte, payloadHeader)...),
+	} {
+		err := func() (p any) {
+			defer func() { p = recover() }()
+			c.Apply(record.Meta{Index: 7, Kind: record.KindCommand}, payload)
+			return nil
+		}()
+		why, ok := err.(error)
+		if !ok || raftlog.Lasting(why) || !strings.Contains(why.Error(), "upgrade this broker") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if c.unknown.Load() != 2 {
+		t.Errorf("counted %d", c.unknown.Load())
 	}
 }
