@@ -7,6 +7,7 @@ import (
 
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/ask"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
 func automatic(c *Config) {
@@ -69,6 +70,86 @@ func TestQuarantinedReplicaIsReplacedByItself(t *testing.T) {
 		_, there := p.Replica(bad.ID)
 		return p.Move == nil && !there && len(p.Replicas) == 3
 	})
+}
+
+// RULES 19: a voter that can never catch up is replaced, by another under a new id on its own broker if there is no other.
+func TestRule19VoterBehindTheLogIsReplacedByItself(t *testing.T) {
+	for _, brokers := range []int{3, 4} {
+		t.Run(fmt.Sprintf("of %d brokers", brokers), func(t *testing.T) {
+			t.Parallel()
+			g, nodes, a := driven(t, brokers, automatic)
+			do(t, nodes[0].c, CreateTopic{Name: "t", Partitions: 1, RF: 3})
+			p := partitionOf(nodes[0], "t", 0)
+			bad := p.Replicas[1]
+			a.leaderOf(p.Group) // its group is there from now on
+			a.set(func() { a.lag[bad.ID] = ask.Peer{Active: true, Behind: true} })
+			g.await(func() bool {
+				p := partitionOf(nodes[0], "t", 0)
+				_, there := p.Replica(bad.ID)
+				return p.Move == nil && !there && len(p.Replicas) == 3
+			})
+		})
+	}
+}
+
+// What a leader says of others holds as long as it is heard: the next one may still have what they lack.
+func TestBehindIsForgottenWithTheLeaderThatSaidSo(t *testing.T) {
+	s := population(t, 3, 1)
+	l := newLoop(t, s, nil)
+	rs := s.Topics["t0"].Partitions[0].Replicas
+	l.answer = func(broker int32, method string, body []byte) ([]byte, error) {
+		if broker != rs[0].Broker || method != ask.MethodStatus {
+			return l.quiet(broker, method, body)
+		}
+		return ask.Encode(ask.StatusResponse{Broker: broker, Boot: 1, Revision: l.state.Revision, Behind: map[uint64]string{rs[2].ID: "old"}}), nil
+	}
+	l.run(2 * time.Second)
+	if l.d.quarantined()[rs[2].ID] != "old" {
+		t.Fatalf("known are %v", l.d.quarantined())
+	}
+	l.silent[rs[0].Broker] = true
+	l.run(2 * time.Second)
+	if len(l.d.quarantined()) > 0 {
+		t.Errorf("known are still %v", l.d.quarantined())
+	}
+}
+
+// One move that the state does not allow holds up neither the others nor the next plans.
+func TestRefusedMoveDoesNotHoldUpOthers(t *testing.T) {
+	s := population(t, 5, 6)
+	bad := map[uint64]string{}
+	for _, p := range s.Topics["t0"].Partitions {
+		bad[p.Replicas[1].ID] = "fsync failed"
+	}
+	l := newLoop(t, s, func(c *Config) { c.Automatic = true; c.PerBroker = 10 })
+	l.answer = func(broker int32, method string, body []byte) ([]byte, error) {
+		if broker != 1 || method != ask.MethodStatus {
+			return l.quiet(broker, method, body)
+		}
+		return ask.Encode(ask.StatusResponse{Broker: broker, Boot: 1, Revision: l.state.Revision, Quarantined: bad}), nil
+	}
+	refused := 0
+	l.refuse = func(cmd placement.Command) *runnelv1.Error {
+		if c, is := cmd.(placement.ProposeMoves); is {
+			for _, m := range c.Moves {
+				if m.Partition == 2 {
+					refused++
+					return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OUTDATED, "it is not as planned")
+				}
+			}
+		}
+		return nil
+	}
+	l.run(10 * time.Second)
+	for n, p := range l.state.Topics["t0"].Partitions {
+		if (p.Move == nil) != (n == 2) {
+			t.Errorf("the move of partition %d: %+v", n, p.Move)
+		}
+	}
+	l.run(10 * time.Minute)
+	if refused < 4 || refused > 30 {
+		t.Errorf("in ten minutes it was tried %d times", refused)
+	}
 }
 
 // Each new replica in turn is quarantined, falls behind the log or loses its broker while it is installed or catches up: the move is
@@ -252,6 +333,10 @@ func TestRepeatedCancelsCoolDown(t *testing.T) {
 	p.finished(7)
 	if groups, _ := p.cools(now); len(groups) > 0 {
 		t.Error("it cools although it was finished")
+	}
+	p.cancelled(now, 9)
+	if p.cools(now.Add(maxCooldown + 1)); len(p.cooling) > 0 {
+		t.Error("one that was turned back once is kept for ever")
 	}
 }
 

@@ -65,7 +65,7 @@ func (p *planner) cancelled(now time.Time, group uint64) {
 	}
 	c := p.cooling[group]
 	if c == nil {
-		p.cooling[group] = &cooldown{}
+		p.cooling[group] = &cooldown{until: now}
 		return
 	}
 	c.until = now.Add(min(firstCooldown<<min(c.times, 10), maxCooldown))
@@ -86,7 +86,7 @@ func (p *planner) cools(now time.Time) (groups map[uint64]bool, first time.Time)
 			if first.IsZero() || c.until.Before(first) {
 				first = c.until
 			}
-		case now.Sub(c.until) > maxCooldown && !c.until.IsZero():
+		case now.Sub(c.until) > maxCooldown:
 			delete(p.cooling, group)
 		}
 	}
@@ -115,20 +115,23 @@ func (d *driver) plan(now time.Time, s *placement.State) {
 		return
 	}
 	v, sizes := d.view(now, s), d.sizes()
-	cooling, cooled := p.cools(now)
+	_, cooled := p.cools(now)
 	p.dirty = false
 	d.spawn(&p.running, func() func() {
 		began := d.cfg.Env.Now()
 		v.Leaders, v.Bytes = leadersOf(s, d.cfg.Leader), mergeSizes(sizes)
 		next := plan.Next(v)
 		took := d.cfg.Env.Now().Sub(began)
-		err := d.propose(s, &next, cooling)
+		refused, err := d.propose(s, &next)
 		return func() {
 			now := d.cfg.Env.Now()
 			for _, c := range next.Cancels {
 				if m := d.movers[c.Move]; m != nil {
 					p.cancelled(now, m.group)
 				}
+			}
+			for _, group := range refused {
+				p.cancelled(now, group)
 			}
 			p.next = now.Add(max(planPause, planShare*took))
 			p.again = now.Add(planAgain)
@@ -165,6 +168,7 @@ func (d *driver) view(now time.Time, s *placement.State) plan.View {
 		State: s, Alive: map[int32]bool{}, DeadFor: map[int32]time.Duration{}, ReplaceAfter: d.cfg.ReplaceAfter,
 		Quarantined: d.quarantined(), MaxMoves: d.cfg.Parallel, MaxPerBroker: d.cfg.PerBroker, Muted: map[int32]bool{},
 	}
+	v.Cooling, _ = d.planner.cools(now)
 	for id, b := range d.hearing.brokers {
 		v.Alive[id] = b.alive
 		if !b.alive {
@@ -211,31 +215,47 @@ func mergeSizes(told []map[uint64]int64) map[uint64]int64 {
 	return out
 }
 
-// propose records what was planned, the most urgent first.
-func (d *driver) propose(s *placement.State, p *plan.Plan, cooling map[uint64]bool) *runnelv1.Error {
+// propose records what was planned, the most urgent first. refused are the groups of moves that the state does not allow.
+func (d *driver) propose(s *placement.State, p *plan.Plan) (refused []uint64, err *runnelv1.Error) {
 	for i, c := range p.Cancels {
 		d.log.Warn("a move is turned back", "move", c.Move, "reason", p.CancelReasons[i])
 		if err := d.command(c); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	moves := make([]placement.ProposeMove, 0, len(p.Moves))
-	for _, m := range p.Moves {
-		if t := s.Topics[m.Topic]; t == nil || cooling[t.Partitions[m.Partition].Group] {
-			continue
-		}
-		moves = append(moves, m)
-	}
-	if len(moves) > 0 {
-		if err := d.command(placement.ProposeMoves{Moves: moves}); err != nil {
-			return err
+	if len(p.Moves) > 0 {
+		if refused, err = d.proposeMoves(s, p.Moves); err != nil {
+			return refused, err
 		}
 	}
 	for i, c := range p.Preferred[:min(len(p.Preferred), maxPreferred)] {
 		d.log.Debug("a partition gets another preferred leader", "reason", p.PreferredReasons[i])
 		if err := d.command(c); err != nil {
-			return err
+			return refused, err
 		}
 	}
-	return nil
+	return refused, nil
+}
+
+// proposeMoves records all moves at once, or, if the state does not allow that, one after the other: a single one that it refuses must
+// not hold up the rest of every plan.
+func (d *driver) proposeMoves(s *placement.State, moves []placement.ProposeMove) (refused []uint64, err *runnelv1.Error) {
+	err = d.command(placement.ProposeMoves{Moves: moves})
+	if err.GetKind() != runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
+		return nil, err
+	}
+	for _, m := range moves {
+		if len(moves) > 1 {
+			err = d.command(placement.ProposeMoves{Moves: []placement.ProposeMove{m}})
+		}
+		switch {
+		case err == nil:
+		case err.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE:
+			d.log.Warn("a planned move is refused and the partition left alone for a while", "topic", m.Topic, "partition", m.Partition, "err", err)
+			refused = append(refused, s.Topics[m.Topic].Partitions[m.Partition].Group)
+		default:
+			return refused, err
+		}
+	}
+	return refused, nil
 }

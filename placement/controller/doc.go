@@ -13,6 +13,8 @@
 //   - An answer that needs no command (the topic exists, the broker is registered) is given only after a ReadIndex.
 //   - A command whose fate is unknown is never reported as failed: the request is repeated where repeating is
 //     harmless (see Do) and otherwise reported as indeterminate.
+//   - Recovery by hand (RULES 30) is refused while a majority of the partition's brokers is alive, unless no broker has told of a leader in
+//     session for a minute (vigil.go).
 //   - One membership change of the group is in flight at a time, and what comes next is a pure function of the state, of raft's
 //     configuration and of who is heard (nextStep). A replica is installed, then joins as a learner (RULES 19); up to five brokers
 //     vote, and one that is lost, drained or given up gives its place to a learner that has caught up. No step leaves the group

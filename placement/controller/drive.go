@@ -67,6 +67,7 @@ type driver struct {
 
 	planner   planner
 	transfers transfers
+	vigils    vigils
 
 	// quarantine is what quarantined returned last, for others than the loop.
 	quarantine atomic.Pointer[map[uint64]string]

@@ -58,7 +58,8 @@ type SetReplicationFactor struct {
 }
 
 // RecoverPartition gives up a partition's majority: its replica on broker Keep goes on alone, and what only the others held
-// is lost. It is refused while a majority of the replicas is alive. If no replica is left at all, Keep is 0 and Anew is set: the
+// is lost. It is refused while a majority of the replicas is alive, unless the partition has had no leader in session for a minute since
+// this was asked for first. If no replica is left at all, Keep is 0 and Anew is set: the
 // partition begins anew, empty. Answers Topic and Reasons.
 type RecoverPartition struct {
 	Topic     string
@@ -67,6 +68,8 @@ type RecoverPartition struct {
 	Keep      int32
 	Anew      bool
 	Note      string
+	// Ask only asks whether it would be refused, and records nothing.
+	Ask bool
 }
 
 // Overview asks the leader for its view: moves under way, the next plan and its reasons, drains, spread. Answers Overview.

@@ -227,7 +227,12 @@ func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (place
 	if (r.Keep == 0) != r.Anew {
 		return nil, nil, invalid("the recovery of %s/%d names the broker whose replica is kept, or says that it begins anew: one of the two", t.Name, r.Partition)
 	}
-	if c.majorityAlive(p) {
+	v := plan.View{State: s, Alive: c.aliveOf(s), Quarantined: c.quarantined()}
+	switch {
+	case !c.majorityAlive(p):
+	case c.vigil(t, r.Partition) >= stuckFor:
+		v.Stuck = map[uint64]bool{p.Group: true}
+	default:
 		kept, ok := p.On(r.Keep)
 		if ok && slices.ContainsFunc(s.Recoveries, func(x placement.Recovery) bool {
 			return x.TopicID == t.ID && x.Partition == r.Partition && x.Kept == kept.ID
@@ -235,11 +240,14 @@ func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (place
 			return nil, nil, nil // asked for again
 		}
 		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
-			"a majority of the replicas of %s/%d is there: it needs no recovery by hand, and acknowledged records could be lost by one", t.Name, r.Partition)
+			"a majority of the replicas of %s/%d is there: it needs no recovery by hand, and acknowledged records could be lost by one; if it has no leader all the same, ask again in %s", t.Name, r.Partition, stuckFor)
 	}
-	cmd, reasons, perr := plan.Recover(plan.View{State: s, Alive: c.aliveOf(s), Quarantined: c.quarantined()}, t.Name, r.Partition, r.Keep)
+	cmd, reasons, perr := plan.Recover(v, t.Name, r.Partition, r.Keep)
 	if perr != nil {
 		return nil, nil, toError(perr)
+	}
+	if r.Ask {
+		return nil, reasons, nil
 	}
 	cmd.Note = r.Note
 	return cmd, reasons, nil
