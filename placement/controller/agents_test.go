@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/runnel-io/runnel/placement"
@@ -18,7 +19,7 @@ import (
 // and fails the test when a step would break one.
 type fakeAgents struct {
 	t     *testing.T
-	state func() *placement.State
+	first atomic.Pointer[Controller] // whose state the agents have
 
 	mu       sync.Mutex
 	silent   map[int32]bool
@@ -64,10 +65,11 @@ func driven(t *testing.T, n int, more func(*Config)) (*fakeGroup, []*fakeNode, *
 			more(c)
 		}
 	}
-	a.state = func() *placement.State { return g.nodes[1].c.State() }
 	_, nodes := clusterOf(t, g, n)
 	return g, nodes, a
 }
+
+func (a *fakeAgents) state() *placement.State { return a.first.Load().State() }
 
 func (a *fakeAgents) alive(broker int32) bool {
 	a.mu.Lock()

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,44 +112,6 @@ func TestBehindIsForgottenWithTheLeaderThatSaidSo(t *testing.T) {
 	l.run(2 * time.Second)
 	if len(l.d.quarantined()) > 0 {
 		t.Errorf("known are still %v", l.d.quarantined())
-	}
-}
-
-// One move that the state does not allow holds up neither the others nor the next plans.
-func TestRefusedMoveDoesNotHoldUpOthers(t *testing.T) {
-	s := population(t, 5, 6)
-	bad := map[uint64]string{}
-	for _, p := range s.Topics["t0"].Partitions {
-		bad[p.Replicas[1].ID] = "fsync failed"
-	}
-	l := newLoop(t, s, func(c *Config) { c.Automatic = true; c.PerBroker = 10 })
-	l.answer = func(broker int32, method string, body []byte) ([]byte, error) {
-		if broker != 1 || method != ask.MethodStatus {
-			return l.quiet(broker, method, body)
-		}
-		return ask.Encode(ask.StatusResponse{Broker: broker, Boot: 1, Revision: l.state.Revision, Quarantined: bad}), nil
-	}
-	refused := 0
-	l.refuse = func(cmd placement.Command) *runnelv1.Error {
-		if c, is := cmd.(placement.ProposeMoves); is {
-			for _, m := range c.Moves {
-				if m.Partition == 2 {
-					refused++
-					return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OUTDATED, "it is not as planned")
-				}
-			}
-		}
-		return nil
-	}
-	l.run(10 * time.Second)
-	for n, p := range l.state.Topics["t0"].Partitions {
-		if (p.Move == nil) != (n == 2) {
-			t.Errorf("the move of partition %d: %+v", n, p.Move)
-		}
-	}
-	l.run(10 * time.Minute)
-	if refused < 4 || refused > 30 {
-		t.Errorf("in ten minutes it was tried %d times", refused)
 	}
 }
 
@@ -362,5 +325,53 @@ func TestBrokerThatCannotInstallIsLeftAlone(t *testing.T) {
 	b.installed()
 	if b.failed(now.Add(time.Second), fmt.Sprint("again")) {
 		t.Error("one failure after a success is given time")
+	}
+}
+
+// One planned move that is refused, whatever the reason, does not keep the others from being made.
+func TestRefusedMoveHoldsNoOtherUp(t *testing.T) {
+	s := population(t, 5, 10)
+	next, _, err := placement.Apply(s, placement.SetDraining{Broker: 5, Draining: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := int32(-1)
+	l := newLoop(t, next, func(c *Config) { c.Automatic = true; c.Parallel, c.PerBroker = 4, 4 })
+	l.answer = l.quiet
+	l.refuse = func(c placement.Command) *runnelv1.Error {
+		no := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "not this one")
+		switch c := c.(type) {
+		case placement.ProposeMoves:
+			if bad < 0 {
+				bad = c.Moves[0].Partition
+			}
+			for _, m := range c.Moves {
+				if m.Partition == bad {
+					return no
+				}
+			}
+		case placement.ProposeMove:
+			if c.Partition == bad {
+				return no
+			}
+		}
+		return nil
+	}
+	l.run(time.Minute)
+	moves := 0
+	for m := range l.state.Moves() {
+		moves++
+		if m.Partition == bad {
+			t.Errorf("%s/%d was refused and moves", m.Topic.Name, m.Partition)
+		}
+	}
+	if moves != 3 && moves != 4 {
+		t.Errorf("%d moves are under way, want all but the refused one", moves)
+	}
+	if n := strings.Count(l.log.String(), "not recorded"); n != 1 {
+		t.Errorf("the refusal was logged %d times:\n%s", n, l.log)
+	}
+	if l.commands > 300 {
+		t.Errorf("%d commands in a minute", l.commands)
 	}
 }

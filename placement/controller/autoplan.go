@@ -34,6 +34,8 @@ type planner struct {
 	next    time.Time
 	again   time.Time
 
+	failed string // why the last plan was not recorded as a whole
+
 	grown int64 // bytes, since the last plan
 	// facts counts changes of what brokers said; the maps below were made at such a count.
 	facts         uint64
@@ -122,28 +124,29 @@ func (d *driver) plan(now time.Time, s *placement.State) {
 		v.Leaders, v.Bytes = leadersOf(s, d.cfg.Leader), mergeSizes(sizes)
 		next := plan.Next(v)
 		took := d.cfg.Env.Now().Sub(began)
-		refused, err := d.propose(s, &next)
+		err := d.propose(&next)
 		return func() {
 			now := d.cfg.Env.Now()
+			d.again = true
 			for _, c := range next.Cancels {
 				if m := d.movers[c.Move]; m != nil {
 					p.cancelled(now, m.group)
 				}
-			}
-			for _, group := range refused {
-				p.cancelled(now, group)
 			}
 			p.next = now.Add(max(planPause, planShare*took))
 			p.again = now.Add(planAgain)
 			if !cooled.IsZero() && cooled.Before(p.again) {
 				p.again = cooled
 			}
-			if err != nil {
+			if err == nil {
+				p.failed = ""
+			} else {
 				p.dirty = true
 				p.next = now.Add(max(maxBackoff, planShare*took))
-				if d.ctx.Err() == nil {
-					d.log.Warn("a plan was not recorded and is made anew", "err", err)
+				if p.failed != err.Error() && d.ctx.Err() == nil {
+					d.log.Warn("a plan was not recorded as a whole and is made anew", "err", err)
 				}
+				p.failed = err.Error()
 			}
 			if len(next.Preferred) > maxPreferred {
 				p.dirty = true
@@ -215,47 +218,43 @@ func mergeSizes(told []map[uint64]int64) map[uint64]int64 {
 	return out
 }
 
-// propose records what was planned, the most urgent first. refused are the groups of moves that the state does not allow.
-func (d *driver) propose(s *placement.State, p *plan.Plan) (refused []uint64, err *runnelv1.Error) {
+// propose records what was planned, the most urgent first. What is refused, for the state went on meanwhile, holds nothing else up; the
+// first refusal is returned.
+func (d *driver) propose(p *plan.Plan) (refused *runnelv1.Error) {
+	moves := p.Moves[:min(len(p.Moves), placement.MaxMoveBatch)]
+	var cmds []placement.Command
 	for i, c := range p.Cancels {
 		d.log.Warn("a move is turned back", "move", c.Move, "reason", p.CancelReasons[i])
-		if err := d.command(c); err != nil {
-			return nil, err
-		}
+		cmds = append(cmds, c)
 	}
-	if len(p.Moves) > 0 {
-		if refused, err = d.proposeMoves(s, p.Moves); err != nil {
-			return refused, err
-		}
+	if len(moves) > 0 {
+		cmds = append(cmds, placement.ProposeMoves{Moves: moves})
 	}
 	for i, c := range p.Preferred[:min(len(p.Preferred), maxPreferred)] {
 		d.log.Debug("a partition gets another preferred leader", "reason", p.PreferredReasons[i])
-		if err := d.command(c); err != nil {
-			return refused, err
+		cmds = append(cmds, c)
+	}
+	for len(cmds) > 0 {
+		c := cmds[0]
+		cmds = cmds[1:]
+		err := d.command(c)
+		if err == nil {
+			continue
+		}
+		if err.GetKind() != runnelv1.ErrorKind_ERROR_KIND_DEFINITE { // the leadership is lost, or the group too slow
+			return err
+		}
+		if batch, ok := c.(placement.ProposeMoves); ok && len(batch.Moves) > 1 { // one of them, but all are refused
+			one := make([]placement.Command, len(batch.Moves))
+			for i, m := range batch.Moves {
+				one[i] = m
+			}
+			cmds = append(one, cmds...)
+			continue
+		}
+		if refused == nil {
+			refused = err
 		}
 	}
-	return refused, nil
-}
-
-// proposeMoves records all moves at once, or, if the state does not allow that, one after the other: a single one that it refuses must
-// not hold up the rest of every plan.
-func (d *driver) proposeMoves(s *placement.State, moves []placement.ProposeMove) (refused []uint64, err *runnelv1.Error) {
-	err = d.command(placement.ProposeMoves{Moves: moves})
-	if err.GetKind() != runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
-		return nil, err
-	}
-	for _, m := range moves {
-		if len(moves) > 1 {
-			err = d.command(placement.ProposeMoves{Moves: []placement.ProposeMove{m}})
-		}
-		switch {
-		case err == nil:
-		case err.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE:
-			d.log.Warn("a planned move is refused and the partition left alone for a while", "topic", m.Topic, "partition", m.Partition, "err", err)
-			refused = append(refused, s.Topics[m.Topic].Partitions[m.Partition].Group)
-		default:
-			return refused, err
-		}
-	}
-	return refused, nil
+	return refused
 }

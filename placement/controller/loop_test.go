@@ -136,12 +136,15 @@ func (l *loop) run(span time.Duration) {
 		if l.passes > 1_000_000 {
 			l.t.Fatal("the loop spins")
 		}
-		l.d.pass(now)
+		l.d.turn(now)
 		if l.d.polls+l.d.steps+l.d.planner.running+l.d.transfers.inFlight > 0 {
 			(<-l.d.results)()
 			for l.d.polls+l.d.steps+l.d.planner.running+l.d.transfers.inFlight > 0 {
 				(<-l.d.results)()
 			}
+			continue
+		}
+		if l.d.again {
 			continue
 		}
 		if !l.d.due.After(now) {

@@ -258,6 +258,10 @@ func (d *driver) over(now time.Time, s *placement.State, m *mover) {
 		how = "a move ended" // a recovery by hand
 	default:
 		d.planner.finished(m.group)
+		d.counts.finished.Add(1)
+	}
+	if m.phase != placement.PhaseLeft {
+		d.counts.cancelled.Add(1)
 	}
 	d.log.Info(how, "topic", m.topic, "partition", m.number, "move", m.id, "took", now.Sub(m.since).Round(time.Millisecond))
 }
@@ -323,6 +327,7 @@ func (d *driver) change(m *mover, lead int32, req *ask.ChangeRequest) {
 func (d *driver) stepped(m *mover, what string, err *runnelv1.Error) {
 	now := d.cfg.Env.Now()
 	m.busy = false
+	d.again = true
 	if err == nil {
 		m.backoff, m.failed, m.waiting, m.waitingSince = 0, "", "", now
 		return

@@ -34,9 +34,9 @@ func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartit
 		there := known(replicas)
 		quorum := hasQuorum(p, there)
 		if _, _, led := s.cluster.Leader(p.Group); quorum && (led || r.GetAnew()) {
-			return nil, s.fail(api, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
+			return nil, s.fail(api, s.done(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
 				"%s/%d has a majority of its replicas, on brokers %s: nothing is to be given up; what is missing is replaced by itself",
-				t.Name, r.GetPartition(), listed(brokersThere(p, there))))
+				t.Name, r.GetPartition(), listed(brokersThere(p, there))), t, r.GetPartition()))
 		}
 		kept, err := toKeep(t.Name, r.GetPartition(), p, replicas, r)
 		if err != nil {
@@ -59,7 +59,8 @@ func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartit
 		return nil, s.fail(api, err)
 	}
 	if _, err := s.change(wait, api, controller.RecoverPartition{
-		Topic: t.Name, ID: t.ID, Partition: r.GetPartition(), Keep: kept.GetBroker(), Anew: r.GetAnew(), Note: r.GetNote(),
+		Topic: t.Name, ID: t.ID, Partition: r.GetPartition(), Keep: kept.GetBroker(), Anew: r.GetAnew(),
+		Lost: slices.Sorted(slices.Values(r.GetLost())), Note: r.GetNote(),
 	}); err != nil {
 		return nil, err
 	}
@@ -74,6 +75,20 @@ func (s *Server) recovered(t *placement.Topic, r *runnelv1.RecoverPartitionReque
 	return slices.ContainsFunc(s.cluster.State().Recoveries, func(rec placement.Recovery) bool {
 		return rec.TopicID == t.ID && rec.Partition == r.GetPartition() && slices.Equal(slices.Sorted(slices.Values(rec.Lost)), named)
 	})
+}
+
+// done adds to a refusal for want of a loss that the loss was given up before: the answer to whoever did may have been lost.
+func (s *Server) done(err error, t *placement.Topic, n int32) error {
+	e := runnelv1.AsError(err)
+	if e.GetReason() != runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE {
+		return err
+	}
+	for _, rec := range slices.Backward(s.cluster.State().Recoveries) {
+		if rec.TopicID == t.ID && rec.Partition == n {
+			return runnelv1.Errorf(e.GetReason(), "%s; it was recovered by hand before, at revision %d, and the replicas %v were given up", e.GetMessage(), rec.Revision, rec.Lost)
+		}
+	}
+	return err
 }
 
 // consented finds the replica to keep, and checks that what was consented to is what would be lost. It answers nil for a
