@@ -208,6 +208,7 @@ func (d *driver) reported(id int32, b *source, seq uint64, resp *ask.StatusRespo
 		b.quarantined = resp.Quarantined
 		d.planner.dirty = true
 		d.planner.facts++
+		d.quarantined() // for requests, also where nothing is planned by itself
 	}
 	if req.Sizes {
 		b.sized, b.bytes = now, resp.Bytes
