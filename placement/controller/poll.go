@@ -215,6 +215,7 @@ func (d *driver) reported(id int32, b *source, seq uint64, resp *ask.StatusRespo
 		b.quarantined = resp.Quarantined
 		d.planner.dirty = true
 		d.planner.facts++
+		d.quarantined() // for requests, also where nothing is planned by itself
 	}
 	if !maps.Equal(b.behind, resp.Behind) {
 		for r, why := range resp.Behind {
