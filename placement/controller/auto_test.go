@@ -2,11 +2,13 @@ package controller
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/ask"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
 func automatic(c *Config) {
@@ -277,5 +279,53 @@ func TestBrokerThatCannotInstallIsLeftAlone(t *testing.T) {
 	b.installed()
 	if b.failed(now.Add(time.Second), fmt.Sprint("again")) {
 		t.Error("one failure after a success is given time")
+	}
+}
+
+// One planned move that is refused, whatever the reason, does not keep the others from being made.
+func TestRefusedMoveHoldsNoOtherUp(t *testing.T) {
+	s := population(t, 5, 10)
+	next, _, err := placement.Apply(s, placement.SetDraining{Broker: 5, Draining: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := int32(-1)
+	l := newLoop(t, next, func(c *Config) { c.Automatic = true; c.Parallel, c.PerBroker = 4, 4 })
+	l.answer = l.quiet
+	l.refuse = func(c placement.Command) *runnelv1.Error {
+		no := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "not this one")
+		switch c := c.(type) {
+		case placement.ProposeMoves:
+			if bad < 0 {
+				bad = c.Moves[0].Partition
+			}
+			for _, m := range c.Moves {
+				if m.Partition == bad {
+					return no
+				}
+			}
+		case placement.ProposeMove:
+			if c.Partition == bad {
+				return no
+			}
+		}
+		return nil
+	}
+	l.run(time.Minute)
+	moves := 0
+	for m := range l.state.Moves() {
+		moves++
+		if m.Partition == bad {
+			t.Errorf("%s/%d was refused and moves", m.Topic.Name, m.Partition)
+		}
+	}
+	if moves != 3 && moves != 4 {
+		t.Errorf("%d moves are under way, want all but the refused one", moves)
+	}
+	if n := strings.Count(l.log.String(), "not recorded"); n != 1 {
+		t.Errorf("the refusal was logged %d times:\n%s", n, l.log)
+	}
+	if l.commands > 300 {
+		t.Errorf("%d commands in a minute", l.commands)
 	}
 }

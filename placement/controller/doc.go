@@ -25,8 +25,8 @@
 //     a growing pause of at most two seconds, and logged when the reason changes. A second in which nothing happens costs 5 ms of CPU
 //     with 100 brokers and 100,000 partitions (BenchmarkIdleSecond).
 //   - One membership change of the group is in flight at a time, and what comes next is a pure function of the state, of raft's
-//     configuration and of who is heard (nextStep). A replica is installed, then joins as a learner (RULES 19); up to five brokers
-//     vote, and one that is lost, drained or given up gives its place to a learner that has caught up. No step leaves the group
+//     configuration and of who is heard (nextStep). A replica is installed, then joins as a learner (RULES 19); one, three or
+//     five brokers vote (two where there are no more), and one that is lost, drained or given up gives its place to a learner that has caught up. No step leaves the group
 //     without a majority of voters that are heard.
 //   - What raft says of its configuration is the truth; the state's record of it follows. A replica that the state does not know is
 //     taken out of the group, whatever it was.

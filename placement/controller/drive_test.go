@@ -94,6 +94,12 @@ func TestProposedMoveIsDrivenToItsEnd(t *testing.T) {
 	j := journeyOf(t, nil)
 	j.begin(t)
 	j.arrived(t)
+	j.a.mu.Lock()
+	defer j.a.mu.Unlock()
+	// Each step once: what was seen before a step ended is not taken for news after it.
+	if want := []string{"t/0 add_learner", "t/0 transfer", "t/0 change_voters", "t/0 leave_joint"}; !slices.Equal(j.a.steps, want) {
+		t.Errorf("its group took the steps %q, want %q", j.a.steps, want)
+	}
 }
 
 // hold keeps a move in a phase, and returns what lets it go.

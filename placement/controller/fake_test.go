@@ -300,7 +300,7 @@ func clusterOf(t *testing.T, g *fakeGroup, n int) (*fakeGroup, []*fakeNode) {
 				voters++
 			}
 		}
-		return voters == min(n, maxVoters)
+		return voters == wantVoters(n)
 	})
 	return g, nodes
 }

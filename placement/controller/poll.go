@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	pollIdle = time.Second            // between two polls of a broker
+	pollIdle = 5 * time.Second        // between two polls of a broker: each asks it to look at all its replicas
 	pollBusy = 200 * time.Millisecond // of one that has a part in a move
 	pollSoon = 10 * time.Millisecond  // of one whose answer is awaited
 	// pollLimit bounds one poll. The broker is asked again after it.

@@ -37,6 +37,9 @@ type core struct {
 
 	leaving leaving
 
+	own        atomic.Pointer[multiraft.Group] // this broker's replica of the controller group, as it was started last
+	ownStopped chan struct{}                   // has room for one: that replica stopped
+
 	fresh atomic.Bool // the state was as new as the controller's once
 
 	mu    sync.Mutex
@@ -46,7 +49,7 @@ type core struct {
 // newCore makes host, controller and agent and opens the controller's replica, which meta.db knows by now.
 func (b *Broker) newCore(replica uint64, founding bool) error {
 	id := b.store.Identity()
-	c := &core{}
+	c := &core{ownStopped: make(chan struct{}, 1)}
 	c.host = multiraft.New(multiraft.Config{
 		Env: b.env, BrokerID: id.BrokerID, BootNonce: b.nonce, Store: b.store, Transport: b.peers, Registerer: b.reg,
 		TickInterval: b.cfg.TickInterval, HeartbeatInterval: b.cfg.HeartbeatInterval, SilentAfter: b.cfg.SilentAfter,
@@ -60,6 +63,12 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 		Alive:  func(id int32) bool { return c.host.Alive(id) && !c.leaving.is(id, b.env.Now()) },
 		Leader: c.host.Leader, Automatic: !b.cfg.ManualPlacement, ReplaceAfter: b.cfg.ReplaceAfter, Parallel: b.cfg.RecoveryParallel,
 		MuteAfterReturn: b.cfg.MuteAfterReturn,
+		Stopped: func() {
+			select {
+			case c.ownStopped <- struct{}{}:
+			default:
+			}
+		},
 	})
 	c.agent = agent.New(agent.Config{
 		Env: b.env, BrokerID: id.BrokerID, Host: c.host, Store: b.store, Budget: b.budget,
