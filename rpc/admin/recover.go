@@ -43,10 +43,10 @@ func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartit
 			return nil, s.fail(api, err)
 		}
 		if quorum { // and nobody leads: the controller watches whether that stays so
-			if _, err := s.change(wait, api, controller.RecoverPartition{
+			if _, err := s.controller.Do(wait, controller.RecoverPartition{
 				Topic: t.Name, ID: t.ID, Partition: r.GetPartition(), Keep: kept.GetBroker(), Ask: true,
 			}); err != nil {
-				return nil, err
+				return nil, s.fail(api, s.done(err, t, r.GetPartition()))
 			}
 		}
 		return &runnelv1.RecoverPartitionResponse{Kept: kept, Lost: allBut(replicas, kept)}, nil

@@ -227,6 +227,9 @@ func TestRule30ARepeatedQuestionAfterARecoveryTellsOfIt(t *testing.T) {
 	st := h.cluster.st
 	st.Topics["t"].Partitions[0].Replicas = []placement.Replica{{ID: 102, Broker: 2}}
 	st.Recoveries = []placement.Recovery{{TopicID: 5, Partition: 0, Kept: 102, Lost: []uint64{101, 103}, Revision: 7}, {TopicID: 5, Partition: 1, Revision: 9}}
+	h.ctrl.f = func(controller.Request) (controller.Response, error) {
+		return controller.Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, "a majority is there")
+	}
 	_, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"})
 	e := wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, definite)
 	if !strings.Contains(e.GetMessage(), "recovered by hand before, at revision 7, and the replicas [101 103] were given up") {
