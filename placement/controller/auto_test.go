@@ -323,7 +323,7 @@ func TestBrokerThatCannotInstallIsLeftAlone(t *testing.T) {
 		t.Error("it is left alone for ever")
 	}
 	b.installed()
-	if b.failed(now.Add(time.Second), fmt.Sprint("again")) {
+	if b.failed(now.Add(time.Second), "again") {
 		t.Error("one failure after a success is given time")
 	}
 }

@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	pollIdle = 5 * time.Second        // between two polls of a broker: each asks it to look at all its replicas
-	pollBusy = 200 * time.Millisecond // of one that has a part in a move
-	pollSoon = 10 * time.Millisecond  // of one whose answer is awaited
+	pollIdle  = 5 * time.Second        // between two polls of a broker: each asks it to look at all its replicas
+	pollWatch = time.Second            // of one with a part in a vigil
+	pollBusy  = 200 * time.Millisecond // of one that has a part in a move
+	pollSoon  = 10 * time.Millisecond  // of one whose answer is awaited
 	// pollLimit bounds one poll. The broker is asked again after it.
 	pollLimit = 2 * time.Second
 	// sizesEvery is between two polls that ask for sizes; every sizesPer replicas of the cluster make it that much longer again, so
@@ -104,6 +105,8 @@ func (d *driver) poll(now time.Time, s *placement.State) {
 			pause = pollSoon
 		case w != nil && len(w.movers) > 0:
 			pause = pollBusy
+		case w != nil:
+			pause = pollWatch
 		}
 		if at := b.begun.Add(pause); !b.begun.IsZero() && now.Before(at) {
 			d.dueAt(at)
