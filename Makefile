@@ -44,7 +44,7 @@ elastic: ## 3 brokers under load: 2 join, 1 dies for good, 1 loses its disk, 1 i
 	go run ./bench/elastic -catchup $(or $(MIB),512)
 
 rolling: ## SIGTERM and start of each broker in turn, under load: errors and the longest wait for an acknowledgement
-	go run ./bench/rolling -rounds $(or $(ROUNDS),3)
+	go run ./bench/rolling -rounds $(or $(ROUNDS),2)
 
 bench: ## the rows of the README's table, each three times, with the share of the raw disk
 	go run ./bench/rows -limit $(if $(ROW),-row $(ROW))

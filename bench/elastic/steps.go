@@ -189,6 +189,9 @@ func (r *run) wipe(ctx context.Context) (step, error) {
 		if err := errors.Join(b.Kill(), b.Wipe(), b.Start()); err != nil {
 			return step{}, err
 		}
+		if err := b.Ready(ctx); err != nil {
+			return step{}, err
+		}
 		return step{done: func(p *picture) string { return p.left(old) + p.members(4) }, end: func(ctx context.Context) error { return r.remove(ctx, old) }}, nil
 	}
 	return step{}, errors.New("no broker runs")
@@ -216,21 +219,31 @@ func (r *run) drain(ctx context.Context) (step, error) {
 	}, nil
 }
 
-// remove removes an empty broker; its vote in the controller group is given to another first, which may take a moment.
+// remove removes an empty broker. Draining it has its vote in the controller group given up, also where nobody can take it over: a
+// dead broker might come back otherwise.
 func (r *run) remove(ctx context.Context, id int32) error {
+	if _, err := r.cl.Admin().DrainBroker(ctx, &runnelv1.DrainBrokerRequest{Broker: id}); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, r.o.patience)
 	defer cancel()
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
+	var last error
 	for {
-		_, err := r.cl.Admin().RemoveBroker(ctx, &runnelv1.RemoveBrokerRequest{Broker: id})
+		call, done := context.WithTimeout(ctx, 10*time.Second)
+		_, err := r.cl.Admin().RemoveBroker(call, &runnelv1.RemoveBrokerRequest{Broker: id})
+		done()
 		if err == nil {
 			return nil
+		}
+		if ctx.Err() == nil {
+			last = err
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("broker %d cannot be removed: %w", id, err)
+			return fmt.Errorf("broker %d cannot be removed: %w", id, last)
 		}
 	}
 }

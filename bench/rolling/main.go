@@ -1,6 +1,6 @@
 // Command rolling restarts all three brokers in turn, as an upgrade does, while a client sends and another reads: SIGTERM, a start, and the
-// next one once the broker is ready. For each restart it prints the longest wait for an acknowledgement of a record sent alone to one of
-// the partitions. It fails if an error reaches a user of the SDK, if a record is lost or comes twice, or if a wait is longer than -most.
+// next one once the broker is ready and leads again what it led before. For each restart it prints the longest wait for an
+// acknowledgement of a record sent alone to one of the partitions. It fails if an error reaches a user of the SDK, if a record is lost or comes twice, or if a wait is longer than -most.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	flag.StringVar(&o.root, "source", "", "folder whose files are sent (default: the Go standard library's source)")
 	flag.StringVar(&o.temp, "temp", "", "folder for the brokers' data (default: the system's)")
 	flag.StringVar(&o.brokerd, "brokerd", "", "program to run (default: the one of this source)")
-	flag.IntVar(&o.rounds, "rounds", 3, "how often each broker is restarted")
+	flag.IntVar(&o.rounds, "rounds", 2, "how often each broker is restarted")
 	flag.IntVar(&o.partitions, "partitions", 24, "partitions of the topic")
 	flag.IntVar(&o.rate, "rate", 10_000, "records a second, beside one at a time on each partition")
 	flag.DurationVar(&o.most, "most", 500*time.Millisecond, "longest wait for an acknowledgement that passes")
@@ -109,9 +109,14 @@ func create(ctx context.Context, seeds []string, partitions int32) error {
 	return err
 }
 
-// restarts restarts each broker in turn and answers the longest wait at each restart.
+// restarts restarts each broker in turn and answers the longest wait at each restart, the leaders' way back included.
 func restarts(ctx context.Context, o options, cluster *proc.Cluster, s *stream.Stream) (longest []time.Duration, err error) {
-	if err := calm(ctx, s); err != nil {
+	cl, err := client.New(cluster.Seeds())
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	if _, err := home(ctx, cl, s); err != nil {
 		return nil, err
 	}
 	for round := 1; round <= o.rounds; round++ {
@@ -129,29 +134,47 @@ func restarts(ctx context.Context, o options, cluster *proc.Cluster, s *stream.S
 				return nil, err
 			}
 			ready := time.Since(began)
-			if err := calm(ctx, s); err != nil {
+			w := s.Waits()
+			back, err := home(ctx, cl, s)
+			if err != nil {
 				return nil, err
 			}
-			w := s.Waits()
-			longest = append(longest, w.Longest)
-			fmt.Printf("round %d, broker %d: stopped after %4d ms, ready after %4d ms; longest wait %4d ms (partition %d), p99 %5.1f ms of %d\n", round, b.Number,
-				stopped.Milliseconds(), ready.Milliseconds(), w.Longest.Milliseconds(), w.Partition, float64(w.P99)/1e6, w.Probes)
+			h := s.Waits()
+			longest = append(longest, max(w.Longest, h.Longest))
+			fmt.Printf("round %d, broker %d: stopped after %4d ms, ready after %4d ms, longest wait %4d ms; leaders back after %4.1f s, longest wait %4d ms, p99 %5.1f ms\n",
+				round, b.Number, stopped.Milliseconds(), ready.Milliseconds(), w.Longest.Milliseconds(), back.Seconds(), h.Longest.Milliseconds(), float64(h.P99)/1e6)
 		}
 	}
 	return longest, nil
 }
 
-// calm is the time in which leaders go back to where they are preferred, which belongs to a restart, and after which the next
-// broker may go.
-func calm(ctx context.Context, s *stream.Stream) error {
-	t := time.NewTimer(3 * time.Second)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-s.Failed():
-		return s.Err()
-	case <-ctx.Done():
-		return ctx.Err()
+// homeWithin bounds the wait for leaders to go back: brokers that came back get none for a while.
+const homeWithin = time.Minute
+
+// home waits until every leader is where it is preferred.
+func home(ctx context.Context, cl *client.Client, s *stream.Stream) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, homeWithin)
+	defer cancel()
+	began := time.Now()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		away := 0
+		d, err := cl.Admin().DescribeTopic(ctx, &runnelv1.DescribeTopicRequest{Name: topic})
+		for _, p := range d.GetPartitions() {
+			if p.GetLeader() != p.GetReplicas()[0] {
+				away++
+			}
+		}
+		if err == nil && away == 0 {
+			return time.Since(began), nil
+		}
+		select {
+		case <-tick.C:
+		case <-s.Failed():
+			return 0, s.Err()
+		case <-ctx.Done():
+			return 0, fmt.Errorf("%d leaders are not back: %w", away, errors.Join(ctx.Err(), err))
+		}
 	}
 }

@@ -149,6 +149,10 @@ type Status struct {
 	Commit, Applied, Last uint64
 	// Conf is the applied configuration: Voters, VotersOutgoing while it is joint, Learners, LearnersNext. It must not be changed.
 	Conf *raftpb.ConfState
+	// Changing says, of a leader in session, that a change of the configuration is under way: it is in the log and not applied, or it
+	// changed the voters and could still be forgotten by a majority of the new ones in a power cut. What the old voters hold may be
+	// deleted only when Conf is without them and Changing is false.
+	Changing bool
 	// Peers is the leader's view of the other replicas, voters and learners, at most a tick old; nil elsewhere. The map is the caller's.
 	Peers map[uint64]PeerStatus
 	// PeersFloor is what was committed when Peers was renewed the time before. One follower of two is always a little

@@ -35,6 +35,7 @@ func (g *Group) apply(m *raftpb.Message) {
 func (g *Group) applyEntry(e *raftpb.Entry) {
 	index, term, data := e.GetIndex(), e.GetTerm(), e.GetData()
 	var meta record.Meta
+	before := g.conf
 	switch e.GetType() {
 	case raftpb.EntryNormal:
 		meta = record.Fold(index, term, false, data, g.next)
@@ -60,6 +61,7 @@ func (g *Group) applyEntry(e *raftpb.Entry) {
 	g.next, g.applied, g.appliedTerm = meta.Next, index, term
 	if meta.Conf {
 		g.confIndex = index
+		g.noteVoters(before, index)
 		g.showView()
 		g.machine.Conf(g.conf)
 		g.appliedConf(index)

@@ -47,6 +47,13 @@
 // never will. ChangeVoters goes nowhere that a majority would not follow. A leader that loses its vote hands over before that change if
 // a voter that stays can take over, else before the joint configuration is left.
 //
+// A leave that is applied can still be lost, since commit reaches a disk only with a later entry: the only voter crashes; or all new
+// voters lose power; or the leader, which alone knows, is cut off and dies. Those that come back are in the joint configuration then and
+// need the old half. So the leader proposes one empty entry after it, and Status.Changing stays true until an entry is
+// committed that was appended when the leave was known as committed (settle.go): one whose followers store it together with that
+// knowledge. A leader that commits an earlier leader's leave by the first entry of its own term has told nobody with that entry, and
+// proposes another one.
+//
 // A group whose majority is lost goes on with one replica after raftlog.Store.Recover, while that is stopped: the changes that leave
 // it alone stand in its log as committed, raft delivers them at the start, and it elects itself.
 //
@@ -65,6 +72,10 @@
 //   - Writes of a replica are durable in the order raft asked for them, and no answer leaves before everything
 //     queued ahead of it is durable (RULES 14). Answers go to the RawNode that asked, never to a later one.
 //   - A conf change is applied to raft before the answer that covers it is stepped (RULES 14).
+//   - Who waits for Status.Changing before it deletes what the old half of a joint configuration holds does so only after a majority
+//     of the new voters hold a durable commit at or above the leave. So every majority of them has one who knows, and no other
+//     can be elected by it.
+//   - That a replica is no learner is said only by a leader that a majority confirmed since it was asked.
 //   - No snapshot is ever sent or stepped (RULES 19).
 //   - A failed log, or a panic, stops that replica alone and for good: it is quarantined durably, its leadership is given up, and
 //     nothing is acknowledged after the failure (RULES 2).

@@ -88,6 +88,9 @@ type Group struct {
 	nurseSince, beatenAt time.Time
 	nurseMark            uint64
 	patience             time.Duration
+	// ledFrom is what was known as committed when this leadership began; settleAbove, if not 0, is the index above which an entry has to
+	// be committed for the newest change of the voters to be settled (settle.go).
+	ledFrom, settleAbove uint64
 	// overLead said that it leads no longer, in overTerm; 0 for nobody.
 	overLead, overTerm uint64
 	stopping           bool

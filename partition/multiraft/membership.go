@@ -1,6 +1,7 @@
 package multiraft
 
 import (
+	"errors"
 	"slices"
 
 	"go.etcd.io/raft/v3"
@@ -40,16 +41,35 @@ func (g *Group) AddLearner(replica uint64, broker int32, done func(error)) {
 	})
 }
 
-// RemoveLearner takes a learner out. It refuses a voter.
+// RemoveLearner takes a learner out. It refuses a voter. That there is none is said only after a majority has confirmed that this replica
+// leads, and while no change is under way that may bring it: whoever asked may delete its data.
 func (g *Group) RemoveLearner(replica uint64, done func(error)) {
+	g.removeLearner(replica, false, done)
+}
+
+// confirmed tells that a majority did so since it was asked for.
+func (g *Group) removeLearner(replica uint64, confirmed bool, done func(error)) {
 	g.change(done, func() (*raftpb.ConfChangeV2, error) {
 		if slices.Contains(voters(g.conf), replica) {
 			return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "replica %d of %s is a voter, not a learner", replica, g.name)
 		}
-		if !slices.Contains(g.conf.GetLearners(), replica) {
+		if g.confChange != nil {
+			return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "another membership change of %s is under way; try again", g.name)
+		}
+		switch {
+		case slices.Contains(g.conf.GetLearners(), replica):
+			return oneChange(raftpb.ConfChangeRemoveNode, replica), nil
+		case confirmed:
 			return nil, nil
 		}
-		return oneChange(raftpb.ConfChangeRemoveNode, replica), nil
+		g.reads.waiting = append(g.reads.waiting, func(_ uint64, err error) {
+			if err != nil {
+				done(err)
+				return
+			}
+			g.removeLearner(replica, true, done)
+		})
+		return nil, errLater
 	})
 }
 
@@ -93,7 +113,7 @@ func (g *Group) ChangeVoters(c VoterChange, done func(error)) {
 	})
 }
 
-// LeaveJoint ends a joint configuration. A leader that has no vote in what comes hands the leadership over first.
+// LeaveJoint ends a joint configuration. It answers when that is applied, before it is settled: Status.Changing tells. A leader that has no vote in what comes hands the leadership over first.
 func (g *Group) LeaveJoint(done func(error)) {
 	g.change(done, func() (*raftpb.ConfChangeV2, error) {
 		if len(g.conf.GetVotersOutgoing()) == 0 {
@@ -105,6 +125,9 @@ func (g *Group) LeaveJoint(done func(error)) {
 		return &raftpb.ConfChangeV2{}, nil
 	})
 }
+
+// errLater is the plan's word that it calls done itself.
+var errLater = errors.New("answered later")
 
 // change runs one step on the worker. plan gives the change, or nil for none that is needed.
 func (g *Group) change(done func(error), plan func() (*raftpb.ConfChangeV2, error)) {
@@ -119,7 +142,9 @@ func (g *Group) change(done func(error), plan func() (*raftpb.ConfChangeV2, erro
 				return // done when it is applied
 			}
 		}
-		done(err)
+		if !errors.Is(err, errLater) {
+			done(err)
+		}
 	})
 	g.task.Wake()
 }

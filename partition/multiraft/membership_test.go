@@ -2,6 +2,7 @@ package multiraft
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -187,4 +188,45 @@ func TestTransferThatFailsAnswers(t *testing.T) {
 	}
 	mend()
 	c.put(1, "goes on elsewhere")
+}
+
+// The new leader was elected, and its word does not arrive: the old one does not wait for ever to see it, nor beyond its own end.
+func TestTransferThatIsNotSeenToArriveAnswers(t *testing.T) {
+	for _, stops := range []bool{false, true} {
+		c := newCluster(t, 86, 3)
+		c.tick = 10 * time.Second // or raft's heartbeat would tell
+		c.addGroup(1, 3)
+		c.startAll()
+		c.put(1, "first")
+		c.settled(1)
+		old := c.leader(1)
+		g := old.groups[1]
+		to := c.otherThan(old.id).groups[1].replica
+		c.tap = func(_, broker int32, _ Lane, p *Packet) bool {
+			return broker != old.id || !slices.ContainsFunc(p.Messages, func(m Message) bool {
+				return m.Raft.GetFrom() == to && m.Raft.GetType() != raftpb.MsgVote && m.Raft.GetType() != raftpb.MsgAppResp
+			})
+		}
+		answers, answer := 0, error(nil)
+		g.Transfer(to, func(err error) { answers++; answer = err })
+		c.until("the new leader leads", time.Second, func() bool { n := c.leader(1); return n != nil && n != old })
+		c.w.Run(c.w.Now() + 100*time.Millisecond)
+		if answers != 0 {
+			t.Fatalf("answered before it was seen: %v", answer)
+		}
+		if stops {
+			if err := old.host.StopGroup(1); err != nil {
+				t.Fatal(err)
+			}
+			delete(old.ledgers, 1)
+			delete(old.groups, 1)
+		} else {
+			c.w.Run(c.w.Now() + arrivesAfter)
+		}
+		if answers != 1 || answer == nil {
+			t.Fatalf("%d answers, the last is %v", answers, answer)
+		}
+		c.tap = nil
+		c.put(1, "goes on")
+	}
 }

@@ -36,6 +36,9 @@ func (g *Group) panicked(p any) { g.poisoned(g.panicError(p)) }
 
 func (g *Group) panicError(p any) error {
 	g.metrics.panics.Inc()
+	if err, ok := p.(raftlog.Passing); ok { // the machine refuses to go on; fail says so
+		return err
+	}
 	g.log.Error("a defect: panic in a replica; it is quarantined", "panic", p, "term", g.term, "applied", g.applied,
 		"stack", string(debug.Stack()))
 	if err, ok := p.(error); ok {

@@ -26,6 +26,7 @@ func (g *Group) syncRole() {
 	}
 	if role == RoleLeader && (g.role != RoleLeader || term != g.term) {
 		g.leaderSince = g.env.Now()
+		g.ledNow()
 		g.peersAt, g.peersCommit = time.Time{}, 0 // those of an earlier leadership are too old to judge by
 	}
 	g.role, g.term, g.lead = role, term, st.Lead

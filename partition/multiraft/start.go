@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/raft/v3"
 
 	"github.com/runnel-io/runnel/partition/env"
+	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/partition/record"
 )
 
@@ -85,8 +86,9 @@ func (g *Group) open(h *Host, c GroupConfig) (err error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = g.panicError(p)
-			err = errors.Join(err, g.shared.quarantine(g.id, g.replica, err.Error()))
+			if err = g.panicError(p); raftlog.Lasting(err) {
+				err = errors.Join(err, g.shared.quarantine(g.id, g.replica, err.Error()))
+			}
 		}
 		if err != nil {
 			err = errors.Join(err, g.store.Close())

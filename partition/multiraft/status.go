@@ -36,6 +36,7 @@ func (g *Group) publish() {
 	s := Status{
 		Role: g.role, Term: g.term, Lead: g.lead, LeadBroker: g.members.broker(g.lead), Session: g.session,
 		Commit: g.commit, Applied: g.applied, Last: g.last, Conf: g.conf,
+		Changing: g.session && (g.confChange != nil || !g.settled()),
 	}
 	fresh := false
 	g.peersStale = g.role == RoleLeader

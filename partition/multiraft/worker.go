@@ -63,7 +63,7 @@ func (g *Group) work() {
 			g.turn()
 		}
 		g.startRead()
-		if !g.rn.HasReady() {
+		if !g.rn.HasReady() && !g.settle() {
 			return
 		}
 		if i == maxReady {

@@ -30,11 +30,18 @@ func (e *QuarantinedError) Error() string {
 }
 
 // Lasting tells whether what stopped a replica forbids it to run ever again. A full disk and a lack of descriptors or memory do
-// not. A full disk fails the write of new pages, before the meta page that would make them count; that page is overwritten in
+// not, nor does an entry that only a newer release can read (Passing). A full disk fails the write of new pages, before the meta page that would make them count; that page is overwritten in
 // place and needs no space. So a log that is opened again is as it was before (E5), and the replica stops only until then.
 func Lasting(err error) bool {
 	var r *ResourceError
-	return !errors.As(err, &r) && !errors.Is(err, syscall.ENOSPC)
+	var p Passing
+	return !errors.As(err, &r) && !errors.As(err, &p) && !errors.Is(err, syscall.ENOSPC)
+}
+
+// Passing marks an error that stops a replica and says nothing against its log: another release of this broker may go on with it.
+type Passing interface {
+	error
+	Passing()
 }
 
 // PoisonedError is returned by every call on a Log after its first I/O or checksum error. What the failed commit

@@ -11,6 +11,10 @@ import (
 	"github.com/runnel-io/runnel/partition/record"
 )
 
+// syncEvery is how many bytes of a file may wait for the disk. All of it at its end would be one write of a segment's size, and the
+// commits of the broker's other replicas, on the same disk, would wait for it.
+const syncEvery = 4 << 20
+
 // WriteFile takes bytes of file i. They must follow those that are there: offset is what Have gives.
 func (in *Installer) WriteFile(i int, offset int64, p []byte) error {
 	if in.over || in.m == nil {
@@ -34,7 +38,14 @@ func (in *Installer) WriteFile(i int, offset int64, p []byte) error {
 		return in.wrap(f.Name(), err)
 	}
 	f.h.Write(p) // never fails
+	before := f.have
 	f.have += int64(len(p))
+	if f.have/syncEvery == before/syncEvery {
+		return nil
+	}
+	if err := f.raw.sync(); err != nil {
+		return in.wrap(f.Name(), errors.Join(err, in.remove(f)))
+	}
 	return nil
 }
 

@@ -22,8 +22,10 @@ import (
 // None of lost may ever write to the group again: they would take the entries written here for those of an old leader and
 // overwrite them (multiraft.GroupConfig.Gone).
 //
-// Where none of lost is in the configuration nothing is done, so Recover may be called again, at any later time. It is one transaction of the
-// log; the term is raised before. Errors: as of OpenLog and Append.
+// Where none of lost is in the configuration nothing is done, so Recover may be called again, at any later time. A log that is behind the
+// others may not know those that were lost, but others that left the group before: ConfAtEnd tells whom to name. It is one
+// transaction of the log; before it the term is raised, with a vote for itself, as by a leader. If that transaction fails, as on a full disk,
+// the next call finds that term unused and goes on in it. Errors: as of OpenLog and Append.
 func (s *Store) Recover(group, replica uint64, lost []uint64) error {
 	if slices.Contains(lost, replica) {
 		return fmt.Errorf("recover replica %d of group %d: it is among the lost ones itself", replica, group)
@@ -37,6 +39,20 @@ func (s *Store) Recover(group, replica uint64, lost []uint64) error {
 		return fmt.Errorf("recover replica %d of group %d: %w", replica, group, err)
 	}
 	return nil
+}
+
+// ConfAtEnd tells the configuration after every change that a replica's log holds, committed or not. The replica may not run. Errors: as of
+// OpenLog, and of reading.
+func (s *Store) ConfAtEnd(group, replica uint64) (*raftpb.ConfState, error) {
+	l, err := s.OpenLog(group, replica, LogOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration of replica %d of group %d: %w", replica, group, err)
+	}
+	cfg, err := l.confAtEnd()
+	if err = errors.Join(err, l.Close()); err != nil {
+		return nil, fmt.Errorf("read the configuration of replica %d of group %d: %w", replica, group, err)
+	}
+	return cfg.conf(), nil
 }
 
 // leaveAlone appends what leaves this replica the only voter.
@@ -65,9 +81,12 @@ func (l *Log) leaveAlone(lost []uint64) error {
 	ccs = append(ccs, alone, &raftpb.ConfChangeV2{})
 
 	l.mu.Lock()
-	last, term := l.last, l.term+1
+	last, term := l.last, l.term
+	if l.vote != l.id.replica || term <= termAt(l.runs, last) {
+		term++
+	}
 	l.mu.Unlock()
-	w := Write{Term: term, Commit: last + uint64(len(ccs))}
+	w := Write{Term: term, Vote: l.id.replica, Commit: last + uint64(len(ccs))}
 	for i, cc := range ccs {
 		if err := cfg.apply(cc, last); err != nil {
 			return fmt.Errorf("configuration %v: %w", had, err)

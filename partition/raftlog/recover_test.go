@@ -39,8 +39,8 @@ func written(t *testing.T, s *Store, ents []*raftpb.Entry, term uint64) (cs *raf
 	hs, _, err := l.InitialState()
 	must(t, err)
 	last, _ := l.LastIndex()
-	if hs.GetCommit() != last || hs.GetTerm() != term || hs.GetVote() != 0 || termAt(l.runs, last) != term {
-		t.Fatalf("%v and a last entry %d of term %d; want all of it committed, term %d and no vote", hs, last, termAt(l.runs, last), term)
+	if hs.GetCommit() != last || hs.GetTerm() != term || hs.GetVote() != testReplica || termAt(l.runs, last) != term {
+		t.Fatalf("%v and a last entry %d of term %d; want all of it committed, term %d and its own vote", hs, last, termAt(l.runs, last), term)
 	}
 	c, err := l.confAtEnd()
 	must(t, err)
@@ -129,7 +129,7 @@ func TestRule30RecoverGoesOnAfterAKill(t *testing.T) {
 		}
 		must(t, was.Close())
 		must(t, s.Recover(testGroup, testReplica, []uint64{1, 2}))
-		again, moreAgain := written(t, s, ents, uint64(1+killAt)) // a term raised in vain
+		again, moreAgain := written(t, s, ents, 2) // a term that was raised before the kill is used
 		if again.String() != cs.String() || more != moreAgain {
 			t.Fatalf("killed at commit %d, then recovered: %v and %d entries, not %v and %d", killAt, again, moreAgain, cs, more)
 		}
@@ -156,5 +156,57 @@ func TestRule02RecoverThatFailsQuarantines(t *testing.T) {
 	}
 	if s.Replicas()[0].Quarantine == "" {
 		t.Fatal("it goes on")
+	}
+}
+
+// On a full disk a recovery is tried again and again. That costs one term, not one a try.
+func TestRule30RecoverOnAFullDiskRaisesTheTermOnce(t *testing.T) {
+	full := false
+	s := openStore(t, t.TempDir(), func(o *Options) {
+		o.Hooks.Commit = func(path string, commit func() error) error {
+			if full && filepath.Ext(path) == ".seg" {
+				return syscall.ENOSPC
+			}
+			return commit()
+		}
+	})
+	l := openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	ents := fillSegments(t, l, 10)
+	appendAll(t, l, Write{Term: 7, Vote: 2})
+	must(t, l.Close())
+	full = true
+	for range 3 {
+		if err := s.Recover(testGroup, testReplica, []uint64{1, 2}); !errors.Is(err, syscall.ENOSPC) || Lasting(err) {
+			t.Fatal(err)
+		}
+	}
+	full = false
+	must(t, s.Recover(testGroup, testReplica, []uint64{1, 2}))
+	if cs, more := written(t, s, ents, 8); more != 2 || len(cs.GetVoters()) != 1 {
+		t.Fatalf("%d entries more, and %v", more, cs)
+	}
+}
+
+// A replica that slept through the moves of its companions knows only those that left, and none of those that were lost.
+func TestRule30ALogThatIsBehindTellsWhomItKnows(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	l := openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	ents := fillSegments(t, l, 5)
+	more := changes(t, 7, 1, single(raftpb.ConfChangeAddLearnerNode, 9)) // which may not be committed
+	appendAll(t, l, Write{Entries: more})
+	ents = append(ents, more...)
+	if _, err := s.ConfAtEnd(testGroup, testReplica); err == nil {
+		t.Fatal("read the configuration of a log that runs")
+	}
+	must(t, l.Close())
+	must(t, s.Recover(testGroup, testReplica, []uint64{50, 51}))
+	cs, err := s.ConfAtEnd(testGroup, testReplica)
+	must(t, err)
+	if !slices.Equal(cs.GetVoters(), []uint64{1, 2, 3}) || !slices.Equal(cs.GetLearners(), []uint64{9}) {
+		t.Fatalf("configuration %v", cs)
+	}
+	must(t, s.Recover(testGroup, testReplica, []uint64{50, 51, 9}))
+	if cs, more := written(t, s, ents, 2); more != 2 || !slices.Equal(cs.GetVoters(), []uint64{testReplica}) || len(cs.GetLearners()) > 0 {
+		t.Fatalf("%d entries more, and %v", more, cs)
 	}
 }

@@ -165,6 +165,23 @@ func TestSumIsOfWhatWasRead(t *testing.T) {
 			must(t, err)
 		}
 	}
+	// What was read amiss is read again from the start: the hash follows the bytes that count.
+	what := string(raw[f.Bytes/2 : f.Bytes/2+64])
+	for _, damaged := range []bool{true, false} {
+		if damaged {
+			flip(t, l.segs[2].file.path, what)
+		} else {
+			file, err := os.OpenFile(l.segs[2].file.path, os.O_RDWR, 0)
+			must(t, err)
+			_, err = file.WriteAt(raw[:f.Bytes], 0)
+			must(t, errors.Join(err, file.Close()))
+		}
+		_, err := sh.ReadFile(2, 0, make([]byte, f.Bytes))
+		must(t, err)
+		if got, err := sumOf(sh, 2); err != nil || (got == want) == damaged {
+			t.Fatalf("damaged %t, and the hash is that of the whole file: %t, %v", damaged, got == want, err)
+		}
+	}
 }
 
 func TestRule19SpaceIsCheckedFirst(t *testing.T) {

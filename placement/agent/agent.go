@@ -51,7 +51,6 @@ type host interface {
 	StartGroup(c multiraft.GroupConfig) (*multiraft.Group, error)
 	StopGroup(group uint64) error
 	Leader(group uint64) (broker int32, term uint64, ok bool)
-	HasQuorumOfBrokers() bool
 	Alive(broker int32) bool
 }
 

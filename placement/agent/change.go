@@ -10,7 +10,7 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-// change has the leader of a group here take one step.
+// change has the leader of a group here take one step, after those that were asked for before.
 func (a *Agent) change(ctx context.Context, q ask.ChangeRequest) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -28,11 +28,22 @@ func (a *Agent) change(ctx context.Context, q ask.ChangeRequest) error {
 		return e
 	}
 	r := v.(*live)
-	if err := allowed(partitionAt(a.latest.Load(), r.replica), q); err != nil {
+	select {
+	case r.turn <- struct{}{}:
+	case <-ctx.Done():
+		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "another step of %s/%d is still under way: ask again", r.topic, r.number)
+	}
+	if err := allowed(partitionAt(a.latest.Load(), r.replica), q); err != nil { // by the state as of now, not as of when the turn was waited for
+		<-r.turn
 		return err
 	}
 	answer := make(chan error, 1)
-	if err := step(r.raft, q, func(err error) { answer <- err }); err != nil {
+	err := step(r.raft, q, func(err error) {
+		answer <- err
+		<-r.turn
+	})
+	if err != nil {
+		<-r.turn
 		return err
 	}
 	select {
@@ -43,7 +54,7 @@ func (a *Agent) change(ctx context.Context, q ask.ChangeRequest) error {
 	}
 }
 
-// step begins one. done may be called at once.
+// step begins one, unless it answers with an error. done is called once, on the group's worker, and may be called at once.
 func step(g *multiraft.Group, q ask.ChangeRequest, done func(error)) error {
 	switch q.Kind {
 	case ask.AddLearner:

@@ -27,6 +27,7 @@
 //   - A group hears nothing of replicas that have tombstones.
 //   - A quarantined replica is never started and never made again; it is shown with its reason.
 //   - Work on one replica is never done by two tasks at a time, and not by a task while its log is received.
+//   - Steps of one group's membership are taken one after the other, each from when it is begun until raft tells what became of it.
 //   - A step of a membership change that the newest state here does not mean is refused: its sender may have been deposed.
 //
 // Callers: cmd/brokerd/broker (assembly, Tick; Serve for calls that ask.Handles; Source for its catchup.Server), rpc/broker

@@ -44,7 +44,7 @@ type installs struct {
 type install struct {
 	running bool
 	queued  bool
-	stop    context.CancelFunc // of the try under way; nil otherwise
+	stop    context.CancelFunc // of the try under way
 
 	done, total int64
 	err         string    // why the last try failed
@@ -53,13 +53,6 @@ type install struct {
 	in       *raftlog.Installer // kept from try to try with what it received; nil before the first
 	source   int32              // who gave something last
 	failures int                // in a row without a byte
-}
-
-// cancel ends the try under way, if any. It needs Agent.mu.
-func (i *install) cancel() {
-	if i.stop != nil {
-		i.stop()
-	}
 }
 
 // beginInstall has a replica installed when its turn comes. Its end queues the replica again.
@@ -82,7 +75,7 @@ func (a *Agent) endInstall(r *replica) (ended bool, err error) {
 	a.mu.Lock()
 	i := r.install
 	if i != nil && i.running {
-		i.cancel()
+		i.stop()
 		a.mu.Unlock()
 		return false, nil
 	}
@@ -139,7 +132,7 @@ func (a *Agent) startInstallsLocked() {
 func (a *Agent) installEnded(r *replica, i *install, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	i.running, i.stop = false, nil
+	i.running = false
 	delete(a.installs.active, r)
 	switch {
 	case err == nil:

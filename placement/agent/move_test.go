@@ -196,6 +196,67 @@ func TestInstallGoesOnFromAnotherSource(t *testing.T) {
 	}
 }
 
+// A source that refuses, and one that gives something and then nothing more, are passed over for another one, though they lead and live.
+func TestInstallPassesOverASourceThatFails(t *testing.T) {
+	for _, reads := range []int32{0, 3} {
+		t.Run(fmt.Sprintf("after %d reads", reads), func(t *testing.T) {
+			c := newDeskCluster(t, 4)
+			c.createOn(small, 1, 2, 3)
+			l := c.produce()
+			l.more(200)
+			lead, _ := c.leads()
+			if lead == nil {
+				t.Fatal("no leader")
+			}
+			var asked, got atomic.Int32
+			c.setGate(func(_ context.Context, from, to int32, method string) error {
+				if from != 4 || to != lead.id || !strings.HasPrefix(method, "ship.") {
+					return nil
+				}
+				if asked.Add(1); reads > 0 && (method != "ship.read" || got.Add(1) <= reads) {
+					return nil
+				}
+				return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OVERLOADED, "too much to do")
+			})
+			c.propose(placement.KindManual, []int32{4}, []int32{3})
+			c.finish()
+			if asked.Load() == 0 {
+				t.Fatal("the leader was not asked at all")
+			}
+			l.check()
+		})
+	}
+}
+
+// Whoever leads next knows where the learner is, though it was not the one that added it.
+func TestNextLeaderKnowsTheLearner(t *testing.T) {
+	c := newDeskCluster(t, 4)
+	c.createOn(small, 1, 2, 3)
+	l := c.produce()
+	l.more(20)
+	c.propose(placement.KindManual, []int32{4}, []int32{3})
+	c.reach(placement.PhaseLearner)
+	before, _ := c.leads()
+	if before == nil {
+		t.Fatal("no leader")
+	}
+	to := c.on(3)
+	if before.id == 3 {
+		to = c.on(2)
+	}
+	c.eventually("the leadership moves", func() (bool, string) {
+		err := c.change(ask.ChangeRequest{Kind: ask.Transfer, Replica: to})
+		return err == nil, fmt.Sprint(err)
+	})
+	l.more(100)
+	c.eventually("the learner hears of it", func() (bool, string) {
+		_, g := c.leads()
+		return g.Replica == to && g.Peers[c.on(4)].CaughtUp, fmt.Sprintf("%+v", g)
+	})
+	c.finish()
+	l.check()
+}
+
 func TestTargetIsStartedAgainMidway(t *testing.T) {
 	c, l, _ := installing(t)
 	c.node(4).stop()
@@ -345,6 +406,50 @@ func TestInstallsAreBounded(t *testing.T) {
 	}
 }
 
+// A step begins when raft has told what became of the one before, and is judged by the state as of then: a RemoveLearner that is answered leaves
+// no AddLearner behind it.
+func TestStepsOfAGroupAreTakenInTurn(t *testing.T) {
+	c := newDeskCluster(t, 2)
+	c.createOn(nil, 1)
+	c.propose(placement.KindManual, []int32{2}, []int32{1})
+	c.reach(placement.PhaseInstalling)
+	c.eventually("the install is done", func() (bool, string) {
+		i := c.install(2)
+		return i.State == ask.InstallDone, fmt.Sprintf("%+v", i)
+	})
+	n, group := c.node(1), c.part().Group
+	v, _ := n.agent.running.Load(group)
+	turn := v.(*live).turn
+	turn <- struct{}{} // one is under way
+	if g := c.ask(n, ask.StatusRequest{Groups: []uint64{group}}).Groups[group]; !g.Changing {
+		t.Fatalf("%+v does not tell", g)
+	}
+	add := ask.ChangeRequest{Revision: c.state().Revision, Group: group, Kind: ask.AddLearner, Replica: c.on(2), Broker: 2}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := n.agent.Serve(over, ask.MethodChange, ask.Encode(add)); !isReason(err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE) || !strings.Contains(err.Error(), "under way") {
+		t.Fatalf("a step while another one is under way: %v", err)
+	}
+	answer := make(chan error, 1)
+	go func() { // ends with the test: it gets its turn
+		_, err := n.agent.Serve(context.Background(), ask.MethodChange, ask.Encode(add))
+		answer <- err
+	}()
+	c.apply(placement.CancelMove{TopicID: c.state().Topics["t"].ID, Move: c.part().Move.ID})
+	c.eventually("the leader's broker knows", func() (bool, string) {
+		r := c.ask(n, ask.StatusRequest{})
+		return r.Revision == c.state().Revision, fmt.Sprint(r.Revision)
+	})
+	<-turn
+	if err := <-answer; !isReason(err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE) {
+		t.Fatalf("a learner was added after its move was cancelled: %v", err)
+	}
+	c.finish()
+	if g := c.ask(n, ask.StatusRequest{Groups: []uint64{group}}).Groups[group]; g.Changing || len(g.Learners) > 0 {
+		t.Fatalf("%+v", g)
+	}
+}
+
 // A step waits until the leader's broker knows where the new replicas are.
 func TestChangeWaitsForItsRevision(t *testing.T) {
 	c := newDeskCluster(t, 2)
@@ -356,7 +461,7 @@ func TestChangeWaitsForItsRevision(t *testing.T) {
 	q := ask.Encode(ask.ChangeRequest{Revision: c.state().Revision, Group: c.part().Group, Kind: ask.AddLearner, Replica: m.Adds[0].ID, Broker: 2})
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := c.node(1).agent.Serve(over, ask.MethodChange, q); !isReason(err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE) {
+	if _, err := c.node(1).agent.Serve(over, ask.MethodChange, q); !isReason(err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE) || !strings.Contains(err.Error(), "taken up revision") {
 		t.Fatalf("a step that its broker cannot know of: %v", err)
 	}
 	answer := make(chan error, 1)

@@ -222,9 +222,6 @@ func (a *Agent) drop(fresh *replica) {
 	if r.live != nil {
 		a.running.CompareAndDelete(r.group, r.live) // no new request reaches it
 	}
-	if r.install != nil {
-		r.install.cancel()
-	}
 	a.enqueueLocked(r)
 }
 

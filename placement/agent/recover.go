@@ -11,8 +11,11 @@ import (
 // recovery is one by hand (RULES 30) that a replica which was kept has to take up: the lost replicas leave its configuration without
 // being asked.
 type recovery struct {
-	revision uint64   // 0 = none
-	lost     []uint64 // empty if the state no longer tells: whoever is not a replica of the partition any more
+	revision uint64 // 0 = none
+	lost     []uint64
+	// guess is set if the state no longer tells who was lost: whoever is known to have been in the group and is not any more. It is the
+	// partition's only replica then, so nobody can be taken for lost who still has a say.
+	guess bool
 }
 
 // recoveryOf finds the recovery of a partition that concerns a replica. A replica that was installed later has nothing to take up: its
@@ -40,7 +43,14 @@ func recoveryOf(s *placement.State, t *placement.Topic, n int32, own uint64) rec
 	case known: // another one was kept
 		return recovery{}
 	case len(p.Replicas) == 1 && p.Replicas[0].ID == own:
-		return r // too many were recovered since for the state to name them all
+		r.guess = true // too many were recovered since for the state to name them all
+		r.lost = slices.DeleteFunc(slices.Clone(p.Founders), func(id uint64) bool { return id == own })
+		for id, d := range s.Tombstones {
+			if d.Group == p.Group && id != own {
+				r.lost = append(r.lost, id)
+			}
+		}
+		return r
 	}
 	return recovery{} // its leader has changed the voters since, so it was taken up
 }
@@ -62,14 +72,18 @@ func (a *Agent) takeUp(r *replica) error {
 	rec := r.recovery
 	pending := rec.revision > r.recovered
 	a.mu.Unlock()
-	if !pending || len(rec.lost) == 0 {
+	if !pending {
 		return nil
 	}
-	return a.recoverLog(r, rec.revision, rec.lost)
+	if err := a.recoverLog(r, rec.lost); err != nil || rec.guess {
+		return err
+	}
+	a.tookUp(r, rec)
+	return nil
 }
 
-// recoverStarted does so for a replica whose lost companions the state no longer names: the configuration has to be known first, so it
-// was started. again tells that it was, once more, by now.
+// recoverStarted does so for a replica whose lost companions the state no longer names: those in its configuration that are no replicas of
+// the partition, which is known once it was started. again tells that it was, once more, by now.
 func (a *Agent) recoverStarted(r *replica, g *multiraft.Group) (again bool, err error) {
 	a.mu.Lock()
 	rec, members := r.recovery, r.members
@@ -84,25 +98,30 @@ func (a *Agent) recoverStarted(r *replica, g *multiraft.Group) (again bool, err 
 		if err := a.host.StopGroup(r.group); err != nil {
 			return false, fmt.Errorf("stop the replica: %w", err)
 		}
-		if err := a.recoverLog(r, rec.revision, lost); err != nil {
+		if err := a.recoverLog(r, lost); err != nil {
 			return false, err
 		}
+		a.tookUp(r, rec)
 		return true, a.run(r, false)
 	}
-	a.mu.Lock()
-	r.recovered = rec.revision
-	a.mu.Unlock()
+	a.tookUp(r, rec)
 	return false, nil
 }
 
-func (a *Agent) recoverLog(r *replica, revision uint64, lost []uint64) error {
+func (a *Agent) tookUp(r *replica, rec recovery) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r.recovered = rec.revision
+}
+
+func (a *Agent) recoverLog(r *replica, lost []uint64) error {
+	if len(lost) == 0 {
+		return nil
+	}
 	a.log.Warn("the lost replicas of a partition that was recovered by hand leave its configuration", "topic", r.topic, "partition", r.number,
 		"group", r.group, "replica", r.id, "lost", lost)
 	if err := a.store.Recover(r.group, r.id, lost); err != nil {
 		return fmt.Errorf("recover the replica without %v: %w", lost, err)
 	}
-	a.mu.Lock()
-	r.recovered = revision
-	a.mu.Unlock()
 	return nil
 }

@@ -80,6 +80,9 @@ type live struct {
 	partition *partition.Partition
 	raft      *multiraft.Group
 	status    func() status
+	// turn is full while a step of a membership change is under way: from when it is begun until raft tells what became of it, even
+	// if whoever asked has given up by then.
+	turn chan struct{}
 }
 
 // status is what readiness and the counts ask of a running replica.

@@ -67,8 +67,9 @@ func (a *Agent) report(q ask.StatusRequest) ask.StatusResponse {
 	for _, id := range q.Groups {
 		if v, ok := a.running.Load(id); ok {
 			r := v.(*live)
+			changing := len(r.turn) > 0 // asked first: a configuration that is read later shows what has ended before
 			if st := r.raft.Status(); st.Session {
-				out.Groups[id] = a.groupOf(r, st)
+				out.Groups[id] = groupOf(r, st, changing)
 			}
 		}
 	}
@@ -119,9 +120,9 @@ func (r *replica) installLocked() ask.Install {
 }
 
 // groupOf describes a group that this broker leads in session.
-func (a *Agent) groupOf(r *live, st multiraft.Status) ask.Group {
+func groupOf(r *live, st multiraft.Status, changing bool) ask.Group {
 	g := ask.Group{
-		Replica: r.id, Term: st.Term,
+		Replica: r.id, Term: st.Term, Changing: changing,
 		Voters: st.Conf.GetVoters(), Outgoing: st.Conf.GetVotersOutgoing(),
 		Learners: st.Conf.GetLearners(), LearnersNext: st.Conf.GetLearnersNext(),
 		Peers: make(map[uint64]ask.Peer, len(st.Peers)),

@@ -80,12 +80,12 @@ func (a *Agent) keep(r *replica) error {
 	a.mu.Lock()
 	d, exists := a.onDisk[r.id]
 	birth, founders, open := r.birth, r.founders, r.live != nil
-	recover, judged := r.recovery.revision > r.recovered, a.judged
+	takesUp, judged := r.recovery.revision > r.recovered, a.judged
 	a.mu.Unlock()
 	switch {
 	case d.quarantine != "":
 		return &raftlog.QuarantinedError{Group: r.group, Replica: r.id, Reason: d.quarantine}
-	case exists && open && !recover:
+	case exists && open && !takesUp:
 		return nil
 	case exists:
 		return a.run(r, false)
@@ -131,12 +131,14 @@ func (a *Agent) run(r *replica, created bool) error {
 	a.mu.Lock()
 	settings, members, gone, preferred := r.settings, r.members, a.goneLocked(r), r.preferred
 	a.mu.Unlock()
+	var g *multiraft.Group // set before anything asks HasQuorum
 	p := partition.New(partition.Config{
 		Env: a.cfg.Env, Topic: r.topic, Number: r.number, Group: r.group, Replica: r.id,
 		Settings: settings, Budget: a.cfg.Budget, Metrics: a.cfg.Metrics,
-		DiskFull: a.cfg.DiskFull, HasQuorum: a.host.HasQuorumOfBrokers,
+		DiskFull: a.cfg.DiskFull, HasQuorum: func() bool { return a.hearsVoters(r, g) },
 	})
-	g, err := a.host.StartGroup(multiraft.GroupConfig{
+	var err error
+	g, err = a.host.StartGroup(multiraft.GroupConfig{
 		Group: r.group, Replica: r.id, Members: members, Gone: gone, Machine: p, Name: r.name(),
 		Log:   raftlog.LogOptions{SegmentBytes: settings.SegmentBytes, SegmentAge: time.Duration(settings.SegmentMS) * time.Millisecond},
 		Found: created && preferred,
@@ -148,7 +150,7 @@ func (a *Agent) run(r *replica, created bool) error {
 	if again, err := a.recoverStarted(r, g); again || err != nil {
 		return err
 	}
-	l := &live{replica: r, partition: p, raft: g}
+	l := &live{replica: r, partition: p, raft: g, turn: make(chan struct{}, 1)}
 	l.status = func() status {
 		st := g.Status()
 		_, _, led := a.host.Leader(r.group)
@@ -169,6 +171,28 @@ func (a *Agent) run(r *replica, created bool) error {
 		a.running.Store(r.group, l)
 	}
 	return nil
+}
+
+// hearsVoters tells whether a majority of a group's voters, of both halves while it is joint, are on brokers that are heard (RULES 16). A
+// majority of all brokers would be too much to ask: a partition whose own voters live goes on whatever becomes of the rest of
+// the cluster, and so does one that was kept alone.
+func (a *Agent) hearsVoters(r *replica, g *multiraft.Group) bool {
+	a.mu.Lock()
+	members := r.members
+	a.mu.Unlock()
+	conf := g.Status().Conf
+	for _, half := range [][]uint64{conf.GetVoters(), conf.GetVotersOutgoing()} {
+		heard := 0
+		for _, id := range half {
+			if id == r.id || a.host.Alive(members[id]) {
+				heard++
+			}
+		}
+		if len(half) > 0 && heard <= len(half)/2 {
+			return false
+		}
+	}
+	return true
 }
 
 // makeRoom ends what else of the group is open in the host: the replica itself, which starts again, or one that failed and whose

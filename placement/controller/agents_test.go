@@ -3,9 +3,11 @@ package controller
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/runnel-io/runnel/placement"
@@ -17,7 +19,7 @@ import (
 // and fails the test when a step would break one.
 type fakeAgents struct {
 	t     *testing.T
-	state func() *placement.State
+	first atomic.Pointer[Controller] // whose state the agents have
 
 	mu       sync.Mutex
 	silent   map[int32]bool
@@ -29,8 +31,10 @@ type fakeAgents struct {
 	bytes    map[uint64]int64
 	// refuse tells why a change is not done; nil: it is.
 	refuse func(broker int32, req ask.ChangeRequest) error
-	steps  []string // what was done, in order
-	polls  map[int32]int
+	// after is called when a change was done, without the lock; an error is answered instead of the good news.
+	after func(broker int32, req ask.ChangeRequest) error
+	steps []string // what was done, in order
+	polls map[int32]int
 }
 
 type fakeRaft struct {
@@ -53,16 +57,18 @@ func driven(t *testing.T, n int, more func(*Config)) (*fakeGroup, []*fakeNode, *
 	a := newFakeAgents(t)
 	g.agents = a
 	g.configure = func(c *Config) {
+		c.Log = slog.New(slog.NewTextHandler(t.Output(), nil)).With("on", c.BrokerID)
 		c.Alive = a.alive
 		c.Leader = a.leaderOf
 		if more != nil {
 			more(c)
 		}
 	}
-	a.state = func() *placement.State { return g.nodes[1].c.State() }
 	_, nodes := clusterOf(t, g, n)
 	return g, nodes, a
 }
+
+func (a *fakeAgents) state() *placement.State { return a.first.Load().State() }
 
 func (a *fakeAgents) alive(broker int32) bool {
 	a.mu.Lock()
@@ -143,6 +149,21 @@ func (a *fakeAgents) call(ctx context.Context, broker int32, method string, body
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	answer, err := a.answer(broker, method, body)
+	if err != nil || method != ask.MethodChange {
+		return answer, err
+	}
+	a.mu.Lock()
+	after := a.after
+	a.mu.Unlock()
+	if after != nil {
+		req, _ := ask.Decode[ask.ChangeRequest](body)
+		err = after(broker, req)
+	}
+	return answer, err
+}
+
+func (a *fakeAgents) answer(broker int32, method string, body []byte) ([]byte, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.silent[broker] {

@@ -13,7 +13,7 @@ const (
 	// replicas are.
 	settleFor = 3 * time.Second
 	// planAgain is after how long a plan is made although nothing seems to have changed.
-	planAgain = 30 * time.Second
+	planAgain = time.Minute
 	// planPause is between two plans at least; planShare makes it longer for large states: planning takes one part in so many of the time.
 	planPause = 100 * time.Millisecond
 	planShare = 20
@@ -33,6 +33,8 @@ type planner struct {
 	began   time.Time // of the session
 	next    time.Time
 	again   time.Time
+
+	failed string // why the last plan was not recorded as a whole
 
 	grown int64 // bytes, since the last plan
 	// facts counts changes of what brokers said; the maps below were made at such a count.
@@ -125,6 +127,7 @@ func (d *driver) plan(now time.Time, s *placement.State) {
 		err := d.propose(s, &next, cooling)
 		return func() {
 			now := d.cfg.Env.Now()
+			d.again = true
 			for _, c := range next.Cancels {
 				if m := d.movers[c.Move]; m != nil {
 					p.cancelled(now, m.group)
@@ -135,12 +138,15 @@ func (d *driver) plan(now time.Time, s *placement.State) {
 			if !cooled.IsZero() && cooled.Before(p.again) {
 				p.again = cooled
 			}
-			if err != nil {
+			if err == nil {
+				p.failed = ""
+			} else {
 				p.dirty = true
 				p.next = now.Add(max(maxBackoff, planShare*took))
-				if d.ctx.Err() == nil {
-					d.log.Warn("a plan was not recorded and is made anew", "err", err)
+				if p.failed != err.Error() && d.ctx.Err() == nil {
+					d.log.Warn("a plan was not recorded as a whole and is made anew", "err", err)
 				}
+				p.failed = err.Error()
 			}
 			if len(next.Preferred) > maxPreferred {
 				p.dirty = true
@@ -211,31 +217,48 @@ func mergeSizes(told []map[uint64]int64) map[uint64]int64 {
 	return out
 }
 
-// propose records what was planned, the most urgent first.
-func (d *driver) propose(s *placement.State, p *plan.Plan, cooling map[uint64]bool) *runnelv1.Error {
+// propose records what was planned, the most urgent first. What is refused, for the state went on meanwhile, holds nothing else up; the
+// first refusal is returned.
+func (d *driver) propose(s *placement.State, p *plan.Plan, cooling map[uint64]bool) (refused *runnelv1.Error) {
+	moves := make([]placement.ProposeMove, 0, len(p.Moves))
+	for _, m := range p.Moves[:min(len(p.Moves), placement.MaxMoveBatch)] {
+		if t := s.Topics[m.Topic]; t != nil && !cooling[t.Partitions[m.Partition].Group] {
+			moves = append(moves, m)
+		}
+	}
+	var cmds []placement.Command
 	for i, c := range p.Cancels {
 		d.log.Warn("a move is turned back", "move", c.Move, "reason", p.CancelReasons[i])
-		if err := d.command(c); err != nil {
-			return err
-		}
-	}
-	moves := make([]placement.ProposeMove, 0, len(p.Moves))
-	for _, m := range p.Moves {
-		if t := s.Topics[m.Topic]; t == nil || cooling[t.Partitions[m.Partition].Group] {
-			continue
-		}
-		moves = append(moves, m)
+		cmds = append(cmds, c)
 	}
 	if len(moves) > 0 {
-		if err := d.command(placement.ProposeMoves{Moves: moves}); err != nil {
-			return err
-		}
+		cmds = append(cmds, placement.ProposeMoves{Moves: moves})
 	}
 	for i, c := range p.Preferred[:min(len(p.Preferred), maxPreferred)] {
 		d.log.Debug("a partition gets another preferred leader", "reason", p.PreferredReasons[i])
-		if err := d.command(c); err != nil {
+		cmds = append(cmds, c)
+	}
+	for len(cmds) > 0 {
+		c := cmds[0]
+		cmds = cmds[1:]
+		err := d.command(c)
+		if err == nil {
+			continue
+		}
+		if err.GetKind() != runnelv1.ErrorKind_ERROR_KIND_DEFINITE { // the leadership is lost, or the group too slow
 			return err
 		}
+		if batch, ok := c.(placement.ProposeMoves); ok && len(batch.Moves) > 1 { // one of them, but all are refused
+			one := make([]placement.Command, len(batch.Moves))
+			for i, m := range batch.Moves {
+				one[i] = m
+			}
+			cmds = append(one, cmds...)
+			continue
+		}
+		if refused == nil {
+			refused = err
+		}
 	}
-	return nil
+	return refused
 }

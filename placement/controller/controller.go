@@ -34,6 +34,9 @@ type Config struct {
 	ValidateConfig func(map[string]string) error
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
+	// Stopped is told each time the replica has stopped, whether it was told to or failed (multiraft.Group.Healthy). Nil: nobody. It
+	// must not block.
+	Stopped func()
 
 	// Leader tells which broker leads a group, as this broker knows. Nil, or a nil Caller: nothing is driven, and moves stay as they are.
 	Leader func(group uint64) (broker int32, term uint64, ok bool)
@@ -82,6 +85,8 @@ type Controller struct {
 
 	// drives has the loop that drives moves, while this replica leads in session.
 	drives drives
+	// counts are of what the loop did.
+	counts driveCounts
 	// overviews has room for one: the one that is being made.
 	overviews chan struct{}
 
@@ -122,7 +127,7 @@ func (c *Controller) attach(g group) {
 	c.mu.Lock()
 	c.group = g
 	c.mu.Unlock()
-	g.SetMembers(c.State().ControllerMembers())
+	g.SetMembers(c.whereabouts(c.State()))
 	g.Wake()
 	c.members.task.Wake()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func TestRefusalsAreDefiniteAndSayWhy(t *testing.T) {
 		{CreateTopic{Name: "t", Config: map[string]string{"no.such": "1"}}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING},
 		{SetTopicConfig{Name: "t"}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC},
 		{AllocateProducers{Broker: 9}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
-		{RegisterBroker{Broker: placement.Registration{ID: 2, Incarnation: "other", PeerAddr: "x:1"}}, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT},
+		{RegisterBroker{Broker: placement.Registration{ID: 2, Incarnation: "other", PeerAddr: "x:1"}}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
 	} {
 		for _, n := range nodes {
 			before := nodes[0].c.State().Revision
@@ -301,27 +302,97 @@ func TestOnChangeSeesEveryRun(t *testing.T) {
 	}
 }
 
-// until asks the condition, off the worker, until it holds.
+// until asks the condition, off the worker, until it holds. The time limit only ends a test that hangs.
 func (g *fakeGroup) until(cond func() bool) {
 	g.t.Helper()
-	for range 1_000_000 {
-		if cond() {
-			return
+	over := time.After(time.Minute)
+	look := time.NewTicker(200 * time.Microsecond)
+	defer look.Stop()
+	for !cond() {
+		select {
+		case <-over:
+			g.t.Fatal("it never happened")
+		case <-look.C:
 		}
-		g.job(func() {})
 	}
-	g.t.Fatal("it never happened")
 }
 
-// await runs jobs until the condition, which is asked on the worker, holds.
+// await is until with the condition asked on the worker.
 func (g *fakeGroup) await(cond func() bool) {
 	g.t.Helper()
-	for range 1_000_000 {
-		ok := false
+	g.until(func() (ok bool) {
 		g.job(func() { ok = cond() })
-		if ok {
-			return
+		return ok
+	})
+}
+
+func TestAStrangerMayOnlyJoinAndAMemberSpeaksForItself(t *testing.T) {
+	_, nodes := cluster(t, 2)
+	c := nodes[0].c
+	member := func(id int32) RegisterBroker {
+		r := registration(int(id))
+		r.ID = id
+		return RegisterBroker{Broker: r}
+	}
+	for _, x := range []struct {
+		from int32
+		r    Request
+		may  bool
+	}{
+		{0, RegisterBroker{Broker: registration(3)}, true},
+		{0, member(2), false},
+		{0, FoundCluster{ClusterID: "c2", Broker: registration(3)}, false},
+		{0, SetDraining{Broker: 2, Draining: true}, false},
+		{0, DeleteTopic{Name: "t", ID: 1}, false},
+		{0, LookUpTopic{Name: "t"}, false},
+		{0, Overview{}, false},
+		{-1, AllocateProducers{Broker: 2}, false},
+		{2, member(2), true},
+		{2, member(1), false},
+		{2, RegisterBroker{Broker: registration(3)}, false},
+		{2, AllocateProducers{Broker: 2}, true},
+		{2, AllocateProducers{Broker: 1}, false},
+		{2, ForgetReplicas{Broker: 2}, true},
+		{2, ForgetReplicas{Broker: 1}, false},
+		{2, FoundCluster{ClusterID: "c1", Broker: registration(1)}, false},
+		{2, SetDraining{Broker: 1, Draining: false}, true}, // an operator's
+	} {
+		body, err := encodeRequest(x.r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := c.State().Revision
+		_, err = c.ServeFrom(t.Context(), x.from, body)
+		if (err == nil) != x.may {
+			t.Errorf("broker %d asked for %+v: %v", x.from, x.r, err)
+		}
+		if !x.may {
+			wantReason(t, err, invalidArgument, runnelv1.ErrorKind_ERROR_KIND_DEFINITE)
+			if c.State().Revision != before {
+				t.Errorf("%+v was refused and changed the state", x.r)
+			}
 		}
 	}
-	g.t.Fatal("it never happened")
+}
+
+// To skip what cannot be read would leave this broker with a state that no other has.
+func TestCommandOfALaterReleaseStopsTheReplica(t *testing.T) {
+	c, _ := drained(t)
+	for name, payload := range map[string][]byte{
+		"a command": putPayload(1, 1, 1, []byte(`{"v":1,"type":"fly_to_the_moon","body":{}}`))[record.EnvelopeLen:],
+		"a format":  append([]byte{99}, make([]byte, payloadHeader)...),
+	} {
+		err := func() (p any) {
+			defer func() { p = recover() }()
+			c.Apply(record.Meta{Index: 7, Kind: record.KindCommand}, payload)
+			return nil
+		}()
+		why, ok := err.(error)
+		if !ok || raftlog.Lasting(why) || !strings.Contains(why.Error(), "upgrade this broker") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if c.unknown.Load() != 2 {
+		t.Errorf("counted %d", c.unknown.Load())
+	}
 }

@@ -40,7 +40,7 @@ func (c *Controller) Do(ctx context.Context, r Request) (Response, error) {
 		if err != nil {
 			return Response{}, err
 		}
-		r = pinned(resp.Topic.ID)
+		r = pinned(resp.Topic)
 	}
 	resp, err := c.do(ctx, r)
 	if err != nil {
@@ -238,6 +238,47 @@ func (c *Controller) forward(ctx context.Context, to int32, r Request) (Response
 	return resp, runnelv1.AsError(err)
 }
 
+// ServeFrom is Serve for a request that came from another process: from is the broker that the handshake found at its other end, or 0 for
+// one that belongs to no cluster. What may not be asked from there is refused.
+func (c *Controller) ServeFrom(ctx context.Context, from int32, body []byte) ([]byte, error) {
+	r, err := decodeRequest(body)
+	if err != nil {
+		return nil, err
+	}
+	if e := c.mayAsk(from, r); e != nil {
+		return nil, e
+	}
+	return c.answer(ctx, r)
+}
+
+// mayAsk refuses what a broker may not ask: one that belongs to no cluster may ask to join and no more, and a member speaks for itself
+// alone. What its clients ask, a member passes on.
+func (c *Controller) mayAsk(from int32, r Request) *runnelv1.Error {
+	var of int32 // the broker that the request is of
+	switch r := r.(type) {
+	case RegisterBroker:
+		if from <= 0 && r.Broker.ID == 0 {
+			return nil
+		}
+		of = r.Broker.ID
+	case AllocateProducers:
+		of = r.Broker
+	case ForgetReplicas:
+		of = r.Broker
+	case FoundCluster:
+		of = c.cfg.BrokerID // a founder asks itself
+	default:
+		of = from
+	}
+	switch {
+	case from <= 0:
+		return invalid("only a broker of the cluster may ask the controller for anything but to join")
+	case of != from:
+		return invalid("broker %d asked the controller for a %T of broker %d: each asks for itself", from, r, of)
+	}
+	return nil
+}
+
 // Serve answers a request that another broker forwarded (Method). It never forwards again: a broker that does not lead
 // answers NOT_CONTROLLER with the leader, if known. The error is a *runnelv1.Error.
 func (c *Controller) Serve(ctx context.Context, body []byte) ([]byte, error) {
@@ -245,6 +286,10 @@ func (c *Controller) Serve(ctx context.Context, body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.answer(ctx, r)
+}
+
+func (c *Controller) answer(ctx context.Context, r Request) ([]byte, error) {
 	resp, e := c.lead(ctx, r)
 	if e != nil {
 		return nil, e

@@ -6,6 +6,12 @@
 // sends the request to the leader's broker (Caller, Serve). Every replica folds committed commands (Apply) and publishes
 // the newest State (Applied), which the broker's agent and the RPC services read.
 //
+// While this replica leads in session, a loop (driver) keeps every partition where it should be. It polls the brokers (placement/ask),
+// plans (placement/plan.Next), records what is planned, and takes each move from phase to phase: what a move needs next is a
+// pure function of the committed state and of what was seen since its last step (nextAction), so the next leader goes on wherever
+// this one stopped. It also sends leaders to their preferred brokers, a few at a time. Operators' requests (operate.go) are planned as all
+// others are; Overview shows what the loop sees and would do next.
+//
 // Invariants:
 //   - A request is planned on the applied state plus the commands that this leader session has already queued, in
 //     that order, so two requests of one session never contradict each other. The final word is always that of
@@ -13,9 +19,14 @@
 //   - An answer that needs no command (the topic exists, the broker is registered) is given only after a ReadIndex.
 //   - A command whose fate is unknown is never reported as failed: the request is repeated where repeating is
 //     harmless (see Do) and otherwise reported as indeterminate.
+//   - A move advances only on what the partition's leader in session said after the last step had ended; installing and joint are
+//     committed before anything is asked, the other phases after it was done. A step may be asked for twice.
+//   - The loop never waits: calls and commands run on workers, bounded by kind, each with a time limit. What fails is tried again with
+//     a growing pause of at most two seconds, and logged when the reason changes. A second in which nothing happens costs 5 ms of CPU
+//     with 100 brokers and 100,000 partitions (BenchmarkIdleSecond).
 //   - One membership change of the group is in flight at a time, and what comes next is a pure function of the state, of raft's
-//     configuration and of who is heard (nextStep). A replica is installed, then joins as a learner (RULES 19); up to five brokers
-//     vote, and one that is lost, drained or given up gives its place to a learner that has caught up. No step leaves the group
+//     configuration and of who is heard (nextStep). A replica is installed, then joins as a learner (RULES 19); one, three or
+//     five brokers vote (two where there are no more), and one that is lost, drained or given up gives its place to a learner that has caught up. No step leaves the group
 //     without a majority of voters that are heard.
 //   - What raft says of its configuration is the truth; the state's record of it follows. A replica that the state does not know is
 //     taken out of the group, whatever it was.

@@ -18,7 +18,7 @@ const (
 	defaultMuteAfterReturn = 10 * time.Second
 
 	// How many calls of each kind are in flight at most.
-	maxPolls     = 32
+	maxPolls     = 128
 	maxSteps     = 32
 	maxTransfers = 8
 	maxInFlight  = maxPolls + maxSteps + maxTransfers + 1 // and one plan
@@ -53,12 +53,15 @@ type driver struct {
 	results chan func() // what workers hand back; has room for all of them, so that they end although the loop has
 	asks    chan func() // what others want to know (Overview)
 	wakeup  chan struct{}
+	ticks   chan struct{}
 	ended   chan struct{}
 
 	due     time.Time // when the loop passes again at the latest
+	again   bool      // something happened that a pass has to look at
 	hearing hearing
 	brokers map[int32]*source
-	polls   int // in flight
+	polls   int  // in flight
+	left    bool // a broker is due and was not polled, for want of room
 
 	topics topicWatch
 	movers map[uint64]*mover
@@ -68,8 +71,14 @@ type driver struct {
 	planner   planner
 	transfers transfers
 
+	counts *driveCounts
 	// quarantine is what quarantined returned last, for others than the loop.
 	quarantine atomic.Pointer[map[uint64]string]
+}
+
+// driveCounts are for metrics.
+type driveCounts struct {
+	moving, finished, cancelled, transfers atomic.Int64
 }
 
 // drives runs the drivers of one Controller, one after the other. All of it is guarded by mu.
@@ -111,6 +120,7 @@ func (c *Controller) startDriving() {
 	c.endDrivingLocked()
 	ctx, cancel := context.WithCancel(context.Background())
 	d := newDriver(ctx, c.cfg, c, c.log)
+	d.counts = &c.counts
 	c.drives.cancel, c.drives.current = cancel, d
 	c.drives.running.Go(func() {
 		defer cancel()
@@ -145,6 +155,14 @@ func (c *Controller) driving() *driver {
 	return c.drives.current
 }
 
+// Notice has the loop look at once at who is heard. It is called when Config.Alive began to answer otherwise for a reason that no
+// heartbeat shows, such as that a broker said it stops: it may be back before the loop would look by itself.
+func (c *Controller) Notice() {
+	if d := c.driving(); d != nil {
+		d.wake()
+	}
+}
+
 // Stop ends the loop that drives moves, for good, and waits for it and its calls. It is called before the group is stopped; the rest of
 // the Controller works on until then.
 func (c *Controller) Stop() {
@@ -158,8 +176,8 @@ func (c *Controller) Stop() {
 func newDriver(ctx context.Context, cfg Config, desk desk, log *slog.Logger) *driver {
 	cfg = cfg.withDefaults()
 	d := &driver{
-		cfg: cfg, desk: desk, log: log, ctx: ctx,
-		results: make(chan func(), maxInFlight), asks: make(chan func()), wakeup: make(chan struct{}, 1), ended: make(chan struct{}),
+		counts: &driveCounts{}, cfg: cfg, desk: desk, log: log, ctx: ctx,
+		results: make(chan func(), maxInFlight), asks: make(chan func()), wakeup: make(chan struct{}, 1), ticks: make(chan struct{}, 1), ended: make(chan struct{}),
 		hearing: hearing{replaceAfter: cfg.ReplaceAfter, mute: cfg.MuteAfterReturn, brokers: map[int32]*heard{}},
 		brokers: map[int32]*source{}, movers: map[uint64]*mover{}, topics: newTopicWatch(), transfers: newTransfers(),
 	}
@@ -175,18 +193,29 @@ func (d *driver) wake() {
 	}
 }
 
+// nudge has the loop see what time it is. It never blocks.
+func (d *driver) nudge() {
+	select {
+	case d.ticks <- struct{}{}:
+	default:
+	}
+}
+
 func (d *driver) run() {
 	defer close(d.ended)
+	defer d.counts.moving.Store(0)
 	defer d.workers.Wait()
-	timer := d.cfg.Env.AfterFunc(idlePause, d.wake)
+	timer := d.cfg.Env.AfterFunc(idlePause, d.nudge)
 	defer timer.Stop()
 	for d.ctx.Err() == nil {
 		now := d.cfg.Env.Now()
-		d.pass(now)
+		d.turn(now)
 		timer.Reset(max(0, d.due.Sub(now)))
 		select {
 		case <-d.ctx.Done():
 		case <-d.wakeup:
+			d.again = true
+		case <-d.ticks:
 		case f := <-d.asks:
 			f()
 		case f := <-d.results:
@@ -208,6 +237,14 @@ func (d *driver) takeResults() {
 	}
 }
 
+// turn passes if there is reason to. Most answers to polls are none: nothing has changed.
+func (d *driver) turn(now time.Time) {
+	if d.again || !now.Before(d.due) {
+		d.again = false
+		d.pass(now)
+	}
+}
+
 // pass looks at everything that is due. It costs O(brokers + moves), and O(topics) after a change of the state.
 func (d *driver) pass(now time.Time) {
 	d.due = now.Add(idlePause)
@@ -217,6 +254,7 @@ func (d *driver) pass(now time.Time) {
 	}
 	d.watchTopics(now, s)
 	d.stepMoves(now, s)
+	d.counts.moving.Store(int64(len(d.movers)))
 	d.poll(now, s)
 	if d.cfg.Automatic {
 		d.sendHome(now, s)

@@ -26,7 +26,7 @@ func toError(err error) *runnelv1.Error {
 		reason = runnelv1.ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS
 	case placement.CodeNotFounded:
 		reason = runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE
-	case placement.CodeUnknownBroker:
+	case placement.CodeUnknownBroker, placement.CodeOtherIncarnation: // either way the one who asks is no member
 		reason = runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER
 	case placement.CodeUnknownMove:
 		reason = runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE

@@ -111,6 +111,9 @@ func (g *fakeGroup) add(broker int32) *fakeNode {
 		g.configure(&cfg)
 	}
 	n.c = New(cfg)
+	if g.agents != nil {
+		g.agents.first.CompareAndSwap(nil, n.c)
+	}
 	g.job(func() {
 		if err := n.c.Restore(raftlog.Checkpoint{Index: 1, Conf: &raftpb.ConfState{Voters: []uint64{1}}}); err != nil {
 			g.t.Error(err)
@@ -297,7 +300,7 @@ func clusterOf(t *testing.T, g *fakeGroup, n int) (*fakeGroup, []*fakeNode) {
 				voters++
 			}
 		}
-		return voters == min(n, maxVoters)
+		return voters == wantVoters(n)
 	})
 	return g, nodes
 }

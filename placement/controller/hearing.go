@@ -42,11 +42,12 @@ func (h *hearing) pass(now time.Time, brokers map[int32]*placement.Broker, alive
 			continue
 		}
 		if up := alive(id); up != b.alive {
-			if up {
-				b.muted = h.mute
-			}
 			b.alive = up
 			changed = true
+			if up {
+				b.silent, b.muted = 0, h.mute
+				continue
+			}
 		}
 		if b.alive {
 			b.silent = 0

@@ -61,7 +61,24 @@ func (c *Controller) Restore(cp raftlog.Checkpoint) error {
 	return nil
 }
 
-// Apply implements multiraft.Machine: it folds one committed entry.
+// unknownCommand ends the replica at a command that this release cannot read. To skip it would leave this broker with a state that
+// no other has, and unnoticed.
+type unknownCommand struct {
+	index uint64
+	err   error
+}
+
+func (e *unknownCommand) Error() string {
+	return fmt.Sprintf("the controller's log has a command at index %d that this release cannot read (%v): upgrade this broker", e.index, e.err)
+}
+
+// Unwrap gives what is wrong with the command.
+func (e *unknownCommand) Unwrap() error { return e.err }
+
+// Passing implements raftlog.Passing: the log is sound.
+func (e *unknownCommand) Passing() {}
+
+// Apply implements multiraft.Machine: it folds one committed entry. It panics at one that it cannot read, which stops the replica.
 func (c *Controller) Apply(m record.Meta, payload []byte) {
 	if m.Conf || m.Kind != record.KindCommand {
 		return
@@ -71,14 +88,12 @@ func (c *Controller) Apply(m record.Meta, payload []byte) {
 	if err == nil {
 		cmd, err = placement.Decode(b)
 	}
-	var r placement.Result
-	if err == nil {
-		c.fold, r, err = placement.Apply(c.fold, cmd)
-	} else {
+	if err != nil {
 		c.unknown.Add(1)
-		c.log.Error("committed command is unknown to this version and had no effect here; upgrade the broker",
-			"index", m.Index, "term", m.Term, "err", err)
+		panic(&unknownCommand{m.Index, err})
 	}
+	var r placement.Result
+	c.fold, r, err = placement.Apply(c.fold, cmd)
 	if nonce == c.nonce {
 		c.done = append(c.done, applied{seq: seq, outcome: outcome{result: r, state: c.fold, err: toError(err)}})
 	}
@@ -120,7 +135,7 @@ func (c *Controller) publish() {
 	c.waiters = kept
 	c.mu.Unlock()
 	if g != nil && !sameReplicas(old.Controller, c.fold.Controller) {
-		g.SetMembers(c.fold.ControllerMembers())
+		g.SetMembers(c.whereabouts(c.fold))
 	}
 	if g != nil {
 		c.members.task.Wake() // a broker was registered, drained, removed or given another replica
@@ -189,7 +204,11 @@ func (c *Controller) SessionEnded(reason *runnelv1.Error) {
 func (c *Controller) Conf(cs *raftpb.ConfState) {
 	c.mu.Lock()
 	c.members.conf = cs
+	g, extra := c.group, len(c.members.where) != len(c.fold.Controller)
 	c.mu.Unlock()
+	if g != nil && extra { // one that only raft knew may be gone
+		g.SetMembers(c.whereabouts(c.fold))
+	}
 	c.members.task.Wake()
 }
 
@@ -222,4 +241,7 @@ func (c *Controller) Stopped() {
 		timer.Stop()
 	}
 	c.members.task.Stop()
+	if c.cfg.Stopped != nil {
+		c.cfg.Stopped()
+	}
 }

@@ -1,12 +1,15 @@
 package controller
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/placement"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
 const (
@@ -24,8 +27,11 @@ type members struct {
 	timer env.Timer
 	// conf is raft's configuration as last applied; the group's Status can be older.
 	conf *raftpb.ConfState
-	// busy while a change is in flight.
-	busy bool
+	// busy while a change is in flight; promoted are those that it makes voters.
+	busy     bool
+	promoted []uint64
+	// where is on which brokers the replicas are.
+	where map[uint64]int32
 	// changes counts the changes proposed, so that the answer to an abandoned one is known as such.
 	changes uint64
 	// waited counts the looks in a row at which there was nothing to do but wait.
@@ -62,7 +68,9 @@ func (c *Controller) stepMembers() {
 	case stepReplace:
 		c.proposeAside(placement.ReplaceControllerReplica{Broker: step.broker, Old: step.replica})
 	default:
-		c.changeMembers(g, step)
+		if !c.changeMembers(g, step) {
+			step.kind = stepWait
+		}
 	}
 	c.lookAgain(step.kind == stepNone, step.kind == stepWait)
 }
@@ -95,10 +103,23 @@ func (c *Controller) silence() func(broker int32) bool {
 	return func(broker int32) bool { d, known := silent[broker]; return known && d >= after }
 }
 
-// changeMembers has raft change the group; what was done already is answered as done.
-func (c *Controller) changeMembers(g group, step membershipStep) {
+// silences tells for how long brokers have not been heard in this session, as of the last look.
+func (c *Controller) silences() map[int32]time.Duration {
 	c.mu.Lock()
-	c.members.busy = true
+	defer c.mu.Unlock()
+	return c.members.silent // replaced by each look, never changed
+}
+
+// changeMembers has raft change the group; what was done already is answered as done. It does nothing, and says so, if a command under way
+// is about to take the vote that the change gives.
+func (c *Controller) changeMembers(g group, step membershipStep) bool {
+	c.mu.Lock()
+	if c.overtakenLocked(step.voters.Promote) {
+		c.mu.Unlock()
+		return false
+	}
+	c.members.busy, c.members.promoted = true, step.voters.Promote
+	c.pipeline.version++ // what is being planned knows nothing of it
 	c.members.changes++
 	change := c.members.changes
 	c.mu.Unlock()
@@ -137,6 +158,7 @@ func (c *Controller) changeMembers(g group, step membershipStep) {
 	default:
 		panic("controller: no change of the group: " + step.kind.String())
 	}
+	return true
 }
 
 // proposeAside proposes what nobody waits for; one that is overtaken or lost is proposed again when the loop looks again.
@@ -196,4 +218,51 @@ func planRegister(s *placement.State, r RegisterBroker) placement.Command {
 		}
 	}
 	return placement.AddControllerReplica{Broker: b.ID, Replica: r.Replica}
+}
+
+// votes refuses to remove a broker whose replica of the controller group has a vote in raft's configuration, or may get one by a change
+// that is under way: such a replica would be missed by a majority.
+func (c *Controller) votes(s *placement.State, broker int32) *runnelv1.Error {
+	c.mu.Lock()
+	conf, busy, promoted := c.members.conf, c.members.busy, c.members.promoted
+	c.mu.Unlock()
+	for _, r := range s.Controller {
+		switch {
+		case r.Broker != broker:
+		case slices.Contains(slices.Concat(conf.GetVoters(), conf.GetVotersOutgoing(), conf.GetLearnersNext()), r.ID):
+			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "broker %d still votes in the controller group as replica %d: wait until another votes in its place", broker, r.ID)
+		case busy && slices.Contains(promoted, r.ID):
+			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "broker %d is about to vote in the controller group as replica %d: wait until another votes in its place", broker, r.ID)
+		}
+	}
+	return nil
+}
+
+// overtakenLocked tells whether a command that is under way removes or drains the broker of a replica.
+func (c *Controller) overtakenLocked(replicas []uint64) bool {
+	ahead := c.pipeline.ahead
+	return ahead != nil && slices.ContainsFunc(replicas, func(id uint64) bool {
+		i := slices.IndexFunc(ahead.Controller, func(r placement.Replica) bool { return r.ID == id })
+		if i < 0 {
+			return true
+		}
+		b := ahead.Brokers[ahead.Controller[i].Broker]
+		return b == nil || b.Draining
+	})
+}
+
+// whereabouts gives the brokers of all replicas that the state or raft's configuration knows: as long as that has one whose broker was
+// removed, what is sent to it has to arrive, or a majority may be missing.
+func (c *Controller) whereabouts(s *placement.State) map[uint64]int32 {
+	members := s.ControllerMembers()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conf := c.members.conf
+	for _, id := range slices.Concat(conf.GetVoters(), conf.GetVotersOutgoing(), conf.GetLearners(), conf.GetLearnersNext()) {
+		if _, known := members[id]; !known && c.members.where[id] != 0 {
+			members[id] = c.members.where[id]
+		}
+	}
+	c.members.where = members
+	return maps.Clone(members)
 }

@@ -146,7 +146,7 @@ func grown(t *testing.T, n int, replaceAfter time.Duration) (*fakeGroup, []*fake
 	g.configure = func(c *Config) { c.ReplaceAfter = replaceAfter }
 	_, nodes := clusterOf(t, g, n)
 	g.awaitMembers(func() bool {
-		return len(g.voters) == min(n, maxVoters) && len(g.voters)+len(g.learn) == n && g.old == nil
+		return len(g.voters) == wantVoters(n) && len(g.voters)+len(g.learn) == n && g.old == nil
 	})
 	return g, nodes
 }

@@ -14,6 +14,15 @@ import (
 // maxVoters of the controller group: more only slow it down. The other brokers are learners.
 const maxVoters = 5
 
+// wantVoters is how many of so many brokers vote. An even number bears the loss of no more than the odd one below it, and waits for one
+// more; with two, each is one whose failure stops the group. Only a cluster of two has no better.
+func wantVoters(brokers int) int {
+	if brokers <= 2 {
+		return brokers
+	}
+	return min((brokers-1)|1, maxVoters)
+}
+
 // memberView is what the leader goes by.
 type memberView struct {
 	state *placement.State
@@ -52,10 +61,10 @@ func (k stepKind) String() string {
 
 // nextStep compares the state's replicas of the controller group with raft's configuration. It is pure.
 //
-// Up to maxVoters brokers vote, the oldest first. A voter gives its place to a learner when its broker drains or is lost, or when
-// the state does not know it any more: its broker was removed, or it was given up (ReplaceControllerReplica). If there is no learner
-// to come for it, it leaves alone, unless it is lost and the group would survive no more without it than with it: it may come
-// back. No step leaves the group without a majority of voters that are heard.
+// Up to maxVoters brokers vote, the oldest first, and an odd number of them (wantVoters): two come at a time. A voter gives its place to a
+// learner when its broker drains or is lost, or when the state does not know it any more: its broker was removed, or it was given up
+// (ReplaceControllerReplica). If there is no learner to come for it, it leaves alone, unless it is lost and the group would survive no
+// loss without it: it may come back. No step leaves the group without a majority of voters that are heard.
 func nextStep(v memberView) membershipStep {
 	switch {
 	case v.conf == nil:
@@ -155,23 +164,49 @@ func (v *memberView) voterStep() membershipStep {
 	slices.SortStableFunc(out, func(a, b leaver) int {
 		return cmp.Or(cmp.Compare(a.why, b.why), boolCompare(a.id == v.self, b.id == v.self))
 	})
-	in, coming := v.successor()
-	switch {
-	case in != 0 && len(out) > 0:
-		c := out[0].change()
-		c.Promote = []uint64{in}
-		return v.change(c, fmt.Sprintf("replica %d votes in place of %s", in, out[0]))
-	case in != 0 && len(voters) < maxVoters:
-		return v.change(multiraft.VoterChange{Promote: []uint64{in}}, fmt.Sprintf("replica %d has caught up and there is room for a voter", in))
-	case len(out) > 0:
+	in, coming := v.successors()
+	if len(out) > 0 {
+		if len(in) > 0 {
+			c := out[0].change()
+			c.Promote = in[:1]
+			return v.change(c, fmt.Sprintf("replica %d votes in place of %s", in[0], out[0]))
+		}
 		if step := v.shrink(out, coming); step.kind == stepVoters {
 			return step
 		}
 		return membershipStep{kind: stepWait}
-	case coming && len(voters) < maxVoters:
+	}
+	return v.toOdd(in, coming)
+}
+
+// toOdd has as many voters come, or one leave, that an odd number votes; in are the learners that can.
+func (v *memberView) toOdd(in []uint64, coming bool) membershipStep {
+	n := len(v.conf.GetVoters())
+	want := wantVoters(n + len(in))
+	switch {
+	case coming && n < maxVoters && (want <= n || want%2 == 0): // an even number would rest only until the next one comes
 		return membershipStep{kind: stepWait}
+	case want > n:
+		in = in[:min(want-n, 1+n%2)]
+		return v.change(multiraft.VoterChange{Promote: in}, fmt.Sprintf("replicas %v have caught up and there is room for voters", in))
+	case want < n && n > 2:
+		id := v.leastUseful()
+		return v.change(multiraft.VoterChange{Demote: []uint64{id}}, fmt.Sprintf("without replica %d as many losses are survived, and fewer votes needed", id))
 	}
 	return membershipStep{}
+}
+
+// leastUseful is the voter to go where one too many votes: one that is not there, else the newest, and never the leader.
+func (v *memberView) leastUseful() (id uint64) {
+	for _, other := range v.conf.GetVoters() {
+		if other == v.self {
+			continue
+		}
+		if id == 0 || v.fit(id) && !v.fit(other) || v.fit(id) == v.fit(other) && other > id {
+			id = other
+		}
+	}
+	return id
 }
 
 // shrink is the change by which voters leave and none comes.
@@ -185,8 +220,10 @@ func (v *memberView) shrink(out []leaver, coming bool) membershipStep {
 	}
 	if n := len(useless.Demote) + len(useless.Remove); n > 0 {
 		fit := v.fitVoters(voters)
-		if spare(len(voters)-n, fit) > spare(len(voters), fit) {
-			return v.change(useless, "without voters that are gone the group survives one more loss")
+		// Two voters without the lost third would survive a loss no more than three with it, and the third may come back.
+		after, before := spare(len(voters)-n, fit), spare(len(voters), fit)
+		if after > before || !coming && after >= max(1, before) {
+			return v.change(useless, fmt.Sprintf("without voters that are gone the group survives the loss of %d more", after))
 		}
 	}
 	if coming {
@@ -222,16 +259,16 @@ func (v *memberView) change(c multiraft.VoterChange, why string) membershipStep 
 	return membershipStep{kind: stepVoters, voters: c, reason: why}
 }
 
-// successor is the learner that votes next: it has caught up, its rack has the fewest voters, and it is the oldest such. coming tells
-// whether there will be one, or another one, by itself.
-func (v *memberView) successor() (id uint64, coming bool) {
+// successors are the learners that can vote, in the order in which they shall: caught up, and each in the rack that has the fewest voters by
+// then, the oldest of such. coming tells whether there will be one, or another one, by itself.
+func (v *memberView) successors() (in []uint64, coming bool) {
 	racks := map[string]int{}
 	for _, id := range v.conf.GetVoters() {
 		if r, known := v.replica(id); known && v.state.Brokers[r.Broker] != nil {
 			racks[v.state.Brokers[r.Broker].Rack]++
 		}
 	}
-	best := 0
+	var ready []placement.Replica
 	for _, r := range v.state.Controller {
 		if v.votes(r.ID) || !v.stays(r.Broker) {
 			continue
@@ -240,16 +277,26 @@ func (v *memberView) successor() (id uint64, coming bool) {
 			coming = true
 			continue
 		}
-		if n := racks[v.state.Brokers[r.Broker].Rack]; id == 0 || n < best {
-			id, best = r.ID, n
-		}
+		ready = append(ready, r)
 	}
 	for _, b := range v.state.Brokers {
 		if _, known := v.replica(b.ControllerReplica); !known && v.stays(b.ID) {
 			coming = true // its new replica is being installed
 		}
 	}
-	return id, coming
+	rack := func(r placement.Replica) string { return v.state.Brokers[r.Broker].Rack }
+	for len(ready) > 0 {
+		best := 0
+		for i, r := range ready {
+			if racks[rack(r)] < racks[rack(ready[best])] {
+				best = i
+			}
+		}
+		racks[rack(ready[best])]++
+		in = append(in, ready[best].ID)
+		ready = slices.Delete(ready, best, best+1)
+	}
+	return in, coming
 }
 
 // leaver is a voter that shall not vote any more.

@@ -69,19 +69,31 @@ func TestNextStep(t *testing.T) {
 		"a new broker joins":             {groupScene{brokers: 2, voters: ids(1)}, membershipStep{kind: stepAddLearner, replica: 2, broker: 2}},
 		"one that installs is awaited":   {groupScene{brokers: 2, voters: ids(1), silent: []int32{2}}, wait},
 		"a learner has caught up":        {groupScene{brokers: 2, voters: ids(1), learners: ids(2)}, voters(ids(2), nil, nil)},
-		"promotion goes before joining":  {groupScene{brokers: 3, voters: ids(1), learners: ids(2)}, voters(ids(2), nil, nil)},
+		"two are promoted at a time":     {groupScene{brokers: 4, voters: ids(1), learners: ids(2, 3)}, voters(ids(2, 3), nil, nil)},
+		"and two more":                   {groupScene{brokers: 6, voters: ids(1, 2, 3), learners: ids(4, 5, 6)}, voters(ids(4, 5), nil, nil)},
+		"of four brokers three vote":     {groupScene{brokers: 4, voters: ids(1, 2, 3), learners: ids(4)}, membershipStep{}},
+		"a fourth waits for a fifth":     {groupScene{brokers: 5, voters: ids(1, 2, 3), learners: ids(4, 5), behind: ids(5)}, wait},
+		"a second waits for a third":     {groupScene{brokers: 3, voters: ids(1), learners: ids(2)}, membershipStep{kind: stepAddLearner, replica: 3, broker: 3}},
+		"but not for a lost one":         {groupScene{brokers: 3, voters: ids(1), learners: ids(2, 3), lost: []int32{3}}, voters(ids(2), nil, nil)},
+		"two voters take a third":        {groupScene{brokers: 4, voters: ids(1, 2), learners: ids(3, 4)}, voters(ids(3), nil, nil)},
+		"four take a fifth":              {groupScene{brokers: 5, voters: ids(1, 2, 3, 4), learners: ids(5)}, voters(ids(5), nil, nil)},
+		"or wait for it":                 {groupScene{brokers: 5, voters: ids(1, 2, 3, 4), learners: ids(5), behind: ids(5)}, wait},
+		"or become three":                {groupScene{brokers: 4, voters: ids(1, 2, 3, 4)}, voters(nil, ids(4), nil)},
+		"without the one that is silent": {groupScene{brokers: 4, voters: ids(1, 2, 3, 4), silent: []int32{2}}, voters(nil, ids(2), nil)},
 		"joining goes on meanwhile":      {groupScene{brokers: 3, voters: ids(1), learners: ids(2), behind: ids(2)}, membershipStep{kind: stepAddLearner, replica: 3, broker: 3}},
 		"a silent learner is awaited":    {groupScene{brokers: 2, voters: ids(1), learners: ids(2), silent: []int32{2}}, wait},
 		"a lost learner is not":          {groupScene{brokers: 2, voters: ids(1), learners: ids(2), lost: []int32{2}}, membershipStep{}},
 		"five voters are enough":         {groupScene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6)}, membershipStep{}},
 		"a joint configuration is left":  {groupScene{brokers: 2, voters: ids(1, 2), outgoing: ids(1)}, membershipStep{kind: stepLeaveJoint}},
-		"the rack without a voter first": {groupScene{brokers: 3, voters: ids(1), learners: ids(2, 3), rackOf: map[int32]string{1: "a", 2: "a", 3: "b"}}, voters(ids(3), nil, nil)},
+		"the rack without a voter first": {groupScene{brokers: 3, voters: ids(1), learners: ids(2, 3), rackOf: map[int32]string{1: "a", 2: "a", 3: "b"}}, voters(ids(3, 2), nil, nil)},
+		"and then again":                 {groupScene{brokers: 5, voters: ids(1), learners: ids(2, 3, 4, 5), rackOf: map[int32]string{1: "a", 2: "a", 3: "b", 4: "b", 5: "c"}}, voters(ids(3, 5), nil, nil)},
 
 		"a lost voter is replaced":             {groupScene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), lost: []int32{2}}, voters(ids(6), ids(2), nil)},
 		"a silent one is not yet":              {groupScene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), silent: []int32{2}}, membershipStep{}},
 		"nor by one that is behind":            {groupScene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), lost: []int32{2}, behind: ids(6)}, wait},
 		"one of three lost, nobody to come":    {groupScene{brokers: 3, voters: ids(1, 2, 3), lost: []int32{2}}, wait},
 		"one of four lost, nobody to come":     {groupScene{brokers: 4, voters: ids(1, 2, 3, 4), lost: []int32{2}}, voters(nil, ids(2), nil)},
+		"one of five lost, nobody to come":     {groupScene{brokers: 5, voters: ids(1, 2, 3, 4, 5), lost: []int32{2}}, voters(nil, ids(2), nil)},
 		"two of five lost, nobody to come":     {groupScene{brokers: 5, voters: ids(1, 2, 3, 4, 5), lost: []int32{2, 4}}, voters(nil, ids(2, 4), nil)},
 		"a majority lost":                      {groupScene{brokers: 4, voters: ids(1, 2, 3), learners: ids(4), lost: []int32{2, 3}}, wait},
 		"a draining voter is replaced":         {groupScene{brokers: 6, voters: ids(1, 2, 3, 4, 5), learners: ids(6), draining: []int32{3}}, voters(ids(6), ids(3), nil)},
@@ -219,7 +231,7 @@ func TestStepsEndWhereTheyShould(t *testing.T) {
 			t.Fatalf("nothing is awaited and yet: %+v", step)
 		}
 		able := n - len(w.draining)
-		if want := min(able, maxVoters); len(w.voters) != want || len(w.voters)+len(w.learners) != n {
+		if want := wantVoters(able); len(w.voters) != want || len(w.voters)+len(w.learners) != n {
 			t.Fatalf("%d voters, want %d of %d brokers, %d draining; learners %v", len(w.voters), want, n, len(w.draining), w.learners)
 		}
 		for _, b := range w.draining {

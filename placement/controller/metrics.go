@@ -36,6 +36,10 @@ func (c *Controller) register(r prometheus.Registerer) {
 			defer c.mu.Unlock()
 			return float64(c.pipeline.pending())
 		}},
+		{"runnel_controller_moves", "Moves that this broker drives.", func() float64 { return float64(c.counts.moving.Load()) }},
+		{"runnel_controller_moves_finished", "Moves that this broker drove to their end since it started.", func() float64 { return float64(c.counts.finished.Load()) }},
+		{"runnel_controller_moves_cancelled", "Moves that ended otherwise while this broker drove them, since it started.", func() float64 { return float64(c.counts.cancelled.Load()) }},
+		{"runnel_controller_leader_transfers", "Leaders that this broker sent to their preferred brokers since it started.", func() float64 { return float64(c.counts.transfers.Load()) }},
 		{"runnel_controller_unknown_commands", "Committed commands that this version did not know: upgrade the broker.", func() float64 {
 			return float64(c.unknown.Load())
 		}},

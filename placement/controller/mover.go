@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -257,6 +258,10 @@ func (d *driver) over(now time.Time, s *placement.State, m *mover) {
 		how = "a move ended" // a recovery by hand
 	default:
 		d.planner.finished(m.group)
+		d.counts.finished.Add(1)
+	}
+	if m.phase != placement.PhaseLeft {
+		d.counts.cancelled.Add(1)
 	}
 	d.log.Info(how, "topic", m.topic, "partition", m.number, "move", m.id, "took", now.Sub(m.since).Round(time.Millisecond))
 }
@@ -322,6 +327,7 @@ func (d *driver) change(m *mover, lead int32, req *ask.ChangeRequest) {
 func (d *driver) stepped(m *mover, what string, err *runnelv1.Error) {
 	now := d.cfg.Env.Now()
 	m.busy = false
+	d.again = true
 	if err == nil {
 		m.backoff, m.failed, m.waiting, m.waitingSince = 0, "", "", now
 		return
@@ -334,7 +340,11 @@ func (d *driver) stepped(m *mover, what string, err *runnelv1.Error) {
 	}
 	if m.failed != why && (m.failed == "" || now.Sub(m.loggedAt) >= worthLogging) && d.ctx.Err() == nil {
 		m.failed, m.loggedAt = why, now
-		d.log.Warn("a step of a move was not done and is tried again", "topic", m.topic, "partition", m.number, "move", m.id,
+		level := slog.LevelWarn
+		if err.GetKind() == runnelv1.ErrorKind_ERROR_KIND_RETRIABLE { // a leader that moved, or the like
+			level = slog.LevelInfo
+		}
+		d.log.Log(d.ctx, level, "a step of a move was not done and is tried again", "topic", m.topic, "partition", m.number, "move", m.id,
 			"phase", string(m.phase), "step", what, "err", err)
 	}
 }

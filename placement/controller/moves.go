@@ -269,6 +269,11 @@ func (g *moving) changeVoters() action {
 	if a, ok := g.fit(); !ok {
 		return g.stepBack(a)
 	}
+	if slices.Contains(m.Removes, g.v.group.Replica) {
+		if heir, ok := g.heir(); ok {
+			return g.ask(ask.ChangeRequest{Kind: ask.Transfer, Replica: heir.ID, Broker: heir.Broker})
+		}
+	}
 	req := ask.ChangeRequest{Kind: ask.ChangeVoters, Remove: m.Removes}
 	for _, r := range m.Adds {
 		if why, bad := g.v.quarantined[r.ID]; bad {
@@ -277,6 +282,17 @@ func (g *moving) changeVoters() action {
 		req.Promote = append(req.Promote, r.ID)
 	}
 	return g.ask(req)
+}
+
+// heir is the voter to which a leader that leaves hands over: of those that stay and can lead now, the most preferred. A group of which none
+// stays enters the joint configuration under the old leader.
+func (g *moving) heir() (placement.Replica, bool) {
+	for _, id := range g.p.Move.Order {
+		if peer := g.v.group.Peers[id]; slices.Contains(g.v.group.Voters, id) && peer.Active && peer.CaughtUp {
+			return g.p.Replica(id)
+		}
+	}
+	return placement.Replica{}, false
 }
 
 // stepBack takes a move out of joint whose group did not enter the joint configuration and cannot, as the leader tells: what made the new

@@ -150,6 +150,9 @@ func TestNextActionOfEveryPhase(t *testing.T) {
 		{"no leader before the joint configuration", placement.PhaseCaughtUp, nil, []func(*scene){noLeader}, "wait: the partition has no leader"},
 
 		{"the voters change", placement.PhaseJoint, nil, []func(*scene){learning}, "ask change_voters 0 [4] [3]"},
+		{"the leader leaves, and hands over first", placement.PhaseJoint, nil, []func(*scene){learning, func(c *scene) { c.lead = 3 }}, "ask transfer 1"},
+		{"the leader leaves, and the first heir is not there", placement.PhaseJoint, nil, []func(*scene){learning, func(c *scene) { c.lead, c.peers[1] = 3, ask.Peer{} }}, "ask transfer 2"},
+		{"the leader leaves, and others are there but behind", placement.PhaseJoint, nil, []func(*scene){learning, func(c *scene) { c.lead, c.peers[1], c.peers[2] = 3, ask.Peer{Active: true}, ask.Peer{Active: true} }}, "ask change_voters"},
 		{"the voters change back to fewer", placement.PhaseJoint, shrink, nil, "ask change_voters 0 [] [3]"},
 		{"the joint configuration is left", placement.PhaseJoint, nil, []func(*scene){entered}, "ask leave_joint 0"},
 		{"the joint configuration was left", placement.PhaseJoint, nil, []func(*scene){left}, "commit joint->left"},

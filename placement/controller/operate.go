@@ -22,6 +22,8 @@ type CancelMove struct {
 	Topic     string
 	ID        uint64
 	Partition int32
+	// Move pins the move, so that a repeated request never cancels a later one. Do looks it up if it is 0.
+	Move uint64
 }
 
 // TransferLeadership has the partition's leader hand over to the replica on the broker. Answers when it has. No command is written.
@@ -58,14 +60,16 @@ type SetReplicationFactor struct {
 }
 
 // RecoverPartition gives up a partition's majority: its replica on broker Keep goes on alone, and what only the others held
-// is lost. It is refused while a majority of the replicas is alive. If no replica is left at all, Keep is 0 and Anew is set: the
-// partition begins anew, empty. Answers Topic and Reasons.
+// is lost. It is refused while a majority of the replicas is alive, or was less than recoverAfter ago. If no replica is left at all, Keep
+// is 0 and Anew is set: the partition begins anew, empty. Lost names the replicas that are given up, as the operator was shown them; if they
+// are others by now, it is refused. Answers Topic and Reasons.
 type RecoverPartition struct {
 	Topic     string
 	ID        uint64
 	Partition int32
 	Keep      int32
 	Anew      bool
+	Lost      []uint64
 	Note      string
 }
 

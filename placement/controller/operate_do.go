@@ -11,36 +11,44 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-// pin tells which topic's id a request lacks, and how to give it; an empty name if it lacks none.
-func pin(r Request) (topic string, with func(id uint64) Request) {
+// pin tells of which topic a request lacks the id, or more, and how to give it that; an empty name if it lacks nothing.
+func pin(r Request) (topic string, with func(t *placement.Topic) Request) {
 	switch q := r.(type) {
 	case DeleteTopic:
 		if q.ID == 0 {
-			return q.Name, func(id uint64) Request { q.ID = id; return q }
+			return q.Name, func(t *placement.Topic) Request { q.ID = t.ID; return q }
 		}
 	case MovePartition:
 		if q.ID == 0 {
-			return q.Topic, func(id uint64) Request { q.ID = id; return q }
+			return q.Topic, func(t *placement.Topic) Request { q.ID = t.ID; return q }
 		}
 	case CancelMove:
-		if q.ID == 0 {
-			return q.Topic, func(id uint64) Request { q.ID = id; return q }
+		if q.ID == 0 || q.Move == 0 {
+			return q.Topic, func(t *placement.Topic) Request {
+				if q.ID == 0 {
+					q.ID = t.ID
+				}
+				if n := int(q.Partition); q.Move == 0 && n >= 0 && n < len(t.Partitions) && t.Partitions[n].Move != nil {
+					q.Move = t.Partitions[n].Move.ID
+				}
+				return q
+			}
 		}
 	case TransferLeadership:
 		if q.ID == 0 {
-			return q.Topic, func(id uint64) Request { q.ID = id; return q }
+			return q.Topic, func(t *placement.Topic) Request { q.ID = t.ID; return q }
 		}
 	case AddPartitions:
 		if q.ID == 0 {
-			return q.Topic, func(id uint64) Request { q.ID = id; return q }
+			return q.Topic, func(t *placement.Topic) Request { q.ID = t.ID; return q }
 		}
 	case SetReplicationFactor:
 		if q.ID == 0 {
-			return q.Topic, func(id uint64) Request { q.ID = id; return q }
+			return q.Topic, func(t *placement.Topic) Request { q.ID = t.ID; return q }
 		}
 	case RecoverPartition:
 		if q.ID == 0 {
-			return q.Topic, func(id uint64) Request { q.ID = id; return q }
+			return q.Topic, func(t *placement.Topic) Request { q.ID = t.ID; return q }
 		}
 	}
 	return "", nil
@@ -57,7 +65,7 @@ func (c *Controller) planOperation(s *placement.State, r Request) (placement.Com
 		if err != nil {
 			return nil, nil, err
 		}
-		if p.Move == nil {
+		if p.Move == nil || p.Move.ID != r.Move {
 			return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE, "%s/%d has no move under way that could be cancelled", t.Name, r.Partition)
 		}
 		return placement.CancelMove{TopicID: t.ID, Partition: r.Partition, Move: p.Move.ID}, nil, nil
@@ -67,6 +75,9 @@ func (c *Controller) planOperation(s *placement.State, r Request) (placement.Com
 		// One that is alive and not draining may be given replicas at any moment.
 		if b := s.Brokers[r.Broker]; b != nil && !b.Draining && c.alive(b.ID) {
 			return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "broker %d is alive and not being drained: drain it first, or stop it", b.ID)
+		}
+		if err := c.votes(s, r.Broker); err != nil { // the record of it may lag
+			return nil, nil, err
 		}
 		return placement.RemoveBroker{Broker: r.Broker}, nil, nil
 	case AddPartitions:
@@ -200,59 +211,6 @@ func (c *Controller) planFactor(s *placement.State, r SetReplicationFactor) (pla
 		reasons = append(reasons, fmt.Sprintf("%s/%d waits: %s", b.Topic, b.Partition, b.Reason))
 	}
 	return cmd, reasons, nil
-}
-
-// planRecovery gives up what cannot come back. It is refused while raft can still decide by itself.
-func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (placement.Command, []string, *runnelv1.Error) {
-	t, p, err := partitionIn(s, r.Topic, r.ID, r.Partition)
-	if err != nil {
-		return nil, nil, err
-	}
-	if (r.Keep == 0) != r.Anew {
-		return nil, nil, invalid("the recovery of %s/%d names the broker whose replica is kept, or says that it begins anew: one of the two", t.Name, r.Partition)
-	}
-	if c.majorityAlive(p) {
-		kept, ok := p.On(r.Keep)
-		if ok && slices.ContainsFunc(s.Recoveries, func(x placement.Recovery) bool {
-			return x.TopicID == t.ID && x.Partition == r.Partition && x.Kept == kept.ID
-		}) {
-			return nil, nil, nil // asked for again
-		}
-		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
-			"a majority of the replicas of %s/%d is there: it needs no recovery by hand, and acknowledged records could be lost by one", t.Name, r.Partition)
-	}
-	cmd, reasons, perr := plan.Recover(plan.View{State: s, Alive: c.aliveOf(s), Quarantined: c.quarantined()}, t.Name, r.Partition, r.Keep)
-	if perr != nil {
-		return nil, nil, toError(perr)
-	}
-	cmd.Note = r.Note
-	return cmd, reasons, nil
-}
-
-// quarantined returns what this leader knows of replicas that can never serve again.
-func (c *Controller) quarantined() map[uint64]string {
-	if d := c.driving(); d != nil {
-		return *d.quarantine.Load()
-	}
-	return nil
-}
-
-// majorityAlive tells whether the replicas that decide now can: in a joint configuration both the old and the new ones have to.
-func (c *Controller) majorityAlive(p *placement.Partition) bool {
-	bad := c.quarantined()
-	enough := func(rs []placement.Replica) bool {
-		n := 0
-		for _, r := range rs {
-			if _, q := bad[r.ID]; !q && c.alive(r.Broker) {
-				n++
-			}
-		}
-		return n > len(rs)/2
-	}
-	if p.Move != nil && p.Move.Phase == placement.PhaseJoint && !enough(p.Desired()) {
-		return false
-	}
-	return enough(p.Replicas)
 }
 
 // transferLeadership has a partition's leader hand over. It writes no command.

@@ -2,9 +2,11 @@ package controller
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/ask"
@@ -27,9 +29,9 @@ func TestEveryRequestTravels(t *testing.T) {
 	for _, r := range []Request{
 		FoundCluster{ClusterID: "c"}, RegisterBroker{Broker: registration(1)}, CreateTopic{Name: "t", RF: 2}, DeleteTopic{Name: "t", ID: 3},
 		SetTopicConfig{Name: "t", Config: map[string]string{"a": "b"}}, AllocateProducers{Broker: 1}, ForgetReplicas{Broker: 2, Replicas: []uint64{7}}, LookUpTopic{Name: "t"},
-		MovePartition{Topic: "t", ID: 1, Partition: 2, Brokers: []int32{3, 1}, Reason: "why"}, CancelMove{Topic: "t", Partition: 2},
+		MovePartition{Topic: "t", ID: 1, Partition: 2, Brokers: []int32{3, 1}, Reason: "why"}, CancelMove{Topic: "t", Partition: 2, Move: 8},
 		TransferLeadership{Topic: "t", Partition: 1, To: 3}, SetDraining{Broker: 2, Draining: true}, RemoveBroker{Broker: 2},
-		AddPartitions{Topic: "t", Partitions: 9}, SetReplicationFactor{Topic: "t", RF: 5}, RecoverPartition{Topic: "t", Keep: 2, Note: "n"}, Overview{},
+		AddPartitions{Topic: "t", Partitions: 9}, SetReplicationFactor{Topic: "t", RF: 5}, RecoverPartition{Topic: "t", Keep: 2, Lost: []uint64{4}, Note: "n"}, Overview{},
 	} {
 		b, err := encodeRequest(r)
 		if err != nil {
@@ -110,7 +112,8 @@ func TestOperationsThatMakeNoSenseAreRefused(t *testing.T) {
 		AddPartitions{Topic: "t", Partitions: 1},
 		SetReplicationFactor{Topic: "t", RF: 0},
 		RecoverPartition{Topic: "t"},
-		RecoverPartition{Topic: "t", Keep: 1, Anew: true},
+		RecoverPartition{Topic: "t", Keep: 1, Anew: true, Lost: []uint64{1}},
+		RecoverPartition{Topic: "t", Keep: 1},
 	} {
 		before := nodes[0].c.State().Revision
 		refused(t, n, r, invalidArgument)
@@ -133,7 +136,7 @@ func TestRefusalsOfOperationsTellTheirReason(t *testing.T) {
 		{RemoveBroker{Broker: 9}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
 		{RemoveBroker{Broker: 1}, runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE},
 		{CancelMove{Topic: "t"}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE},
-		{RecoverPartition{Topic: "t", Keep: 1}, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE},
+		{RecoverPartition{Topic: "t", Keep: 1, Lost: []uint64{1}}, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE},
 	} {
 		refused(t, n, c.r, c.reason)
 	}
@@ -189,18 +192,67 @@ func TestLostMajorityIsGivenUpByRequest(t *testing.T) {
 	p := partitionOf(n, "t", 0)
 	i := max(0, slices.IndexFunc(p.Replicas, func(r placement.Replica) bool { return r.Broker == 1 })) // the leader hears itself
 	keep, lost := p.Replicas[i], slices.Delete(slices.Clone(p.Replicas), i, i+1)
+	recovery := RecoverPartition{Topic: "t", Keep: keep.Broker, Lost: []uint64{lost[0].ID, lost[1].ID}, Note: "disks burnt"}
 	a.set(func() { a.silent[lost[0].Broker] = true })
-	refused(t, n, RecoverPartition{Topic: "t", Keep: keep.Broker}, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE)
+	silentFor(n, time.Hour, lost[0].Broker)
+	refused(t, n, recovery, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE)
 	a.set(func() { a.silent[lost[1].Broker] = true })
-	refused(t, n, RecoverPartition{Topic: "t", Keep: lost[0].Broker}, invalidArgument) // it is silent
-	r := do(t, n.c, RecoverPartition{Topic: "t", Keep: keep.Broker, Note: "disks burnt"})
+	silentFor(n, recoverAfter/2, lost[1].Broker)
+	refused(t, n, recovery, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE) // half a minute has not passed
+	other := recovery
+	other.Keep = lost[0].Broker
+	answers := func(r Request, reason runnelv1.ErrorReason) (resp Response) {
+		t.Helper()
+		eventually(t, func() bool { // a look that had begun may find that they are heard
+			silentFor(n, recoverAfter, lost[0].Broker)
+			silentFor(n, recoverAfter, lost[1].Broker)
+			var err error
+			resp, err = n.c.Do(t.Context(), r)
+			return err == nil && reason == 0 || err != nil && runnelv1.AsError(err).GetReason() == reason
+		})
+		return resp
+	}
+	answers(other, invalidArgument) // it is silent
+	other = recovery
+	other.Lost = []uint64{lost[0].ID}
+	answers(other, runnelv1.ErrorReason_ERROR_REASON_OUTDATED) // nobody was shown that the other one is lost too
+	r := answers(recovery, 0)
 	if got := partitionOf(n, "t", 0).Replicas; len(got) != 1 || got[0].ID != keep.ID || r.Topic == nil {
 		t.Errorf("replicas %+v, answered %+v", got, r.Topic)
 	}
-	do(t, n.c, RecoverPartition{Topic: "t", Keep: keep.Broker}) // its own work
+	do(t, n.c, recovery) // its own work
 	if got := n.c.State().Recoveries; len(got) != 1 || got[0].Note != "disks burnt" {
 		t.Errorf("recoveries %+v", got)
 	}
+}
+
+// A partition that began anew keeps nothing by which a repeated request would know its work, but for what was lost.
+func TestPartitionBeginsAnewOnce(t *testing.T) {
+	_, nodes, a := driven(t, 5, nil)
+	n := nodes[0]
+	do(t, n.c, CreateTopic{Name: "t", Partitions: 1, RF: 1})
+	p := partitionOf(n, "t", 0)
+	at := p.Replicas[0]
+	a.set(func() { a.bad[at.Broker] = map[uint64]string{at.ID: "the test says so"} })
+	nodes[0].g.until(func() bool { return n.c.quarantined()[at.ID] != "" })
+	recovery := RecoverPartition{Topic: "t", Anew: true, Lost: []uint64{at.ID}}
+	do(t, n.c, recovery)
+	do(t, n.c, recovery)
+	if got := n.c.State().Recoveries; len(got) != 1 {
+		t.Errorf("recoveries %+v", got)
+	}
+}
+
+// silentFor has a leader think that a broker has been silent for so long at least.
+func silentFor(n *fakeNode, d time.Duration, broker int32) {
+	n.c.mu.Lock()
+	defer n.c.mu.Unlock()
+	silent := maps.Clone(n.c.members.silent)
+	if silent == nil {
+		silent = map[int32]time.Duration{}
+	}
+	silent[broker] = d
+	n.c.members.silent = silent
 }
 
 func TestBrokerIsRemovedOnlyWhenItIsEmpty(t *testing.T) {
@@ -227,5 +279,37 @@ func TestBrokerIsRemovedOnlyWhenItIsEmpty(t *testing.T) {
 				t.Errorf("replica %d of group %d votes on the broker that was removed", v, id)
 			}
 		}
+	}
+}
+
+// A cancel whose answer was lost is sent again, and must not cancel the move that came after.
+func TestCancelIsOfOneMove(t *testing.T) {
+	_, nodes := cluster(t, 2)
+	n := nodes[0]
+	do(t, n.c, CreateTopic{Name: "t", Partitions: 1, RF: 1})
+	s, move := n.c.State(), func(id uint64) *placement.State {
+		s := *n.c.State()
+		s.Topics = maps.Clone(s.Topics)
+		topic := *s.Topics["t"]
+		topic.Partitions = slices.Clone(topic.Partitions)
+		topic.Partitions[0].Move = &placement.Move{ID: id, Phase: placement.PhaseProposed}
+		s.Topics["t"] = &topic
+		return &s
+	}
+	name, with := pin(CancelMove{Topic: "t"})
+	pinned := with(move(7).Topics["t"])
+	if name != "t" || pinned.(CancelMove).Move != 7 || pinned.(CancelMove).ID != s.Topics["t"].ID {
+		t.Fatalf("pinned as %+v", pinned)
+	}
+	if cmd, _, err := n.c.planOperation(move(7), pinned); err != nil || cmd.(placement.CancelMove).Move != 7 {
+		t.Errorf("cancels %+v, %v", cmd, err)
+	}
+	for _, later := range []*placement.State{move(8), s} {
+		if _, _, err := n.c.planOperation(later, pinned); err.GetReason() != runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE {
+			t.Errorf("cancels another move: %v", err)
+		}
+	}
+	if _, with = pin(CancelMove{Topic: "t"}); with(s.Topics["t"]).(CancelMove).Move != 0 {
+		t.Error("pinned a move that there is not")
 	}
 }

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	pollIdle = time.Second            // between two polls of a broker
+	pollIdle = 5 * time.Second        // between two polls of a broker: each asks it to look at all its replicas
 	pollBusy = 200 * time.Millisecond // of one that has a part in a move
 	pollSoon = 10 * time.Millisecond  // of one whose answer is awaited
 	// pollLimit bounds one poll. The broker is asked again after it.
 	pollLimit = 2 * time.Second
-	// sizesEvery is between two polls that ask for sizes; sizesPer replicas told by a broker make it that much longer again, so that a
-	// large cluster does not spend itself on them.
+	// sizesEvery is between two polls that ask for sizes; every sizesPer replicas of the cluster make it that much longer again, so
+	// that a large one does not spend itself on them.
 	sizesEvery = 10 * time.Second
-	sizesPer   = 20_000
+	sizesPer   = 50_000
 	// A broker on which installations have failed for failsFor, with none done, gets no more for refusesFor: moves to it are turned
 	// back, so the trouble shows no more until the next one.
 	failsFor   = 30 * time.Second
@@ -82,6 +82,7 @@ type wanted struct {
 // poll asks every broker that is heard and due. The messages are small: they name only groups and replicas that move.
 func (d *driver) poll(now time.Time, s *placement.State) {
 	want := d.wantedOf(s)
+	d.left = false
 	for _, id := range s.BrokerIDs() {
 		b := d.brokers[id]
 		if b == nil {
@@ -103,8 +104,9 @@ func (d *driver) poll(now time.Time, s *placement.State) {
 			d.dueAt(at)
 			continue
 		}
-		if d.polls >= maxPolls {
-			continue // an answer makes room, and the loop pass again
+		if d.polls >= maxPolls { // an answer makes room, and the loop pass again
+			d.left = true
+			continue
 		}
 		d.pollOne(now, id, b, w)
 	}
@@ -151,7 +153,7 @@ func (d *driver) pollOne(now time.Time, id int32, b *source, w *wanted) {
 	if w == nil {
 		w = &wanted{}
 	}
-	req := ask.StatusRequest{Groups: w.groups, Installs: w.installs, Sizes: b.sized.IsZero() || now.Sub(b.sized) >= sizesPause(len(b.bytes))}
+	req := ask.StatusRequest{Groups: w.groups, Installs: w.installs, Sizes: b.sized.IsZero() || now.Sub(b.sized) >= sizesPause(d.desk.State().Replicas)}
 	d.seq++
 	seq := d.seq
 	b.asking, b.soon, b.begun = true, false, now
@@ -167,9 +169,10 @@ func (d *driver) pollOne(now time.Time, id int32, b *source, w *wanted) {
 			b.asking = false
 			if err != nil {
 				d.pollFailed(id, b, err)
-				return
+			} else {
+				d.reported(id, b, seq, &resp, &req, w)
 			}
-			d.reported(id, b, seq, &resp, &req, w)
+			d.again = d.again || len(w.movers) > 0 || d.planner.dirty || d.left
 		}
 	})
 }

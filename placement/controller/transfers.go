@@ -54,7 +54,9 @@ func (d *driver) sendHome(now time.Time, s *placement.State) {
 		d.lookForLeaders(now, s)
 		x.next = now.Add(max(leadersEvery, leadersShare*d.cfg.Env.Now().Sub(now)))
 	}
-	d.dueAt(x.next)
+	if now.Before(x.next) { // else a transfer in flight makes room, and the loop pass again
+		d.dueAt(x.next)
+	}
 	for x.inFlight < maxTransfers && len(x.waiting) > 0 {
 		t := x.waiting[0]
 		x.waiting = x.waiting[1:]
@@ -137,6 +139,7 @@ func (d *driver) transfer(t transfer) {
 func (d *driver) transferred(t transfer, err *runnelv1.Error) {
 	x := &d.transfers
 	delete(x.busy, t.group)
+	d.again = d.again || len(x.waiting) > 0
 	now := d.cfg.Env.Now()
 	c := x.paused[t.group]
 	if c == nil {
@@ -145,6 +148,7 @@ func (d *driver) transferred(t transfer, err *runnelv1.Error) {
 	}
 	if err == nil {
 		c.times = 0
+		d.counts.transfers.Add(1)
 		c.until = now.Add(leadersEvery) // until this broker has heard of it
 		d.log.Debug("a leader went to its preferred broker", "topic", t.topic, "partition", t.partition, "from", t.from, "to", t.to)
 		return

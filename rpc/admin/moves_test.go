@@ -104,7 +104,7 @@ func TestOrdersReachTheController(t *testing.T) {
 		{func() error {
 			_, err := h.s.CancelMove(t.Context(), &runnelv1.CancelMoveRequest{Topic: "t", Partition: 1})
 			return err
-		}, "controller.CancelMove{Topic:t ID:0 Partition:1}"},
+		}, "controller.CancelMove{Topic:t ID:0 Partition:1 Move:0}"},
 		{func() error {
 			_, err := h.s.DrainBroker(t.Context(), &runnelv1.DrainBrokerRequest{Broker: 3})
 			return err

@@ -35,7 +35,7 @@ func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartit
 	if !r.GetAcceptDataLoss() {
 		kept, err := toKeep(t.Name, r.GetPartition(), p, replicas, r)
 		if err != nil {
-			return nil, s.fail(api, err)
+			return nil, s.fail(api, s.done(err, t, r.GetPartition()))
 		}
 		return &runnelv1.RecoverPartitionResponse{Kept: kept, Lost: allBut(replicas, kept)}, nil
 	}
@@ -47,7 +47,8 @@ func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartit
 		return nil, s.fail(api, err)
 	}
 	if _, err := s.change(wait, api, controller.RecoverPartition{
-		Topic: t.Name, ID: t.ID, Partition: r.GetPartition(), Keep: kept.GetBroker(), Anew: r.GetAnew(), Note: r.GetNote(),
+		Topic: t.Name, ID: t.ID, Partition: r.GetPartition(), Keep: kept.GetBroker(), Anew: r.GetAnew(),
+		Lost: slices.Sorted(slices.Values(r.GetLost())), Note: r.GetNote(),
 	}); err != nil {
 		return nil, err
 	}
@@ -62,6 +63,20 @@ func (s *Server) recovered(t *placement.Topic, r *runnelv1.RecoverPartitionReque
 	return slices.ContainsFunc(s.cluster.State().Recoveries, func(rec placement.Recovery) bool {
 		return rec.TopicID == t.ID && rec.Partition == r.GetPartition() && slices.Equal(slices.Sorted(slices.Values(rec.Lost)), named)
 	})
+}
+
+// done adds to a refusal for want of a loss that the loss was given up before: the answer to whoever did may have been lost.
+func (s *Server) done(err error, t *placement.Topic, n int32) error {
+	e := runnelv1.AsError(err)
+	if e.GetReason() != runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE {
+		return err
+	}
+	for _, rec := range slices.Backward(s.cluster.State().Recoveries) {
+		if rec.TopicID == t.ID && rec.Partition == n {
+			return runnelv1.Errorf(e.GetReason(), "%s; it was recovered by hand before, at revision %d, and the replicas %v were given up", e.GetMessage(), rec.Revision, rec.Lost)
+		}
+	}
+	return err
 }
 
 // consented finds the replica to keep, and checks that what was consented to is what would be lost. It answers nil for a

@@ -144,7 +144,7 @@ func TestRule30RecoveryLosesOnlyWhatWasNamed(t *testing.T) {
 			if err != nil || !r.GetRecovered() || r.GetKept().GetReplica() != 102 || len(r.GetLost()) != 4 {
 				t.Fatalf("%v %v", r, err)
 			}
-			if got := fmt.Sprintf("%+v", h.ctrl.last); got != "{Topic:t ID:5 Partition:0 Keep:2 Anew:false Note:fire}" {
+			if got := fmt.Sprintf("%+v", h.ctrl.last); got != "{Topic:t ID:5 Partition:0 Keep:2 Anew:false Lost:[101 103 104 105] Note:fire}" {
 				t.Errorf("asked for %s", got)
 			}
 			// Asked again, it finds its own work.
@@ -187,7 +187,7 @@ func TestRule30APartitionBeginsAnewOnlyWhenNothingIsLeft(t *testing.T) {
 	if r, err := ask(&runnelv1.RecoverPartitionRequest{Anew: true, AcceptDataLoss: true, Lost: all, Note: "fire"}); err != nil || !r.GetRecovered() {
 		t.Errorf("%v %v", r, err)
 	}
-	if got := fmt.Sprintf("%+v", h.ctrl.last); got != "{Topic:t ID:5 Partition:0 Keep:0 Anew:true Note:fire}" {
+	if got := fmt.Sprintf("%+v", h.ctrl.last); got != "{Topic:t ID:5 Partition:0 Keep:0 Anew:true Lost:[101 102 103 104 105] Note:fire}" {
 		t.Errorf("asked for %s", got)
 	}
 }
@@ -228,4 +228,17 @@ func TestRule30AMajorityOfBothIsNeededInTheJointPhase(t *testing.T) {
 	h.caller.f = func(context.Context, int32, []byte) ([]byte, error) { return nil, errors.New("busy") }
 	_, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"})
 	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, definite)
+}
+
+// Whoever asks again since the answer got lost is told that it was done.
+func TestRule30ARepeatedQuestionAfterARecoveryTellsOfIt(t *testing.T) {
+	h := recoverable(t)
+	st := h.cluster.st
+	st.Topics["t"].Partitions[0].Replicas = []placement.Replica{{ID: 102, Broker: 2}}
+	st.Recoveries = []placement.Recovery{{TopicID: 5, Partition: 0, Kept: 102, Lost: []uint64{101, 103}, Revision: 7}, {TopicID: 5, Partition: 1, Revision: 9}}
+	_, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"})
+	e := wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, definite)
+	if !strings.Contains(e.GetMessage(), "recovered by hand before, at revision 7, and the replicas [101 103] were given up") {
+		t.Errorf("message %q", e.GetMessage())
+	}
 }

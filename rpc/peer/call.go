@@ -142,12 +142,9 @@ func invoke(ctx context.Context, c *conn, method string, body []byte) ([]byte, e
 	return resp.GetBody(), nil
 }
 
-// neverSent is the error of a call that got no connection: whatever it was, trying again is safe.
+// neverSent is the error of a call that got no connection: whatever it was, trying again is safe. A refused handshake is no answer to the
+// call either: a stranger may have the address of a dead broker, such as one of another cluster, and it will come back elsewhere.
 func neverSent(err error, whom string) *runnelv1.Error {
-	var no *refusal
-	if errors.As(err, &no) && no.err.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
-		return no.err // such as a foreign cluster: it stays so
-	}
 	reason := runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		reason = runnelv1.ErrorReason_ERROR_REASON_TIMEOUT

@@ -50,7 +50,7 @@ func TestForeignClusterIsRefused(t *testing.T) {
 	foreign.ClusterID = "c2"
 	stranger := start(t, n, foreign, listenOn(t, "127.0.0.1:0"), nil)
 	_, err := stranger.CallAddr(callContext(t), home.addr, "x", nil)
-	if e := asError(t, err); e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_DEFINITE || !strings.Contains(e.GetMessage(), "cluster c2") {
+	if e := asError(t, err); e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE || !strings.Contains(e.GetMessage(), "cluster c2") {
 		t.Fatalf("%v", e)
 	}
 	stranger.Send(1, 0, heartbeat(1))
@@ -82,6 +82,25 @@ func TestAnAddressThatLeadsBackToItsOwnBroker(t *testing.T) {
 	}
 	if e := acceptable(a.identity(), helloRequest(a.identity())); !strings.Contains(e.GetMessage(), "connected to itself") {
 		t.Fatalf("%v", e)
+	}
+}
+
+// Nobody was asked anything when the handshake was refused, so the refusal is never the answer of the broker that was called.
+func TestAStrangerAtABrokersAddressAnswersNothing(t *testing.T) {
+	for name, change := range map[string]func(*Identity){
+		"of another cluster": func(id *Identity) { id.ClusterID = "c2" },
+		"a copied folder":    func(id *Identity) { id.BrokerID, id.Nonce = 1, 9 },
+	} {
+		n := newTestNet()
+		a := start(t, n, member(1), listenOn(t, "127.0.0.1:0"), nil)
+		id := member(2)
+		change(&id)
+		stranger := start(t, newTestNet(), id, listenOn(t, "127.0.0.1:0"), nil)
+		n.set(2, stranger.addr)
+		_, err := a.Call(callContext(t), 2, "x", nil)
+		if e := asError(t, err); e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE || e.GetReason() != runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE {
+			t.Errorf("%s: %v, %v", name, e.GetKind(), e)
+		}
 	}
 }
 

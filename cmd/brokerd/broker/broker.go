@@ -178,6 +178,9 @@ func (c *Config) setDefaults() {
 	if c.TickInterval == 0 {
 		c.TickInterval = defaultTick
 	}
+	if c.ControllerEvery == 0 {
+		c.ControllerEvery = controllerEvery
+	}
 	if c.ProduceBytes == 0 {
 		c.ProduceBytes = defaultProduceBytes
 	}
@@ -240,7 +243,7 @@ func (b *Broker) startPeers() error {
 				c.host.Reached(id)
 			}
 		},
-		Serve: b.servePeer, Log: b.log, Registerer: b.reg,
+		Serve: b.servePeer, Admit: func(id peer.Identity) error { return admits(b.state(), id) }, Log: b.log, Registerer: b.reg,
 	})
 	if err != nil {
 		return err
@@ -342,6 +345,16 @@ func (b *Broker) resolve(id int32) (string, bool) {
 	return "", false
 }
 
+// admits refuses a broker whose data folder is not the one that is registered under its id (RULES 27). One that the state does not know may
+// have joined just now, or was removed and has to hear that from the controller.
+func admits(s *placement.State, id peer.Identity) error {
+	if known := s.Brokers[id.BrokerID]; known != nil && known.Incarnation != id.Incarnation {
+		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER,
+			"broker %d is registered with another data folder than yours: start yours empty, to join as a new broker", id.BrokerID)
+	}
+	return nil
+}
+
 // state is the controller's newest state that this broker has applied; an empty one before it has any.
 func (b *Broker) state() *placement.State {
 	if c := b.core.Load(); c != nil {
@@ -357,7 +370,7 @@ func (b *Broker) servePeer(ctx context.Context, from int32, method string, body 
 		return nil, errStarting
 	}
 	if method == methodController {
-		return c.ctl.Serve(ctx, body)
+		return c.ctl.ServeFrom(ctx, from, body)
 	}
 	if from <= 0 { // all but the request to join is for members
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "only a broker of the cluster may ask for %q", method)
@@ -370,6 +383,7 @@ func (b *Broker) servePeer(ctx context.Context, from int32, method string, body 
 		return nil, errStarting
 	case method == methodLeaving:
 		c.leaving.says(from, b.env.Now())
+		c.ctl.Notice()
 		return nil, nil
 	case catchup.Handles(method):
 		return c.ships.Serve(ctx, from, method, body)

@@ -35,6 +35,7 @@ type Config struct {
 	QuietLimits                                  bool               // says nothing of low limits: another broker of this process did
 	Hooks                                        raftlog.Hooks      // tests break the disk here
 	ControllerLog                                raftlog.LogOptions // 0: controller.LogOptions; tests make it small
+	ControllerEvery                              time.Duration      // how often the controller is asked what replica of it to run; 0: 10 s
 	HeartbeatInterval, SilentAfter, TickInterval time.Duration      // 0: defaults of multiraft
 }
 

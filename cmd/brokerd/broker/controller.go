@@ -14,6 +14,7 @@ import (
 	"github.com/runnel-io/runnel/partition/catchup"
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/partition/raftlog"
+	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -104,6 +105,7 @@ func (b *Broker) openController(c *core, replica uint64, founding bool) error {
 		return err
 	}
 	c.ctl.Attach(group)
+	c.own.Store(group)
 	for _, r := range b.store.Replicas() {
 		if r.Group != controllerGroup || r.Replica >= replica {
 			continue
@@ -174,8 +176,7 @@ func (c *controllerInstall) install(ctx context.Context, r controller.Response, 
 	defer cancel(nil)
 	stalled := time.AfterFunc(installStalled, func() { cancel(fmt.Errorf("broker %d sends nothing", from)) })
 	defer stalled.Stop()
-	client := catchup.NewClient(catchup.ClientConfig{Env: c.b.env, Caller: c.b.peers.Bulk(), Log: c.b.log})
-	index, err := client.Run(ctx, c.in, from, controllerGroup, func(catchup.Progress) { stalled.Reset(installStalled) })
+	index, err := c.b.catchup.client.Run(ctx, c.in, from, controllerGroup, func(catchup.Progress) { stalled.Reset(installStalled) })
 	if err != nil {
 		if errors.Is(err, raftlog.ErrClosed) {
 			c.in = nil // its end failed: from the start again
@@ -185,6 +186,36 @@ func (c *controllerInstall) install(ctx context.Context, r controller.Response, 
 	c.in = nil
 	c.b.log.Info("has the controller's log", "component", "broker", "replica", c.id, "from_broker", from, "index", index)
 	return nil
+}
+
+// forming says what a young cluster still lacks to survive the loss of a broker: the controller group grows from the founder
+// by one voter at a time, and with two of them it needs both. Empty: nothing. A cluster that has shrunk, or has a voter that is being
+// replaced, is not young any more: a broker that starts in it is not to wait for others.
+func forming(s *placement.State, seeds int) string {
+	want := min(3, max(seeds, len(s.Brokers)))
+	if joined := int(s.NextBroker) - 1; joined < want {
+		return fmt.Sprintf("the cluster is forming: %d of %d brokers have joined", max(joined, 0), want)
+	}
+	voters, able := 0, 0
+	known := map[uint64]bool{}
+	for _, r := range s.Controller {
+		known[r.ID] = true
+		if !r.Learner {
+			voters++
+		}
+	}
+	for _, b := range s.Brokers {
+		if !b.Draining {
+			able++
+		}
+		if !known[b.ControllerReplica] {
+			voters++ // it did, and its successor will
+		}
+	}
+	if want = min(3, able); voters < want {
+		return fmt.Sprintf("the cluster is forming: %d of %d brokers vote in the controller group", voters, want)
+	}
+	return ""
 }
 
 // askController asks the leader of the controller group, whoever it is, and answers which broker that is. It is for what has to work
@@ -212,7 +243,7 @@ func (b *Broker) askController(ctx context.Context, q controller.Request) (r con
 			return r, id, e
 		}
 		why := runnelv1.AsError(e)
-		if why.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
+		if noMember(why) {
 			return r, id, &refusedError{why}
 		}
 		err = e
@@ -221,6 +252,12 @@ func (b *Broker) askController(ctx context.Context, q controller.Request) (r con
 		}
 	}
 	return r, 0, err
+}
+
+// noMember tells whether the controller's leader, and nobody else can know, answered that this broker is none of the cluster: it was
+// removed, or its id belongs to another data folder. Whatever else is answered, perhaps by a broker that cannot lead, may change.
+func noMember(why *runnelv1.Error) bool {
+	return why.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER
 }
 
 // refusedError is the controller's last word.
@@ -268,30 +305,26 @@ func (b *Broker) controllerMembers() []int32 {
 	return ids
 }
 
-// keepController asks the controller from time to time whether this broker's replica is the one it shall have, replaces it while
-// everything else runs on if not, and tells when a new one runs, which the leader waits for before it makes it a member. It ends with
-// ctx, or when the controller says that this broker is no member.
+// keepController asks the controller from time to time, and at once when this broker's replica failed, whether it is the one it shall
+// have, replaces it while everything else runs on if not, and tells when a new one runs, which the leader waits for before it makes it a
+// member. A replica that failed and may run again, such as for want of space, is opened again. It ends with ctx, or when the controller says
+// that this broker is no member.
 func (b *Broker) keepController(ctx context.Context, held uint64) {
 	c := b.core.Load()
 	in := controllerInstall{b: b}
 	defer in.abort()
-	open := true
+	run := ownReplica{b: b, c: c, open: true}
 	wait := time.NewTimer(controllerSoon)
 	defer wait.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-c.ownStopped:
 		case <-wait.C:
 		}
 		next := controllerSoon
-		if !open {
-			open = b.reopenController(c, held)
-		}
-		lost := ""
-		if newest, why := b.heldController(); newest == held {
-			lost = why
-		}
+		lost := run.look(held)
 		r, leader, err := b.askController(ctx, controller.RegisterBroker{Broker: b.registration(), Replica: held, Lost: lost})
 		switch {
 		case ctx.Err() != nil:
@@ -306,24 +339,58 @@ func (b *Broker) keepController(ctx context.Context, held uint64) {
 				b.log.Warn("the new replica of the controller group is not there yet", "component", "broker", "replica", r.ControllerReplica, "error", err)
 				break
 			}
-			if err := c.host.StopGroup(controllerGroup); err != nil {
-				b.log.Warn("stopping the replica that is replaced", "component", "broker", "replica", held, "error", err)
-			}
+			run.stop(held)
 			held = r.ControllerReplica
-			open = b.reopenController(c, held)
+			run = ownReplica{b: b, c: c}
+			run.look(held)
 			next = 0
-		case open && c.ctl.State().Revision >= r.Revision:
-			next = controllerEvery
+		case run.open && c.ctl.State().Revision >= r.Revision:
+			next = b.cfg.ControllerEvery
+			run.pause = 0
 		}
 		wait.Reset(next)
 	}
 }
 
-// reopenController starts the replica that took another's place.
-func (b *Broker) reopenController(c *core, replica uint64) bool {
-	if err := b.openController(c, replica, false); err != nil {
-		b.log.Error("the replica of the controller group does not start and will be tried again", "component", "broker", "replica", replica, "error", err)
-		return false
+// ownReplica runs this broker's replica of the controller group; keepController's.
+type ownReplica struct {
+	b     *Broker
+	c     *core
+	open  bool
+	pause time.Duration // after the next failure to open it
+	again time.Time     // not before
+}
+
+// look stops the replica if it failed, and opens it again unless it can never run again: then it tells why.
+func (o *ownReplica) look(replica uint64) (lost string) {
+	if g := o.c.own.Load(); o.open && g != nil && g.Healthy() != nil {
+		o.stop(replica) // also waits until a quarantine is recorded
+		o.wait()
 	}
-	return true
+	if newest, why := o.b.heldController(); newest == replica && why != "" {
+		return why
+	}
+	if o.open || o.b.env.Now().Before(o.again) {
+		return ""
+	}
+	if err := o.b.openController(o.c, replica, false); err != nil {
+		o.b.log.Error("the replica of the controller group does not start and will be tried again", "component", "broker", "replica", replica, "error", err)
+		o.wait()
+		return ""
+	}
+	o.open = true
+	return ""
+}
+
+func (o *ownReplica) stop(replica uint64) {
+	o.open = false
+	if err := o.c.host.StopGroup(controllerGroup); err != nil {
+		o.b.log.Warn("stopping the replica of the controller group", "component", "broker", "replica", replica, "error", err)
+	}
+}
+
+// wait has the next try wait, each time for longer, until the replica has run well for a while.
+func (o *ownReplica) wait() {
+	o.again = o.b.env.Now().Add(o.pause)
+	o.pause = min(max(2*o.pause, controllerSoon), controllerEvery)
 }

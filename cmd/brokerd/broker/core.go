@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -38,6 +37,9 @@ type core struct {
 
 	leaving leaving
 
+	own        atomic.Pointer[multiraft.Group] // this broker's replica of the controller group, as it was started last
+	ownStopped chan struct{}                   // has room for one: that replica stopped
+
 	fresh atomic.Bool // the state was as new as the controller's once
 
 	mu    sync.Mutex
@@ -47,7 +49,7 @@ type core struct {
 // newCore makes host, controller and agent and opens the controller's replica, which meta.db knows by now.
 func (b *Broker) newCore(replica uint64, founding bool) error {
 	id := b.store.Identity()
-	c := &core{}
+	c := &core{ownStopped: make(chan struct{}, 1)}
 	c.host = multiraft.New(multiraft.Config{
 		Env: b.env, BrokerID: id.BrokerID, BootNonce: b.nonce, Store: b.store, Transport: b.peers, Registerer: b.reg,
 		TickInterval: b.cfg.TickInterval, HeartbeatInterval: b.cfg.HeartbeatInterval, SilentAfter: b.cfg.SilentAfter,
@@ -61,6 +63,12 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 		Alive:  func(id int32) bool { return c.host.Alive(id) && !c.leaving.is(id, b.env.Now()) },
 		Leader: c.host.Leader, Automatic: !b.cfg.ManualPlacement, ReplaceAfter: b.cfg.ReplaceAfter, Parallel: b.cfg.RecoveryParallel,
 		MuteAfterReturn: b.cfg.MuteAfterReturn,
+		Stopped: func() {
+			select {
+			case c.ownStopped <- struct{}{}:
+			default:
+			}
+		},
 	})
 	c.agent = agent.New(agent.Config{
 		Env: b.env, BrokerID: id.BrokerID, Host: c.host, Store: b.store, Budget: b.budget,
@@ -99,25 +107,8 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	return nil
 }
 
-// forming says what a young cluster still lacks to survive the loss of a broker: the controller group grows from the founder
-// by one voter at a time, and with two of them it needs both. Empty: nothing.
-func (c *core) forming(seeds int) string {
-	s := c.ctl.State()
-	want := min(3, max(seeds, len(s.Brokers)))
-	if len(s.Brokers) < want {
-		return fmt.Sprintf("the cluster is forming: %d of %d brokers have joined", len(s.Brokers), want)
-	}
-	voters := 0
-	for _, r := range s.Controller {
-		if !r.Learner {
-			voters++
-		}
-	}
-	if voters < want {
-		return fmt.Sprintf("the cluster is forming: %d of %d brokers vote in the controller group", voters, want)
-	}
-	return ""
-}
+// forming says what a young cluster still lacks to survive the loss of a broker.
+func (c *core) forming(seeds int) string { return forming(c.ctl.State(), seeds) }
 
 // hear exchanges heartbeats with every broker of the cluster that the state or gossip knows. The state alone is not enough: right
 // after a start it may be so old that it lacks the brokers which lead now, and whoever is not heard gets no answers.

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 
+	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
 )
@@ -18,9 +19,22 @@ func (b *Broker) Do(ctx context.Context, r controller.Request) (controller.Respo
 // Registration is what the broker tells the controller of itself.
 func (b *Broker) Registration() placement.Registration { return b.registration() }
 
+// AskedInVain asks for the controller's leader as keepController does, and tells whether the broker would end itself for the answer.
+func (b *Broker) AskedInVain(ctx context.Context) (fatal bool, err error) {
+	_, _, err = b.askController(ctx, controller.RegisterBroker{Broker: b.registration()})
+	return refused(err), err
+}
+
+// Own is the broker's replica of the controller group as it was started last.
+func (b *Broker) Own() *multiraft.Group { return b.core.Load().own.Load() }
+
 // OwnLog tells of the broker's replica of the controller group: its id, and the first and last entry of its log.
 func (b *Broker) OwnLog(ctx context.Context) (replica, first, last uint64, err error) {
-	sh, err := b.core.Load().ctl.Ship(ctx)
+	c := b.core.Load()
+	if c == nil {
+		return 0, 0, 0, errStarting
+	}
+	sh, err := c.ctl.Ship(ctx)
 	if err != nil {
 		return 0, 0, 0, err
 	}

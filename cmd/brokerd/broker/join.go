@@ -235,7 +235,7 @@ func (b *Broker) refresh(ctx context.Context) error {
 	}
 }
 
-// try sends a request until it is done or definitely refused.
+// try sends a request until it is done, or refused for good: the founding definitely, or a registration since this broker is no member.
 func (b *Broker) try(ctx context.Context, r controller.Request) error {
 	for {
 		changed := b.changes.changed()
@@ -245,7 +245,8 @@ func (b *Broker) try(ctx context.Context, r controller.Request) error {
 		if err == nil {
 			return nil
 		}
-		if runnelv1.AsError(err).GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
+		why := runnelv1.AsError(err)
+		if _, founding := r.(controller.FoundCluster); noMember(why) || founding && why.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
 			return err
 		}
 		b.setPhase(fmt.Sprintf("waiting for the controller: %v", err))

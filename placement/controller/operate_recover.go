@@ -1,0 +1,101 @@
+package controller
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/plan"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+)
+
+// recoverAfter is how long a broker has to be silent before its replicas may be given up by hand, unless ReplaceAfter is shorter. A busy
+// broker, or one that restarts, is silent for moments.
+const recoverAfter = 30 * time.Second
+
+// planRecovery gives up what cannot come back. It is refused while raft can still decide by itself, or might in a moment.
+func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (placement.Command, []string, *runnelv1.Error) {
+	t, p, err := partitionIn(s, r.Topic, r.ID, r.Partition)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case (r.Keep == 0) != r.Anew:
+		return nil, nil, invalid("the recovery of %s/%d names the broker whose replica is kept, or says that it begins anew: one of the two", t.Name, r.Partition)
+	case len(r.Lost) == 0:
+		return nil, nil, invalid("the recovery of %s/%d does not name the replicas that are given up: name those that were shown", t.Name, r.Partition)
+	}
+	lost := slices.Sorted(slices.Values(r.Lost))
+	if slices.ContainsFunc(s.Recoveries, func(x placement.Recovery) bool {
+		return x.TopicID == t.ID && x.Partition == r.Partition && slices.Equal(slices.Sorted(slices.Values(x.Lost)), lost)
+	}) {
+		return nil, nil, nil // asked for again
+	}
+	if c.majority(p, c.alive) {
+		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
+			"a majority of the replicas of %s/%d is there: it needs no recovery by hand, and acknowledged records could be lost by one", t.Name, r.Partition)
+	}
+	silent, after := c.silences(), c.recoverAfter()
+	if c.majority(p, func(broker int32) bool { return c.alive(broker) || silent[broker] < after }) {
+		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
+			"a majority of the replicas of %s/%d was there a moment ago (%s) and may come back: ask again when they have been silent for %s", t.Name, r.Partition,
+			c.saySilent(p, silent), after)
+	}
+	cmd, reasons, perr := plan.Recover(plan.View{State: s, Alive: c.aliveOf(s), Quarantined: c.quarantined()}, t.Name, r.Partition, r.Keep)
+	if perr != nil {
+		return nil, nil, toError(perr)
+	}
+	if now := slices.Sorted(slices.Values(cmd.Lost)); !slices.Equal(now, lost) {
+		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OUTDATED,
+			"the recovery of %s/%d gives up the replicas %v, and %v were named: look again what would be lost", t.Name, r.Partition, now, lost)
+	}
+	cmd.Note = r.Note
+	return cmd, reasons, nil
+}
+
+func (c *Controller) recoverAfter() time.Duration {
+	if c.cfg.ReplaceAfter > 0 {
+		return min(recoverAfter, c.cfg.ReplaceAfter)
+	}
+	return recoverAfter
+}
+
+// saySilent tells since when the brokers of a partition are not heard.
+func (c *Controller) saySilent(p *placement.Partition, silent map[int32]time.Duration) string {
+	var words []string
+	for _, r := range p.All() {
+		if !c.alive(r.Broker) {
+			words = append(words, fmt.Sprintf("broker %d is silent for %s", r.Broker, silent[r.Broker].Round(time.Second)))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// quarantined returns what this leader knows of replicas that can never serve again.
+func (c *Controller) quarantined() map[uint64]string {
+	if d := c.driving(); d != nil {
+		return *d.quarantine.Load()
+	}
+	return nil
+}
+
+// majority tells whether the replicas that decide now can, those being there whose broker is: in a joint configuration both the old and
+// the new ones have to.
+func (c *Controller) majority(p *placement.Partition, there func(broker int32) bool) bool {
+	bad := c.quarantined()
+	enough := func(rs []placement.Replica) bool {
+		n := 0
+		for _, r := range rs {
+			if _, q := bad[r.ID]; !q && there(r.Broker) {
+				n++
+			}
+		}
+		return n > len(rs)/2
+	}
+	if p.Move != nil && p.Move.Phase == placement.PhaseJoint && !enough(p.Desired()) {
+		return false
+	}
+	return enough(p.Replicas)
+}
