@@ -73,7 +73,8 @@ func loses(t *Topic, p *Partition, c RecordRecovery) ([]Replica, error) {
 		want[i] = r.ID
 	}
 	slices.Sort(want)
-	if len(lost) == 0 || !slices.Equal(named, want) {
+	// One that is kept and was the only one loses nobody: its group may still have others in its configuration.
+	if len(lost) == 0 && c.Kept == 0 || !slices.Equal(named, want) {
 		return nil, Errorf(CodeOutdated, "keeping replica %d of %s/%d loses replicas %v, and %v were named: look at its replicas again", c.Kept, t.Name, c.Partition, want, c.Lost)
 	}
 	return lost, nil
@@ -103,6 +104,6 @@ func (s *State) recovered(c RecordRecovery, p *Partition) bool {
 	lost := slices.Clone(c.Lost)
 	slices.Sort(lost)
 	return slices.ContainsFunc(s.Recoveries, func(r Recovery) bool {
-		return r.TopicID == c.TopicID && r.Partition == c.Partition && r.Kept == c.Kept && (c.Kept != 0 || slices.Equal(r.Lost, lost))
+		return r.TopicID == c.TopicID && r.Partition == c.Partition && r.Kept == c.Kept && slices.Equal(r.Lost, lost)
 	})
 }

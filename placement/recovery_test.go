@@ -39,6 +39,27 @@ func TestRule30RecoveryNamesWhatIsLost(t *testing.T) {
 	}
 }
 
+// The only replica is kept when its group is stuck, for what it believes to be its configuration. It loses nobody, even after an earlier
+// recovery.
+func TestRule30OnlyReplicaIsKept(t *testing.T) {
+	s := founded(t, 4)
+	s, _ = mustApply(t, s, CreateTopic{Name: "t", Brokers: [][]int32{{1, 2}}})
+	topic, rs := s.Topics["t"].ID, part(s).Replicas
+	s, _ = mustApply(t, s, RecordRecovery{TopicID: topic, Kept: rs[0].ID, Lost: []uint64{rs[1].ID}})
+	before := part(s).Recovered
+	c := RecordRecovery{TopicID: topic, Kept: rs[0].ID}
+	s, _ = mustApply(t, s, c)
+	if p := part(s); len(p.Replicas) != 1 || p.Replicas[0].ID != rs[0].ID || p.Recovered <= before || len(s.Recoveries) != 2 || s.Replicas != 1 {
+		t.Fatalf("it left %+v, recoveries %+v", p, s.Recoveries)
+	}
+	same, _ := mustApply(t, s, c)
+	if same != s {
+		t.Fatal("the repeated recovery changed something")
+	}
+	_, _, err := Apply(s, RecordRecovery{TopicID: topic, Brokers: []int32{3}})
+	wantCode(t, err, CodeOutdated) // to begin anew loses the one that is there
+}
+
 // A learner that is installed may be all that is left of a partition on its way, unless it is on its way back: then its
 // broker may have deleted it.
 func TestRule30InstalledLearnerCanBeKept(t *testing.T) {

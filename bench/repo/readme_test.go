@@ -40,6 +40,10 @@ var ranBy = map[string]string{
 	"bin/brokerctl consume":        ".ci/quickstart",
 	"bin/brokerctl topic describe": ".ci/quickstart",
 	"bin/brokerctl cluster status": ".ci/quickstart",
+	"bin/brokerctl placement plan": ".ci/quickstart",
+	"bin/brokerctl topic alter":    ".ci/quickstart",
+	"bin/brokerctl partition":      ".ci/quickstart",
+	"bin/brokerctl broker":         ".ci/quickstart",
 }
 
 func TestEveryCommandOfTheReadmeIsRun(t *testing.T) {

@@ -38,9 +38,7 @@ func TestCtrlCEndsTheWaitingAndNotTheDrain(t *testing.T) {
 func TestABrokenAnswerEndsTheWaitingAndNotTheDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCluster()
-		time.AfterFunc(2500*time.Millisecond, func() {
-			f.down = runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "no broker answers")
-		})
+		f.downAt = 3
 		r := try(t.Context(), f, "", "broker", "drain", "3", "--wait")
 		if r.status != 1 || !strings.Contains(r.err, "no broker answers; the drain goes on until brokerctl broker undrain 3 ends it") {
 			t.Errorf("status %d, %s", r.status, r.err)

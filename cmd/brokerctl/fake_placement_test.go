@@ -227,6 +227,9 @@ func (f *fakeCluster) DescribeDrain(_ context.Context, r *runnelv1.DescribeDrain
 		return nil, err
 	}
 	steps := drainSteps(r.GetBroker())
+	if f.downAt > 0 && f.looked[r.GetBroker()] >= f.downAt {
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "no broker answers")
+	}
 	n := min(f.looked[r.GetBroker()], len(steps)-1)
 	f.looked[r.GetBroker()]++
 	return &runnelv1.DescribeDrainResponse{Drain: steps[n]}, nil

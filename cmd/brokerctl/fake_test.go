@@ -19,6 +19,7 @@ type fakeCluster struct {
 	nextID  uint64
 	trouble bool  // broker 3 is dead and a partition has no leader
 	down    error // what every call answers
+	downAt  int   // after so many looks at a drain, nobody answers; 0: never
 	// fate, if not nil, decides over the n-th record handed over.
 	fate   func(n int) error
 	handed int

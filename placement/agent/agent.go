@@ -79,8 +79,9 @@ type Agent struct {
 
 	// latest is the newest state that Update was given; never nil.
 	latest atomic.Pointer[placement.State]
-	// running maps group ids to *live; only replicas that serve.
+	// running maps group ids to *live; only replicas that serve. serve and unserve change it.
 	running sync.Map
+	rounds  rounds
 
 	compare env.Task   // runs reconcile
 	openers []env.Task // run work, one replica a run
@@ -101,9 +102,12 @@ type Agent struct {
 	compared uint64              // revision of reconciled
 	turned   chan struct{}       // closed when compared changes
 	installs installs
-	orphans  map[uint64]bool // logged
-	foreign  string          // why the state does not mean this disk; empty if it does
-	caughtUp bool            // once true it stays so
+	orphans  map[uint64]bool     // logged
+	searched uint64              // revision of the state as of which orphans were looked for last
+	faulty   map[uint64]*replica // by replica id: those with a fault, and those that had one a short while ago
+	lacking  map[*live]bool      // led here, with voters that were behind the log's start when they were looked at last
+	foreign  string              // why the state does not mean this disk; empty if it does
+	caughtUp bool                // once true it stays so
 
 	forget forgetter
 }
@@ -120,12 +124,12 @@ func newAgent(c Config, h host, s store) *Agent {
 	a := &Agent{
 		cfg: c, log: c.Log, host: h, store: s, reconciled: placement.New(),
 		replicas: map[uint64]*replica{}, onDisk: map[uint64]onDisk{}, orphans: map[uint64]bool{},
-		opened: map[uint64]*live{}, turned: make(chan struct{}),
+		opened: map[uint64]*live{}, turned: make(chan struct{}), faulty: map[uint64]*replica{}, lacking: map[*live]bool{},
 	}
 	if a.cfg.Installs <= 0 {
 		a.cfg.Installs = defaultInstalls
 	}
-	a.installs.pause, a.installs.active = firstPause, map[*replica]bool{}
+	a.installs.pause, a.installs.active, a.installs.all = firstPause, map[*replica]bool{}, map[*replica]bool{}
 	a.installs.ctx, a.installs.cancel = context.WithCancel(context.Background())
 	if a.log == nil {
 		a.log = c.Env.Log
@@ -183,22 +187,10 @@ func (a *Agent) Update(s *placement.State) {
 	}
 }
 
-// partitionEvery is how many seconds pass between two ticks of a partition. It divides the minute in which partition spreads the
-// expiry of producers, and keeps thousands of idle ones cheap: nothing that a partition decides by time is due to the second.
-const partitionEvery = 5
-
-// Tick is called each second: partitions, a fifth of them each time, decide on retention and producer expiry, and what
-// failed is tried again.
+// Tick is called each second, by one goroutine at a time: partitions, a fifth of them each time, decide on retention and producer
+// expiry, and what failed is tried again.
 func (a *Agent) Tick(now time.Time) {
-	second := uint64(now.Unix())
-	a.running.Range(func(_, v any) bool {
-		if r := v.(*live); (second+r.group)%partitionEvery == 0 {
-			r.partition.Tick(now)
-		} else {
-			r.partition.WakeLate()
-		}
-		return true
-	})
+	a.round(now)
 	a.retry()
 	a.logOrphans()
 	a.forget.wake()

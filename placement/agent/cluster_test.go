@@ -53,6 +53,7 @@ type testNode struct {
 	group   *multiraft.Group // the controller's
 	agent   *Agent
 	ship    *catchup.Server
+	hooks   raftlog.Hooks
 }
 
 func newCluster(t testing.TB, n int) *testCluster {
@@ -126,7 +127,7 @@ func (c *testCluster) join() *testNode {
 }
 
 func (n *testNode) open() {
-	s, err := raftlog.Open(raftlog.Options{Dir: n.dir, Clock: n.c.env.Clock, SegmentBytes: 1 << 20})
+	s, err := raftlog.Open(raftlog.Options{Dir: n.dir, Clock: n.c.env.Clock, SegmentBytes: 1 << 20, Hooks: n.hooks})
 	if err != nil {
 		n.c.t.Fatal(err)
 	}

@@ -5,7 +5,8 @@
 // partition.Partition, multiraft.Host), or stop one and delete its data. A replica that a move adds here is installed first: a
 // catchup.Client receives the log from the leader's broker, or else from another voter's, a few replicas at a time. Partition, the
 // look-up on the way of every produce and fetch, reads the newest state and the table of running replicas without taking a
-// lock. Tick, called each second, drives the partitions' own clocks and tries again what failed.
+// lock. Tick, called each second, drives the partitions' own clocks, notices what nobody tells (rounds.go), and tries again what
+// failed (retry.go).
 //
 // Serve answers the controller's leader, which drives the moves (placement/ask): how the replicas here are, and, where a group's leader is,
 // the next step of a membership change. Source gives what other brokers install their replicas from.
@@ -25,7 +26,11 @@
 //     stays on the disk and is logged once. What was received of a replica that is not installed yet is no data: it goes when
 //     the move is cancelled, and at a restart.
 //   - A group hears nothing of replicas that have tombstones.
-//   - A quarantined replica is never started and never made again; it is shown with its reason.
+//   - A quarantined replica is never started and never made again; it is shown with its reason. One that stopped since the disk was full
+//     or descriptors were short is none: it is started again, at growing pauses.
+//   - A replica that a move installed on this broker in the place of another one here runs instead of it, and the other one again if the
+//     move is turned back.
+//   - A voter that lacks what is no longer in the log is named by the agent of its leader: it has to be replaced (RULES 19).
 //   - Work on one replica is never done by two tasks at a time, and not by a task while its log is received.
 //   - Steps of one group's membership are taken one after the other, each from when it is begun until raft tells what became of it.
 //   - A step of a membership change that the newest state here does not mean is refused: its sender may have been deposed.

@@ -35,8 +35,9 @@ type installs struct {
 	// Guarded by Agent.mu.
 	queue    []*replica // each at most once (install.queued)
 	active   map[*replica]bool
-	pause    time.Duration // after the first failure
-	received int64         // bytes since the start
+	all      map[*replica]bool // that have an install, and some that had one
+	pause    time.Duration     // after the first failure
+	received int64             // bytes since the start
 }
 
 // install is the way of one replica, guarded by Agent.mu. The fields from in on are changed by the goroutine alone while running is
@@ -64,6 +65,7 @@ func (a *Agent) beginInstall(r *replica) error {
 	defer a.mu.Unlock()
 	if r.install == nil {
 		r.install = &install{}
+		a.installs.all[r] = true
 		a.queueInstallLocked(r)
 	}
 	return nil
@@ -96,8 +98,11 @@ func (a *Agent) endInstall(r *replica) (ended bool, err error) {
 // queueInstallsLocked queues what failed and has waited.
 func (a *Agent) queueInstallsLocked() {
 	now := a.cfg.Env.Now()
-	for _, r := range a.replicas {
-		if i := r.install; i != nil && !i.running && !i.queued && !now.Before(i.notBefore) {
+	for r := range a.installs.all {
+		switch i := r.install; {
+		case i == nil:
+			delete(a.installs.all, r)
+		case !i.running && !i.queued && !now.Before(i.notBefore):
 			a.queueInstallLocked(r)
 		}
 	}
@@ -186,6 +191,9 @@ func (a *Agent) receive(ctx context.Context, r *replica, i *install) error {
 		if ok, why := a.cfg.StateCurrent(); !ok {
 			return fmt.Errorf("waiting for the newest state: %s", why)
 		}
+	}
+	if i.in != nil { // while it waited, nobody told it of newer states
+		a.setInstaller(i, i.in, i.failures)
 	}
 	sources := a.sources(r, i)
 	if len(sources) == 0 {

@@ -74,7 +74,7 @@ func (a *Agent) awaitedLocked() string {
 	}
 	opening, fault := 0, ""
 	for _, r := range a.replicas {
-		if r.want != wantRun || r.live != nil || r.lost != "" || r.joining {
+		if r.want != wantRun || r.live != nil || r.lost != "" || r.joining || r.yields {
 			continue
 		}
 		opening++

@@ -220,7 +220,7 @@ func (a *Agent) drop(fresh *replica) {
 	r.want, r.goneAt = wantGone, fresh.goneAt
 	r.fault, r.lost = "", ""
 	if r.live != nil {
-		a.running.CompareAndDelete(r.group, r.live) // no new request reaches it
+		a.unserve(r.live) // no new request reaches it
 	}
 	a.enqueueLocked(r)
 }
@@ -238,18 +238,6 @@ func (a *Agent) enqueueLocked(r *replica) {
 	a.nextWake++
 }
 
-// retry queues what failed.
-func (a *Agent) retry() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, r := range a.replicas {
-		if r.fault != "" {
-			a.enqueueLocked(r)
-		}
-	}
-	a.queueInstallsLocked()
-}
-
 // loseLocked gives a replica up for good.
 func (a *Agent) loseLocked(r *replica, why string) {
 	r.lost, r.fault = why, ""
@@ -261,9 +249,10 @@ func (a *Agent) loseLocked(r *replica, why string) {
 func (a *Agent) logOrphans() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.compared == 0 || a.compared != a.latest.Load().Revision {
+	if a.compared == a.searched || a.compared != a.latest.Load().Revision {
 		return
 	}
+	a.searched = a.compared
 	for id, d := range maps.All(a.onDisk) {
 		if a.replicas[id] != nil || a.orphans[id] || d.group == placement.ControllerGroup {
 			continue

@@ -3,9 +3,11 @@ package agent
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/runnel-io/runnel/partition"
 	"github.com/runnel-io/runnel/partition/multiraft"
+	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/placement"
 )
 
@@ -70,15 +72,19 @@ type replica struct {
 	live    *live    // while it is open in the host
 	gone    bool     // its data is deleted
 	install *install // while it is being installed
-	fault   string   // why the last try failed; tried again at the next Tick
+	fault   string   // why the last try failed, or why it stopped; tried again by Tick
+	retries retries  // of what failed
 	lost    string   // why it can never run again (quarantine)
+	yields  bool     // it does not run since its successor is to, see successor
 }
 
-// live is a replica that is open in the host. It never changes: one that is started again gets another.
+// live is a replica that is open in the host. It never changes, but for lacked: one that is started again gets another.
 type live struct {
 	*replica
+	lacked    bool // voters were behind the log's start when it was looked after last; of Tick alone
 	partition *partition.Partition
 	raft      *multiraft.Group
+	since     time.Time // it was opened
 	status    func() status
 	// turn is full while a step of a membership change is under way: from when it is begun until raft tells what became of it, even
 	// if whoever asked has given up by then.
@@ -90,6 +96,12 @@ type status struct {
 	commit, applied  uint64
 	hasLeader, leads bool
 	lost             bool // out of service for good
+}
+
+// mayRunAgain tells whether it has stopped for a reason that does not forbid it to run under its id.
+func (l *live) mayRunAgain() bool {
+	err := l.raft.Healthy()
+	return err != nil && !raftlog.Lasting(err)
 }
 
 func (r *replica) name() string { return fmt.Sprintf("%s/%d", r.topic, r.number) }

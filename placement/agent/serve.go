@@ -2,6 +2,9 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/runnel-io/runnel/partition/catchup"
@@ -53,6 +56,7 @@ func (a *Agent) report(q ask.StatusRequest) ask.StatusResponse {
 	}
 	a.mu.Lock()
 	out.Revision, out.Received = a.compared, a.installs.received
+	lacking := slices.Collect(maps.Keys(a.lacking))
 	for id, r := range a.replicas {
 		if why := r.lostLocked(); why != "" {
 			out.Quarantined[id] = why
@@ -64,6 +68,14 @@ func (a *Agent) report(q ask.StatusRequest) ask.StatusResponse {
 		}
 	}
 	a.mu.Unlock()
+	for _, l := range lacking {
+		for _, id := range lackingVoters(l.raft.Status()) {
+			if out.Behind == nil {
+				out.Behind = map[uint64]string{}
+			}
+			out.Behind[id] = fmt.Sprintf("it lacks what is no longer in the log of its leader on broker %d", a.cfg.BrokerID)
+		}
+	}
 	for _, id := range q.Groups {
 		if v, ok := a.running.Load(id); ok {
 			r := v.(*live)
@@ -108,6 +120,11 @@ func (r *replica) installLocked() ask.Install {
 	if l := r.lostLocked(); l != "" {
 		why = l
 	}
+	if why == "" && r.live != nil {
+		if err := r.live.raft.Healthy(); err != nil { // Tick has it run again
+			why = err.Error()
+		}
+	}
 	switch {
 	case why != "":
 		return ask.Install{State: ask.InstallWaiting, Err: why}
@@ -117,6 +134,20 @@ func (r *replica) installLocked() ask.Install {
 		return r.install.stateLocked()
 	}
 	return ask.Install{State: ask.InstallWaiting}
+}
+
+// lackingVoters lists the voters of a group that can never catch up with its leader, which is here: they have to be replaced under
+// new ids (RULES 19). A learner is the business of the move that adds it.
+func lackingVoters(st multiraft.Status) (out []uint64) {
+	if !st.Session {
+		return nil
+	}
+	for id, p := range st.Peers {
+		if p.Behind && (slices.Contains(st.Conf.GetVoters(), id) || slices.Contains(st.Conf.GetVotersOutgoing(), id)) {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // groupOf describes a group that this broker leads in session.

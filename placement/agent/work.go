@@ -1,8 +1,8 @@
 package agent
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -53,20 +53,6 @@ func (a *Agent) work() bool {
 	return len(a.queue) > 0
 }
 
-func (a *Agent) failLocked(r *replica, do want, err error) {
-	var q *raftlog.QuarantinedError
-	if do == wantRun && errors.As(err, &q) {
-		a.loseLocked(r, q.Reason)
-		return
-	}
-	r.fault = err.Error()
-	wanted := "start"
-	if do == wantGone {
-		wanted = "delete"
-	}
-	a.log.Error("a replica resists and will be tried again", "wanted", wanted, "topic", r.topic, "partition", r.number, "group", r.group, "replica", r.id, "err", err)
-}
-
 // keep brings a replica nearer to running as the state says.
 func (a *Agent) keep(r *replica) error {
 	a.mu.Lock()
@@ -79,7 +65,7 @@ func (a *Agent) keep(r *replica) error {
 	}
 	a.mu.Lock()
 	d, exists := a.onDisk[r.id]
-	birth, founders, open := r.birth, r.founders, r.live != nil
+	birth, founders, open := r.birth, r.founders, r.live != nil && !r.live.mayRunAgain()
 	takesUp, judged := r.recovery.revision > r.recovered, a.judged
 	a.mu.Unlock()
 	switch {
@@ -88,6 +74,12 @@ func (a *Agent) keep(r *replica) error {
 	case exists && open && !takesUp:
 		return nil
 	case exists:
+		if id := a.successor(r); id != 0 {
+			a.mu.Lock()
+			r.yields = true
+			a.mu.Unlock()
+			return yield(id)
+		}
 		return a.run(r, false)
 	}
 	switch birth {
@@ -115,7 +107,7 @@ func (a *Agent) keep(r *replica) error {
 // after its start, may want what was deleted since.
 func (a *Agent) stateIsNew(at uint64) error {
 	if floor := a.store.Floor(); at < floor {
-		return fmt.Errorf("the state here is at revision %d and replicas were deleted at %d: waiting for the newer one", at, floor)
+		return &waitError{fmt.Sprintf("the state here is at revision %d and replicas were deleted at %d: waiting for the newer one", at, floor)}
 	}
 	return nil
 }
@@ -150,7 +142,7 @@ func (a *Agent) run(r *replica, created bool) error {
 	if again, err := a.recoverStarted(r, g); again || err != nil {
 		return err
 	}
-	l := &live{replica: r, partition: p, raft: g, turn: make(chan struct{}, 1)}
+	l := &live{replica: r, partition: p, raft: g, turn: make(chan struct{}, 1), since: a.cfg.Env.Now()}
 	l.status = func() status {
 		st := g.Status()
 		_, _, led := a.host.Leader(r.group)
@@ -160,7 +152,7 @@ func (a *Agent) run(r *replica, created bool) error {
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	r.live = l
+	r.live, r.yields = l, false
 	a.opened[r.group] = l
 	if r.settings != settings {
 		p.SetSettings(r.settings)
@@ -168,7 +160,7 @@ func (a *Agent) run(r *replica, created bool) error {
 	g.SetMembers(r.members) // which may have changed meanwhile
 	g.SetGone(a.goneLocked(r))
 	if r.want == wantRun { // else it is removed next
-		a.running.Store(r.group, l)
+		a.serve(l)
 	}
 	return nil
 }
@@ -195,8 +187,32 @@ func (a *Agent) hearsVoters(r *replica, g *multiraft.Group) bool {
 	return true
 }
 
-// makeRoom ends what else of the group is open in the host: the replica itself, which starts again, or one that failed and whose
-// successor this one is.
+// successor finds the replica that a move installed on this broker in the place of another one here. The host runs one replica of a
+// group, so the old one stops as soon as the new one is on the disk: it was given up, since it failed or can never catch up. It
+// runs again if the move is turned back. 0 if there is none.
+func (a *Agent) successor(r *replica) uint64 {
+	p := partitionAt(a.latest.Load(), r)
+	if p == nil || p.Move == nil || p.Move.Cancelled || !slices.Contains(p.Move.Removes, r.id) {
+		return 0
+	}
+	next, ok := p.Joining(a.cfg.BrokerID)
+	if !ok || !p.Move.Installed() {
+		return 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, there := a.onDisk[next.ID]; !there {
+		return 0
+	}
+	return next.ID
+}
+
+func yield(successor uint64) error {
+	return &waitError{fmt.Sprintf("replica %d takes its place", successor)}
+}
+
+// makeRoom ends what else of the group is open in the host: the replica itself, which starts again, or one whose successor this one
+// is.
 func (a *Agent) makeRoom(r *replica) error {
 	a.mu.Lock()
 	o := a.opened[r.group]
@@ -206,17 +222,23 @@ func (a *Agent) makeRoom(r *replica) error {
 	}
 	if o.replica != r {
 		err := o.raft.Healthy()
-		if err == nil {
-			return fmt.Errorf("replica %d of the same partition still runs here", o.id)
+		yields := a.successor(o.replica) == r.id
+		if err == nil && !yields {
+			return &waitError{fmt.Sprintf("replica %d of the same partition still runs here", o.id)}
 		}
 		a.mu.Lock()
 		if o.working {
 			a.mu.Unlock()
-			return fmt.Errorf("replica %d of the same partition is being stopped", o.id)
+			return &waitError{fmt.Sprintf("replica %d of the same partition is being stopped", o.id)}
 		}
 		o.working = true
-		if o.lost == "" {
+		switch {
+		case o.lost != "":
+		case err != nil && (raftlog.Lasting(err) || !yields):
 			o.lost = err.Error()
+		default:
+			o.yields = true
+			a.failLocked(o.replica, wantRun, yield(r.id))
 		}
 		a.mu.Unlock()
 		defer func() {
@@ -232,13 +254,14 @@ func (a *Agent) makeRoom(r *replica) error {
 
 // halt stops a replica that is open. The caller is at work on it.
 func (a *Agent) halt(r *live) error {
-	a.running.CompareAndDelete(r.group, r)
+	a.unserve(r)
 	if err := a.host.StopGroup(r.group); err != nil {
 		return fmt.Errorf("stop the replica: %w", err)
 	}
 	a.mu.Lock()
 	r.live = nil
 	delete(a.opened, r.group)
+	delete(a.lacking, r)
 	a.mu.Unlock()
 	return nil
 }
@@ -267,6 +290,7 @@ func (a *Agent) remove(r *replica) error {
 	r.gone = true
 	delete(a.onDisk, r.id)
 	delete(a.replicas, r.id) // the state never names this id again
+	delete(a.faulty, r.id)
 	a.mu.Unlock()
 	a.forget.add(r.id)
 	return nil

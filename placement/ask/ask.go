@@ -36,6 +36,9 @@ type StatusResponse struct {
 	// Quarantined holds the replicas that can never serve again, by replica id, with the reason: poisoned, or known to the state
 	// as a replica of this broker but not on its disk and not to be made anew.
 	Quarantined map[uint64]string `json:"quarantined,omitempty"`
+	// Behind holds the voters of groups that the broker leads in session which can never catch up, by replica id, with the reason: they
+	// have to be replaced like those that are quarantined. It may be some seconds late.
+	Behind map[uint64]string `json:"behind,omitempty"`
 	// Installs holds, by replica id, those of StatusRequest.Installs that the broker knows.
 	Installs map[uint64]Install `json:"installs,omitempty"`
 	// Groups holds those of StatusRequest.Groups that the broker leads in session.

@@ -29,6 +29,7 @@ type fakeAgents struct {
 	bad      map[int32]map[uint64]string
 	boots    map[int32]uint64
 	bytes    map[uint64]int64
+	stuck    map[uint64]bool // groups that elect nobody, whoever is alive
 	// refuse tells why a change is not done; nil: it is.
 	refuse func(broker int32, req ask.ChangeRequest) error
 	// after is called when a change was done, without the lock; an error is answered instead of the good news.
@@ -47,7 +48,7 @@ type fakeRaft struct {
 func newFakeAgents(t *testing.T) *fakeAgents {
 	return &fakeAgents{
 		t: t, silent: map[int32]bool{}, groups: map[uint64]*fakeRaft{}, installs: map[uint64]ask.Install{}, lag: map[uint64]ask.Peer{},
-		bad: map[int32]map[uint64]string{}, boots: map[int32]uint64{}, bytes: map[uint64]int64{}, polls: map[int32]int{},
+		bad: map[int32]map[uint64]string{}, boots: map[int32]uint64{}, bytes: map[uint64]int64{}, polls: map[int32]int{}, stuck: map[uint64]bool{},
 	}
 }
 
@@ -122,7 +123,9 @@ func (a *fakeAgents) groupLocked(group uint64) *fakeRaft {
 	if g.leader != 0 && (!up(g.leader) || !majority(g.voters) || !majority(g.outgoing)) {
 		g.leader = 0
 	}
-	if g.leader == 0 && majority(g.voters) && majority(g.outgoing) {
+	if a.stuck[group] {
+		g.leader = 0
+	} else if g.leader == 0 && majority(g.voters) && majority(g.outgoing) {
 		for _, id := range slices.Concat(g.voters, g.outgoing) {
 			if up(id) {
 				g.leader = id
@@ -216,6 +219,13 @@ func (a *fakeAgents) statusLocked(broker int32, req ask.StatusRequest) ask.Statu
 	}
 	if req.Sizes {
 		resp.Bytes = maps.Clone(a.bytes)
+	}
+	for _, g := range a.groups {
+		for _, r := range g.voters {
+			if p := a.lag[r]; p.Behind && g.leader != r && g.where[g.leader] == broker {
+				resp.Behind = map[uint64]string{r: "it lacks what is no longer in the log"}
+			}
+		}
 	}
 	return resp
 }

@@ -73,6 +73,48 @@ func TestQuarantinedReplicaIsReplacedByItself(t *testing.T) {
 	})
 }
 
+// RULES 19: a voter that can never catch up is replaced, by another under a new id on its own broker if there is no other.
+func TestRule19VoterBehindTheLogIsReplacedByItself(t *testing.T) {
+	for _, brokers := range []int{3, 4} {
+		t.Run(fmt.Sprintf("of %d brokers", brokers), func(t *testing.T) {
+			t.Parallel()
+			g, nodes, a := driven(t, brokers, automatic)
+			do(t, nodes[0].c, CreateTopic{Name: "t", Partitions: 1, RF: 3})
+			p := partitionOf(nodes[0], "t", 0)
+			bad := p.Replicas[1]
+			a.leaderOf(p.Group) // its group is there from now on
+			a.set(func() { a.lag[bad.ID] = ask.Peer{Active: true, Behind: true} })
+			g.await(func() bool {
+				p := partitionOf(nodes[0], "t", 0)
+				_, there := p.Replica(bad.ID)
+				return p.Move == nil && !there && len(p.Replicas) == 3
+			})
+		})
+	}
+}
+
+// What a leader says of others holds as long as it is heard: the next one may still have what they lack.
+func TestBehindIsForgottenWithTheLeaderThatSaidSo(t *testing.T) {
+	s := population(t, 3, 1)
+	l := newLoop(t, s, nil)
+	rs := s.Topics["t0"].Partitions[0].Replicas
+	l.answer = func(broker int32, method string, body []byte) ([]byte, error) {
+		if broker != rs[0].Broker || method != ask.MethodStatus {
+			return l.quiet(broker, method, body)
+		}
+		return ask.Encode(ask.StatusResponse{Broker: broker, Boot: 1, Revision: l.state.Revision, Behind: map[uint64]string{rs[2].ID: "old"}}), nil
+	}
+	l.run(2 * time.Second)
+	if l.d.quarantined()[rs[2].ID] != "old" {
+		t.Fatalf("known are %v", l.d.quarantined())
+	}
+	l.silent[rs[0].Broker] = true
+	l.run(2 * time.Second)
+	if len(l.d.quarantined()) > 0 {
+		t.Errorf("known are still %v", l.d.quarantined())
+	}
+}
+
 // Each new replica in turn is quarantined, falls behind the log or loses its broker while it is installed or catches up: the move is
 // turned back and made anew, under another id, until one succeeds.
 func TestMoveThatCannotBeFinishedIsMadeAnew(t *testing.T) {
@@ -255,6 +297,10 @@ func TestRepeatedCancelsCoolDown(t *testing.T) {
 	if groups, _ := p.cools(now); len(groups) > 0 {
 		t.Error("it cools although it was finished")
 	}
+	p.cancelled(now, 9)
+	if p.cools(now.Add(maxCooldown + 1)); len(p.cooling) > 0 {
+		t.Error("one that was turned back once is kept for ever")
+	}
 }
 
 // Installations that fail on a broker for a while have its moves go elsewhere; one that is done ends that.
@@ -277,7 +323,7 @@ func TestBrokerThatCannotInstallIsLeftAlone(t *testing.T) {
 		t.Error("it is left alone for ever")
 	}
 	b.installed()
-	if b.failed(now.Add(time.Second), fmt.Sprint("again")) {
+	if b.failed(now.Add(time.Second), "again") {
 		t.Error("one failure after a success is given time")
 	}
 }

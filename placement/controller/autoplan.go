@@ -67,7 +67,7 @@ func (p *planner) cancelled(now time.Time, group uint64) {
 	}
 	c := p.cooling[group]
 	if c == nil {
-		p.cooling[group] = &cooldown{}
+		p.cooling[group] = &cooldown{until: now}
 		return
 	}
 	c.until = now.Add(min(firstCooldown<<min(c.times, 10), maxCooldown))
@@ -88,7 +88,7 @@ func (p *planner) cools(now time.Time) (groups map[uint64]bool, first time.Time)
 			if first.IsZero() || c.until.Before(first) {
 				first = c.until
 			}
-		case now.Sub(c.until) > maxCooldown && !c.until.IsZero():
+		case now.Sub(c.until) > maxCooldown:
 			delete(p.cooling, group)
 		}
 	}
@@ -117,14 +117,14 @@ func (d *driver) plan(now time.Time, s *placement.State) {
 		return
 	}
 	v, sizes := d.view(now, s), d.sizes()
-	cooling, cooled := p.cools(now)
+	_, cooled := p.cools(now)
 	p.dirty = false
 	d.spawn(&p.running, func() func() {
 		began := d.cfg.Env.Now()
 		v.Leaders, v.Bytes = leadersOf(s, d.cfg.Leader), mergeSizes(sizes)
 		next := plan.Next(v)
 		took := d.cfg.Env.Now().Sub(began)
-		err := d.propose(s, &next, cooling)
+		err := d.propose(&next)
 		return func() {
 			now := d.cfg.Env.Now()
 			d.again = true
@@ -171,6 +171,7 @@ func (d *driver) view(now time.Time, s *placement.State) plan.View {
 		State: s, Alive: map[int32]bool{}, DeadFor: map[int32]time.Duration{}, ReplaceAfter: d.cfg.ReplaceAfter,
 		Quarantined: d.quarantined(), MaxMoves: d.cfg.Parallel, MaxPerBroker: d.cfg.PerBroker, Muted: map[int32]bool{},
 	}
+	v.Cooling, _ = d.planner.cools(now)
 	for id, b := range d.hearing.brokers {
 		v.Alive[id] = b.alive
 		if !b.alive {
@@ -219,13 +220,8 @@ func mergeSizes(told []map[uint64]int64) map[uint64]int64 {
 
 // propose records what was planned, the most urgent first. What is refused, for the state went on meanwhile, holds nothing else up; the
 // first refusal is returned.
-func (d *driver) propose(s *placement.State, p *plan.Plan, cooling map[uint64]bool) (refused *runnelv1.Error) {
-	moves := make([]placement.ProposeMove, 0, len(p.Moves))
-	for _, m := range p.Moves[:min(len(p.Moves), placement.MaxMoveBatch)] {
-		if t := s.Topics[m.Topic]; t != nil && !cooling[t.Partitions[m.Partition].Group] {
-			moves = append(moves, m)
-		}
-	}
+func (d *driver) propose(p *plan.Plan) (refused *runnelv1.Error) {
+	moves := p.Moves[:min(len(p.Moves), placement.MaxMoveBatch)]
 	var cmds []placement.Command
 	for i, c := range p.Cancels {
 		d.log.Warn("a move is turned back", "move", c.Move, "reason", p.CancelReasons[i])

@@ -223,13 +223,6 @@ func TestEveryReplicaFoldsTheSameState(t *testing.T) {
 	var at int
 	g.job(func() { _, _, state = nodes[0].c.Checkpoint(); at = nodes[0].applied })
 	do(t, nodes[1].c, CreateTopic{Name: "b", Partitions: 2})
-	// An entry of a later version: a no-op everywhere.
-	g.job(func() {
-		g.entries = append(g.entries, fakeEntry{term: 1, data: putPayload(7, 7, 0, []byte(`{"v":1,"type":"paint_it","cmd":{}}`))})
-		b := make([]byte, record.EnvelopeLen)
-		record.PutEnvelope(b, record.KindCommand, 0)
-		g.entries = append(g.entries, fakeEntry{term: 1, data: b})
-	})
 	do(t, nodes[2].c, DeleteTopic{Name: "a"})
 
 	fresh := New(Config{Env: g.env, BrokerID: 9})

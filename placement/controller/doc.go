@@ -19,6 +19,8 @@
 //   - An answer that needs no command (the topic exists, the broker is registered) is given only after a ReadIndex.
 //   - A command whose fate is unknown is never reported as failed: the request is repeated where repeating is
 //     harmless (see Do) and otherwise reported as indeterminate.
+//   - Recovery by hand (RULES 30) is refused while a majority of the partition's brokers is alive, unless no broker has told of a leader in
+//     session for a minute (vigil.go).
 //   - A move advances only on what the partition's leader in session said after the last step had ended; installing and joint are
 //     committed before anything is asked, the other phases after it was done. A step may be asked for twice.
 //   - The loop never waits: calls and commands run on workers, bounded by kind, each with a time limit. What fails is tried again with

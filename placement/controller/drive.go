@@ -70,6 +70,7 @@ type driver struct {
 
 	planner   planner
 	transfers transfers
+	vigils    vigils
 
 	counts *driveCounts
 	// quarantine is what quarantined returned last, for others than the loop.

@@ -151,7 +151,6 @@ func TestRolesAreRecorded(t *testing.T) {
 // world plays the steps on a configuration, as raft would.
 type world struct {
 	groupScene
-	next uint64
 }
 
 func (w *world) play(t *rapid.T, step membershipStep) {

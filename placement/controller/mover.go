@@ -248,14 +248,14 @@ func (d *driver) pollAwaited(p *placement.Partition) {
 func (d *driver) over(now time.Time, s *placement.State, m *mover) {
 	delete(d.movers, m.id)
 	d.planner.dirty = true
-	how := "a move is finished"
+	how := "finished"
 	switch {
 	case s.Topics[m.topic] == nil || s.Topics[m.topic].ID != m.topicID:
-		how = "a move ended with its topic"
+		how = "ended with its topic"
 	case m.cancelled || m.phase == placement.PhaseProposed:
-		how = "a move was cancelled"
+		how = "cancelled"
 	case m.phase != placement.PhaseLeft:
-		how = "a move ended" // a recovery by hand
+		how = "ended by a recovery"
 	default:
 		d.planner.finished(m.group)
 		d.counts.finished.Add(1)
@@ -263,7 +263,7 @@ func (d *driver) over(now time.Time, s *placement.State, m *mover) {
 	if m.phase != placement.PhaseLeft {
 		d.counts.cancelled.Add(1)
 	}
-	d.log.Info(how, "topic", m.topic, "partition", m.number, "move", m.id, "took", now.Sub(m.since).Round(time.Millisecond))
+	d.log.Info("a move is over", "how", how, "topic", m.topic, "partition", m.number, "move", m.id, "took", now.Sub(m.since).Round(time.Millisecond))
 }
 
 func (d *driver) wait(now time.Time, m *mover, why string) {

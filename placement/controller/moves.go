@@ -155,43 +155,70 @@ func (g *moving) undo() action {
 	return action{command: placement.EndCancelled{TopicID: g.topicID, Partition: g.number, Move: m.ID}}
 }
 
-// addLearners waits until the new replicas are installed and then makes them learners.
+// addLearners makes each new replica a learner as soon as it is installed, whatever the others are at: the leader keeps the log from where
+// its copy ends for about a minute only.
 func (g *moving) addLearners() action {
+	waits, all := action{}, true
 	for _, r := range g.p.Move.Adds {
-		in, known := g.v.installs[r.ID]
-		switch {
-		case in.State == ask.InstallDone:
-		case !g.v.alive(r.Broker):
-			return action{wait: fmt.Sprintf("broker %d, to which it goes, is silent", r.Broker)}
-		case !known && g.v.revision(r.Broker) < g.p.Move.Revision:
-			return action{wait: fmt.Sprintf("broker %d has not taken up the state of this move", r.Broker)}
-		case !known:
-			return action{wait: fmt.Sprintf("broker %d has not begun to install replica %d", r.Broker, r.ID)}
-		case in.Err != "":
-			return action{wait: fmt.Sprintf("broker %d tries again to install replica %d: %s", r.Broker, r.ID, in.Err)}
-		case in.State == ask.InstallWaiting:
-			return action{wait: fmt.Sprintf("replica %d on broker %d waits for its turn or for a source", r.ID, r.Broker)}
-		default:
-			return action{} // it is being received
+		if a, ok := g.installed(r); !ok {
+			if all {
+				waits, all = a, false
+			}
+			continue
 		}
-	}
-	if g.v.group == nil {
-		return g.noLeader()
-	}
-	for _, r := range g.p.Replicas { // each may lead soon, and must know then where the new ones are
-		if g.v.alive(r.Broker) && g.v.revision(r.Broker) < g.p.Move.Revision {
-			return action{wait: fmt.Sprintf("broker %d has not taken up the state of this move", r.Broker)}
+		if g.v.group == nil {
+			return g.noLeader()
 		}
+		if g.isMember(r.ID) {
+			if g.v.group.Peers[r.ID].Behind { // before more is copied for this move
+				return lacks(r)
+			}
+			continue
+		}
+		for _, v := range g.p.Replicas { // each may lead soon, and must know then where the new ones are
+			if g.v.alive(v.Broker) && g.v.revision(v.Broker) < g.p.Move.Revision {
+				return action{wait: fmt.Sprintf("broker %d has not taken up the state of this move", v.Broker)}
+			}
+		}
+		return g.ask(ask.ChangeRequest{Kind: ask.AddLearner, Replica: r.ID, Broker: r.Broker})
 	}
-	if a, missing := g.addMissing(); missing {
-		return a
+	if !all {
+		return waits
 	}
 	return g.advance()
 }
 
+// installed tells whether a new replica is installed and runs, or what to do until it is.
+func (g *moving) installed(r placement.Replica) (action, bool) {
+	in, known := g.v.installs[r.ID]
+	switch {
+	case in.State == ask.InstallDone:
+		return action{}, true
+	case !g.v.alive(r.Broker):
+		return action{wait: fmt.Sprintf("broker %d, to which it goes, is silent", r.Broker)}, false
+	case !known && g.v.revision(r.Broker) < g.p.Move.Revision:
+		return action{wait: fmt.Sprintf("broker %d has not taken up the state of this move", r.Broker)}, false
+	case !known:
+		return action{wait: fmt.Sprintf("broker %d has not begun to install replica %d", r.Broker, r.ID)}, false
+	case in.Err != "":
+		return action{wait: fmt.Sprintf("broker %d tries again to install replica %d: %s", r.Broker, r.ID, in.Err)}, false
+	case in.State == ask.InstallWaiting:
+		return action{wait: fmt.Sprintf("replica %d on broker %d waits for its turn or for a source", r.ID, r.Broker)}, false
+	}
+	return action{}, false // it is being received
+}
+
+func lacks(r placement.Replica) action {
+	return action{cancel: fmt.Sprintf("the new replica %d on broker %d lacks entries that are no longer in the log: it is installed anew", r.ID, r.Broker)}
+}
+
+func (g *moving) isMember(id uint64) bool {
+	return slices.Contains(g.v.group.Learners, id) || slices.Contains(g.v.group.Voters, id)
+}
+
 func (g *moving) addMissing() (action, bool) {
 	for _, r := range g.p.Move.Adds {
-		if !slices.Contains(g.v.group.Learners, r.ID) && !slices.Contains(g.v.group.Voters, r.ID) {
+		if !g.isMember(r.ID) {
 			return g.ask(ask.ChangeRequest{Kind: ask.AddLearner, Replica: r.ID, Broker: r.Broker}), true
 		}
 	}
@@ -213,7 +240,7 @@ func (g *moving) awaitLearners() (action, bool) {
 		peer := g.v.group.Peers[r.ID]
 		switch {
 		case peer.Behind:
-			return action{cancel: fmt.Sprintf("the new replica %d on broker %d lacks entries that are no longer in the log: it is installed anew", r.ID, r.Broker)}, false
+			return lacks(r), false
 		case !g.v.alive(r.Broker):
 			return action{wait: fmt.Sprintf("broker %d, to which it goes, is silent", r.Broker)}, false
 		case !peer.Active:

@@ -209,6 +209,38 @@ func TestStepsNameTheRevisionThatTheLeaderMustKnow(t *testing.T) {
 	}
 }
 
+// RULES 8: the leader keeps the log behind a copy for a short while only, so one of several new replicas does not wait for the others before
+// it becomes a learner.
+func TestEachNewReplicaLearnsAsSoonAsItIsInstalled(t *testing.T) {
+	p := replicaMove(placement.PhaseInstalling)
+	p.Move.Adds = append(p.Move.Adds, placement.Replica{ID: 5, Broker: 5, Learner: true})
+	s := sceneOf()
+	v := s.sight()
+	see := func(four, five ask.InstallState, learners ...uint64) string {
+		v.installs = map[uint64]ask.Install{4: {State: four}, 5: {State: five}}
+		v.group.Learners = learners
+		return brief(nextAction(1, 0, p, v))
+	}
+	const done, waits, comes = ask.InstallDone, ask.InstallWaiting, ask.InstallReceiving
+	for _, c := range []struct{ got, want string }{
+		{see(waits, comes), "wait: replica 4 on broker 4 waits for its turn or for a source"},
+		{see(comes, done), "ask add_learner 5 [] []"},
+		{see(comes, done, 5), "look again"},
+		{see(done, waits), "ask add_learner 4 [] []"},
+		{see(done, waits, 4), "wait: replica 5 on broker 5 waits for its turn or for a source"},
+		{see(done, done, 4), "ask add_learner 5 [] []"},
+		{see(done, done, 4, 5), "commit installing->learner"},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+	s.peers[4] = ask.Peer{Active: true, Behind: true}
+	if got := see(done, comes, 4); !strings.HasPrefix(got, "cancel: the new replica 4 on broker 4 lacks entries") {
+		t.Errorf("one fell behind while the other is copied: %q", got)
+	}
+}
+
 // A partition of one replica moves too: its leader is among those who leave.
 func TestOnlyReplicaMoves(t *testing.T) {
 	p := &placement.Partition{Group: 7, Replicas: []placement.Replica{{ID: 1, Broker: 1}}, Move: &placement.Move{

@@ -60,9 +60,10 @@ type SetReplicationFactor struct {
 }
 
 // RecoverPartition gives up a partition's majority: its replica on broker Keep goes on alone, and what only the others held
-// is lost. It is refused while a majority of the replicas is alive, or was less than recoverAfter ago. If no replica is left at all, Keep
-// is 0 and Anew is set: the partition begins anew, empty. Lost names the replicas that are given up, as the operator was shown them; if they
-// are others by now, it is refused. Answers Topic and Reasons.
+// is lost. It is refused while a majority of the replicas is alive, or was less than recoverAfter ago, unless the partition is known to have had
+// no leader in session for a minute since this was asked for first. If no replica is left at all, Keep is 0 and Anew is set: the partition
+// begins anew, empty. Lost names the replicas that are given up, as the operator was shown them; if they are others by now, it is
+// refused. It is empty if the only replica is kept. Answers Topic and Reasons.
 type RecoverPartition struct {
 	Topic     string
 	ID        uint64
@@ -71,6 +72,8 @@ type RecoverPartition struct {
 	Anew      bool
 	Lost      []uint64
 	Note      string
+	// Ask only asks whether it would be refused, and records nothing. Lost may be empty then.
+	Ask bool
 }
 
 // Overview asks the leader for its view: moves under way, the next plan and its reasons, drains, spread. Answers Overview.

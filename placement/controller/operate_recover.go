@@ -24,28 +24,37 @@ func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (place
 	switch {
 	case (r.Keep == 0) != r.Anew:
 		return nil, nil, invalid("the recovery of %s/%d names the broker whose replica is kept, or says that it begins anew: one of the two", t.Name, r.Partition)
-	case len(r.Lost) == 0:
+	case len(r.Lost) == 0 && !r.Ask && (r.Anew || len(p.All()) > 1):
 		return nil, nil, invalid("the recovery of %s/%d does not name the replicas that are given up: name those that were shown", t.Name, r.Partition)
 	}
 	lost := slices.Sorted(slices.Values(r.Lost))
-	if slices.ContainsFunc(s.Recoveries, func(x placement.Recovery) bool {
+	if !r.Ask && slices.ContainsFunc(s.Recoveries, func(x placement.Recovery) bool {
 		return x.TopicID == t.ID && x.Partition == r.Partition && slices.Equal(slices.Sorted(slices.Values(x.Lost)), lost)
 	}) {
 		return nil, nil, nil // asked for again
 	}
-	if c.majority(p, c.alive) {
+	v := plan.View{State: s, Alive: c.aliveOf(s), Quarantined: c.quarantined()}
+	there, stuck := c.majority(p, c.alive), false
+	if there {
+		stuck = c.vigil(t, r.Partition) >= stuckFor
+		v.Stuck = map[uint64]bool{p.Group: stuck}
+	}
+	if there && !stuck {
 		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
-			"a majority of the replicas of %s/%d is there: it needs no recovery by hand, and acknowledged records could be lost by one", t.Name, r.Partition)
+			"a majority of the replicas of %s/%d is there: it needs no recovery by hand, and acknowledged records could be lost by one; if it has no leader all the same, ask again in %s", t.Name, r.Partition, stuckFor)
 	}
 	silent, after := c.silences(), c.recoverAfter()
-	if c.majority(p, func(broker int32) bool { return c.alive(broker) || silent[broker] < after }) {
+	if !stuck && c.majority(p, func(broker int32) bool { return c.alive(broker) || silent[broker] < after }) {
 		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
 			"a majority of the replicas of %s/%d was there a moment ago (%s) and may come back: ask again when they have been silent for %s", t.Name, r.Partition,
 			c.saySilent(p, silent), after)
 	}
-	cmd, reasons, perr := plan.Recover(plan.View{State: s, Alive: c.aliveOf(s), Quarantined: c.quarantined()}, t.Name, r.Partition, r.Keep)
+	cmd, reasons, perr := plan.Recover(v, t.Name, r.Partition, r.Keep)
 	if perr != nil {
 		return nil, nil, toError(perr)
+	}
+	if r.Ask {
+		return nil, reasons, nil
 	}
 	if now := slices.Sorted(slices.Values(cmd.Lost)); !slices.Equal(now, lost) {
 		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OUTDATED,

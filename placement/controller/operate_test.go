@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -223,6 +224,84 @@ func TestLostMajorityIsGivenUpByRequest(t *testing.T) {
 	do(t, n.c, recovery) // its own work
 	if got := n.c.State().Recoveries; len(got) != 1 || got[0].Note != "disks burnt" {
 		t.Errorf("recoveries %+v", got)
+	}
+}
+
+// A majority of the brokers is alive, and the group is stuck all the same: once it is known to have had no leader for a minute, it may be
+// recovered, and if the replica that is kept is the only one that the state knows.
+func TestRule30StuckGroupIsRecoveredByRequest(t *testing.T) {
+	for _, rf := range []int{1, 3} {
+		t.Run(fmt.Sprintf("of %d replicas", rf), func(t *testing.T) {
+			_, nodes, a := driven(t, 4, nil)
+			n := nodes[0]
+			do(t, n.c, CreateTopic{Name: "t", Partitions: 1, RF: rf})
+			p := partitionOf(n, "t", 0)
+			keep := p.Replicas[0]
+			a.set(func() { a.stuck[p.Group] = true })
+			req := RecoverPartition{Topic: "t", Keep: keep.Broker, Ask: true}
+			refused(t, n, req, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE)
+			x := &n.c.driving().vigils
+			x.mu.Lock()
+			x.by[p.Group].since = x.by[p.Group].since.Add(-stuckFor) // a minute goes by
+			x.mu.Unlock()
+			before := n.c.State().Revision
+			if r := do(t, n.c, req); len(r.Reasons) == 0 || n.c.State().Revision != before {
+				t.Fatalf("only asked, it answered %q and went from revision %d to %d", r.Reasons, before, n.c.State().Revision)
+			}
+			req.Ask = false
+			for _, r := range p.Replicas[1:] {
+				req.Lost = append(req.Lost, r.ID)
+			}
+			do(t, n.c, req)
+			got := partitionOf(n, "t", 0)
+			if len(got.Replicas) != 1 || got.Replicas[0].ID != keep.ID || got.Recovered == 0 || len(n.c.State().Recoveries) != 1 {
+				t.Errorf("it is %+v now, recoveries %+v", got, n.c.State().Recoveries)
+			}
+		})
+	}
+}
+
+// A vigil counts from when a leader was seen last, or a broker failed to tell.
+func TestVigilBeginsAnewWhenThereMayBeALeader(t *testing.T) {
+	s := population(t, 3, 1)
+	l := newLoop(t, s, nil)
+	p := &s.Topics["t0"].Partitions[0]
+	var groups map[uint64]ask.Group
+	var fails error
+	l.answer = func(broker int32, method string, body []byte) ([]byte, error) {
+		if broker != 2 || method != ask.MethodStatus {
+			return l.quiet(broker, method, body)
+		}
+		return ask.Encode(ask.StatusResponse{Broker: broker, Boot: 1, Revision: l.state.Revision, Groups: groups}), fails
+	}
+	idle := func() time.Duration { return l.d.vigils.keep(loopClock{l}.Now(), s.Topics["t0"], 0) }
+	idle()
+	l.run(90 * time.Second)
+	if d := idle(); d < 89*time.Second {
+		t.Errorf("nobody has led for 90 s, and it counts %s", d)
+	}
+	groups = map[uint64]ask.Group{p.Group: {Replica: p.Replicas[1].ID}}
+	l.run(5 * time.Second)
+	groups = nil
+	l.run(10 * time.Second)
+	if d := idle(); d < 8*time.Second || d > 13*time.Second {
+		t.Errorf("somebody led 10 s ago, and it counts %s", d)
+	}
+	fails = notLeading(2)
+	l.run(5 * time.Second)
+	fails = nil
+	l.run(10 * time.Second)
+	if d := idle(); d < 8*time.Second || d > 13*time.Second {
+		t.Errorf("a broker did not tell 10 s ago, and it counts %s", d)
+	}
+	l.polls = 0
+	l.run(time.Minute)
+	if l.polls > 3*61 {
+		t.Errorf("%d polls in a minute of a vigil", l.polls)
+	}
+	l.run(vigilFor)
+	if idle(); len(l.d.vigils.by) != 1 || idle() > time.Second {
+		t.Errorf("nobody asked for long, and it counts %s", idle())
 	}
 }
 

@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	pollIdle = 5 * time.Second        // between two polls of a broker: each asks it to look at all its replicas
-	pollBusy = 200 * time.Millisecond // of one that has a part in a move
-	pollSoon = 10 * time.Millisecond  // of one whose answer is awaited
+	pollIdle  = 5 * time.Second        // between two polls of a broker: each asks it to look at all its replicas
+	pollWatch = time.Second            // of one with a part in a vigil
+	pollBusy  = 200 * time.Millisecond // of one that has a part in a move
+	pollSoon  = 10 * time.Millisecond  // of one whose answer is awaited
 	// pollLimit bounds one poll. The broker is asked again after it.
 	pollLimit = 2 * time.Second
 	// sizesEvery is between two polls that ask for sizes; every sizesPer replicas of the cluster make it that much longer again, so
@@ -37,6 +38,7 @@ type source struct {
 	reported    bool
 	revision    uint64
 	quarantined map[uint64]string
+	behind      map[uint64]string // voters of groups that it leads; not kept when it is silent: another leader may still have what they lack
 	bytes       map[uint64]int64
 	total       int64
 	err         string // why the newest poll failed
@@ -89,6 +91,10 @@ func (d *driver) poll(now time.Time, s *placement.State) {
 			b = &source{}
 			d.brokers[id] = b
 		}
+		if !d.hearing.alive(id) && len(b.behind) > 0 {
+			b.behind = nil
+			d.planner.facts++
+		}
 		if b.asking || !d.hearing.alive(id) {
 			continue
 		}
@@ -97,8 +103,10 @@ func (d *driver) poll(now time.Time, s *placement.State) {
 		switch {
 		case w != nil && b.soon && b.err == "":
 			pause = pollSoon
-		case w != nil:
+		case w != nil && len(w.movers) > 0:
 			pause = pollBusy
+		case w != nil:
+			pause = pollWatch
 		}
 		if at := b.begun.Add(pause); !b.begun.IsZero() && now.Before(at) {
 			d.dueAt(at)
@@ -118,7 +126,7 @@ func (d *driver) poll(now time.Time, s *placement.State) {
 	}
 }
 
-// wantedOf lists, by broker, what the moves under way need to know. Every broker with a replica is asked for the group, since
+// wantedOf lists, by broker, what the moves under way and the vigils need to know. Every broker with a replica is asked for the group, since
 // any may lead it.
 func (d *driver) wantedOf(s *placement.State) map[int32]*wanted {
 	out := map[int32]*wanted{}
@@ -146,6 +154,7 @@ func (d *driver) wantedOf(s *placement.State) map[int32]*wanted {
 			}
 		}
 	}
+	d.vigils.addWanted(s, out)
 	return out
 }
 
@@ -168,6 +177,7 @@ func (d *driver) pollOne(now time.Time, id int32, b *source, w *wanted) {
 		return func() {
 			b.asking = false
 			if err != nil {
+				d.vigils.told(d.cfg.Env.Now(), w.groups, func(uint64) bool { return true }) // it may lead all of them
 				d.pollFailed(id, b, err)
 			} else {
 				d.reported(id, b, seq, &resp, &req, w)
@@ -208,7 +218,19 @@ func (d *driver) reported(id int32, b *source, seq uint64, resp *ask.StatusRespo
 		b.quarantined = resp.Quarantined
 		d.planner.dirty = true
 		d.planner.facts++
+		d.quarantined() // for requests, also where nothing is planned by itself
 	}
+	if !maps.Equal(b.behind, resp.Behind) {
+		for r, why := range resp.Behind {
+			if _, known := b.behind[r]; !known {
+				d.log.Warn("a replica can never catch up and has to be replaced", "leader", id, "replica", r, "reason", why)
+			}
+		}
+		b.behind = resp.Behind
+		d.planner.dirty = true
+		d.planner.facts++
+	}
+	d.vigils.told(now, w.groups, func(group uint64) bool { _, leads := resp.Groups[group]; return leads })
 	if req.Sizes {
 		b.sized, b.bytes = now, resp.Bytes
 		var total int64
@@ -242,11 +264,13 @@ func (d *driver) sawInstall(replica, seq uint64, resp *ask.StatusResponse) {
 	}
 }
 
-// quarantined returns all replicas that can never serve again, with their reasons. The answer is not changed any more.
+// quarantined returns all replicas that can never serve again, with their reasons: those that failed, and voters that lack what is
+// no longer in the log of their leader (RULES 19). The answer is not changed any more.
 func (d *driver) quarantined() map[uint64]string {
 	if d.planner.quarantined == nil || d.planner.quarantinedAt != d.planner.facts {
 		all := map[uint64]string{}
 		for _, b := range d.brokers {
+			maps.Copy(all, b.behind)
 			maps.Copy(all, b.quarantined)
 		}
 		d.planner.quarantined, d.planner.quarantinedAt = all, d.planner.facts

@@ -425,7 +425,8 @@ func TestRule19MemberThatMissedTheTrimmedLogComesBackUnderANewID(t *testing.T) {
 	if got := c.leader().ctl.State().Brokers[3].ControllerReplica; got != has {
 		t.Errorf("broker 3 has replica %d, the state says %d", has, got)
 	}
-	// It is a full member: the group goes on without another.
-	c.node(2).stop()
-	c.ask(AllocateProducers{Broker: 1, Count: 1})
+	// It is a full member: it takes requests, and the group goes on without the one that led.
+	do(t, gone.ctl, AllocateProducers{Broker: 3, Count: 1})
+	c.leader().stop()
+	do(t, gone.ctl, AllocateProducers{Broker: 3, Count: 1})
 }

@@ -23,9 +23,11 @@
 //   - The target dies from phase joint on: the move goes forward as long as both majorities serve, and the dead replica is replaced after
 //     it. If one majority is lost, the move is in Plan.Blocked.
 //   - A disk is wiped: its broker joins under another id, and the old one is dead when View.ReplaceAfter is over.
+//   - The moves of a partition are turned back again and again (View.Cooling): none is planned for it for a while, and others get their turn.
 //   - A majority is lost, or the only replica of a topic with replication factor 1: Plan.Blocked names the brokers to bring back and
 //     `brokerctl partition recover`. After a recovery the partition has fewer replicas than its topic asks for, and is refilled.
-//   - A replica is quarantined: another broker takes its successor, its own only if there is no other. As long as a broker has one, its
+//   - A replica is quarantined, or can never catch up since it lacks what is no longer in its leader's log (it is in View.Quarantined
+//     too): another broker takes its successor, its own only if there is no other. As long as a broker has one, its
 //     disk is in doubt: it gets nothing for the sake of evenness, and is the last choice within a rack.
 //
 // The order of the goals for one replica, the first being the most important:

@@ -105,6 +105,9 @@ func (w *world) describe() {
 	for i := range w.topics {
 		most = max(most, w.topics[i].rf)
 	}
+	if n := len(w.v.Cooling); n > 0 {
+		w.reason("%d partitions are left as they are for a while: their moves were turned back again and again", n)
+	}
 	if named := w.namedRacks(); named && len(racks) < most {
 		w.reason("%d racks for up to %d replicas: some racks hold more than one replica of a partition", len(racks), most)
 	}

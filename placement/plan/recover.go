@@ -11,8 +11,8 @@ import (
 // that nothing is left to keep: the partition begins anew, empty, on as many brokers as its topic asks for, or as there are. The
 // reasons tell what is lost.
 //
-// It refuses, with a *placement.Error, as long as the partition can go on without: while a majority serves, and beginning anew
-// while any replica serves.
+// It refuses, with a *placement.Error, as long as the partition can go on without: while a majority serves, unless it is stuck all the
+// same (View.Stuck), and beginning anew while any replica serves.
 func Recover(v View, name string, partition, keep int32) (placement.RecordRecovery, []string, error) {
 	var c placement.RecordRecovery
 	if v.State == nil || v.State.Topics[name] == nil {
@@ -54,8 +54,11 @@ func Recover(v View, name string, partition, keep int32) (placement.RecordRecove
 	return c, reasons, nil
 }
 
-// mayRecover refuses as long as the partition has the majorities that it needs.
+// mayRecover refuses as long as the partition has the majorities that it needs, unless they do not find together.
 func (w *world) mayRecover(p *part) error {
+	if w.v.Stuck[p.p.Group] {
+		return nil
+	}
 	now := w.quorum(w.slots(p.p.Replicas))
 	after := quorum{}
 	if m := p.p.Move; m != nil && m.Phase == placement.PhaseJoint {

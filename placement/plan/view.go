@@ -17,6 +17,11 @@ type View struct {
 	ReplaceAfter time.Duration
 	// Quarantined holds the replicas that can never serve again, with the reason.
 	Quarantined map[uint64]string
+	// Stuck holds the groups of which no leader in session was seen for long, though a majority of their brokers is alive: they may be
+	// recovered by hand (Recover).
+	Stuck map[uint64]bool
+	// Cooling holds the groups for which no move is planned now: those before were turned back.
+	Cooling map[uint64]bool
 	// Refusing holds the brokers that can take no new replica now, with the reason: a full disk, or installations that fail again
 	// and again. Whoever fills it keeps an entry for some minutes: moves to such a broker are turned back, so the trouble does not
 	// show until the next one.

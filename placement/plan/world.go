@@ -64,7 +64,7 @@ type part struct {
 	p     *placement.Partition
 	// at holds the desired replicas, the preferred leader first: after the move under way and after this plan.
 	at []slot
-	// busy: a move is under way or planned.
+	// busy: a move is under way or planned, or none is to be planned.
 	busy bool
 }
 
@@ -172,7 +172,7 @@ func (w *world) addTopics() {
 					slots = append(slots, slot{id: r.ID, broker: b})
 				}
 			}
-			t.parts[n] = part{topic: t, n: int32(n), p: p, at: slots[from:len(slots):len(slots)], busy: p.Move != nil} //nolint:gosec // bounded by MaxPartitions
+			t.parts[n] = part{topic: t, n: int32(n), p: p, at: slots[from:len(slots):len(slots)], busy: p.Move != nil || w.v.Cooling[p.Group]} //nolint:gosec // bounded by MaxPartitions
 			w.count(&t.parts[n], 1)
 			w.countHeld(p)
 			if p.Move != nil && !w.stands(&t.parts[n]) {

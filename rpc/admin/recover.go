@@ -33,9 +33,23 @@ func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartit
 		return nil, s.fail(api, invalid("a partition that begins anew keeps no replica: name broker %d or say anew", r.GetKeep()))
 	}
 	if !r.GetAcceptDataLoss() {
+		there := known(replicas)
+		quorum := hasQuorum(p, there)
+		if _, _, led := s.cluster.Leader(p.Group); quorum && (led || r.GetAnew()) {
+			return nil, s.fail(api, s.done(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
+				"%s/%d has a majority of its replicas, on brokers %s: nothing is to be given up; what is missing is replaced by itself",
+				t.Name, r.GetPartition(), listed(brokersThere(p, there))), t, r.GetPartition()))
+		}
 		kept, err := toKeep(t.Name, r.GetPartition(), p, replicas, r)
 		if err != nil {
-			return nil, s.fail(api, s.done(err, t, r.GetPartition()))
+			return nil, s.fail(api, err)
+		}
+		if quorum { // and nobody leads: the controller watches whether that stays so
+			if _, err := s.change(wait, api, controller.RecoverPartition{
+				Topic: t.Name, ID: t.ID, Partition: r.GetPartition(), Keep: kept.GetBroker(), Ask: true,
+			}); err != nil {
+				return nil, err
+			}
 		}
 		return &runnelv1.RecoverPartitionResponse{Kept: kept, Lost: allBut(replicas, kept)}, nil
 	}
@@ -82,7 +96,8 @@ func (s *Server) done(err error, t *placement.Topic, n int32) error {
 // consented finds the replica to keep, and checks that what was consented to is what would be lost. It answers nil for a
 // partition that begins anew.
 func consented(t *placement.Topic, p *placement.Partition, replicas []*runnelv1.ReplicaDescription, r *runnelv1.RecoverPartitionRequest) (*runnelv1.ReplicaDescription, error) {
-	if r.GetKeep() == 0 && !r.GetAnew() || len(r.GetLost()) == 0 {
+	alone := len(replicas) == 1 && r.GetKeep() != 0 // stuck all the same, for what its group is configured to be
+	if r.GetKeep() == 0 && !r.GetAnew() || len(r.GetLost()) == 0 && !alone {
 		return nil, invalid("the consent names no replica to keep, or none to lose: ask without it first, and name what that answers")
 	}
 	named := slices.Sorted(slices.Values(r.GetLost()))
@@ -127,19 +142,10 @@ func (s *Server) describeReplicas(ctx context.Context, t *placement.Topic, n int
 }
 
 // toKeep chooses the replica to go on with, on broker r.Keep if that is not 0, else the one that is known to have most, and
-// none to begin anew. It refuses while there is a majority, and to begin anew while any replica may come back.
+// none to begin anew, which it refuses while any replica may come back.
 func toKeep(topic string, n int32, p *placement.Partition, replicas []*runnelv1.ReplicaDescription, r *runnelv1.RecoverPartitionRequest) (*runnelv1.ReplicaDescription, error) {
 	keep := r.GetKeep()
-	there := map[uint64]bool{} // a replica that is not known to be lost
-	for _, d := range replicas {
-		there[d.GetReplica()] = d.GetAlive() && !strings.HasPrefix(d.GetTrouble(), "is quarantined")
-	}
-	if hasQuorum(p, there) {
-		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
-			"%s/%d has a majority of its replicas, on brokers %s: nothing is to be given up; what is missing is replaced by itself",
-			topic, n, listed(brokersThere(p, there)))
-	}
-	if left := brokersThere(p, there); r.GetAnew() && len(left) > 0 {
+	if left := brokersThere(p, known(replicas)); r.GetAnew() && len(left) > 0 {
 		return nil, invalid("%s/%d has replicas left, on brokers %s: keep one of them", topic, n, listed(left))
 	} else if r.GetAnew() {
 		return nil, nil
@@ -173,6 +179,15 @@ func toKeep(topic string, n int32, p *placement.Partition, replicas []*runnelv1.
 		return nil, invalid("%s/%d cannot go on with what broker %d has: %s", topic, n, keep, strings.Join(why, "; "))
 	}
 	return nil, invalid("no replica of %s/%d can be kept: %s; if none ever comes back, it can only begin anew, empty", topic, n, strings.Join(why, "; "))
+}
+
+// known tells which replicas are not known to be lost.
+func known(replicas []*runnelv1.ReplicaDescription) map[uint64]bool {
+	there := map[uint64]bool{}
+	for _, d := range replicas {
+		there[d.GetReplica()] = d.GetAlive() && !strings.HasPrefix(d.GetTrouble(), "is quarantined")
+	}
+	return there
 }
 
 // mayKeep tells whether a replica may hold all that was acknowledged: one that is still being installed may not.

@@ -100,6 +100,7 @@ func TestRule30RecoveryIsRefusedWhereNothingIsLost(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := recoverable(t)
+			h.cluster.leaders[10] = 1
 			tc.change(h)
 			_, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t", Keep: tc.keep})
 			e := wantReason(t, err, tc.reason, runnelv1.KindOf(tc.reason))
@@ -113,6 +114,34 @@ func TestRule30RecoveryIsRefusedWhereNothingIsLost(t *testing.T) {
 	h.cluster.dead[3] = false
 	h.others[3]["t/0"] = partition.Status{Quarantine: "bad disk"}
 	if r, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"}); err != nil || r.GetKept().GetBroker() != 2 {
+		t.Errorf("%v %v", r, err)
+	}
+}
+
+// A majority is there and nobody leads: whether the partition is stuck the controller decides, which watches it.
+func TestRule30StuckPartitionIsRecoveredIfTheControllerSaysSo(t *testing.T) {
+	h := recoverable(t)
+	h.cluster.dead[3] = false
+	h.others[3]["t/0"] = partition.Status{HW: 55, LogStart: 10}
+	if r, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"}); err != nil || r.GetKept().GetReplica() != 102 || r.GetRecovered() {
+		t.Fatalf("%v %v", r, err)
+	}
+	if got := fmt.Sprintf("%+v", h.ctrl.last); got != "{Topic:t ID:5 Partition:0 Keep:2 Anew:false Lost:[] Note: Ask:true}" {
+		t.Errorf("asked for %s", got)
+	}
+	h.ctrl.f = func(controller.Request) (controller.Response, error) {
+		return controller.Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, "ask again")
+	}
+	_, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, definite)
+	_, err = h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t", Anew: true})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, definite)
+
+	// The only replica loses nobody.
+	h = recoverable(t)
+	h.cluster.st.Topics["t"].Partitions[0].Replicas = []placement.Replica{{ID: 102, Broker: 2}}
+	req := &runnelv1.RecoverPartitionRequest{Topic: "t", AcceptDataLoss: true, Keep: 2}
+	if r, err := h.s.RecoverPartition(t.Context(), req); err != nil || !r.GetRecovered() || len(r.GetLost()) != 0 {
 		t.Errorf("%v %v", r, err)
 	}
 }
@@ -144,7 +173,7 @@ func TestRule30RecoveryLosesOnlyWhatWasNamed(t *testing.T) {
 			if err != nil || !r.GetRecovered() || r.GetKept().GetReplica() != 102 || len(r.GetLost()) != 4 {
 				t.Fatalf("%v %v", r, err)
 			}
-			if got := fmt.Sprintf("%+v", h.ctrl.last); got != "{Topic:t ID:5 Partition:0 Keep:2 Anew:false Lost:[101 103 104 105] Note:fire}" {
+			if got := fmt.Sprintf("%+v", h.ctrl.last); got != "{Topic:t ID:5 Partition:0 Keep:2 Anew:false Lost:[101 103 104 105] Note:fire Ask:false}" {
 				t.Errorf("asked for %s", got)
 			}
 			// Asked again, it finds its own work.
@@ -187,7 +216,7 @@ func TestRule30APartitionBeginsAnewOnlyWhenNothingIsLeft(t *testing.T) {
 	if r, err := ask(&runnelv1.RecoverPartitionRequest{Anew: true, AcceptDataLoss: true, Lost: all, Note: "fire"}); err != nil || !r.GetRecovered() {
 		t.Errorf("%v %v", r, err)
 	}
-	if got := fmt.Sprintf("%+v", h.ctrl.last); got != "{Topic:t ID:5 Partition:0 Keep:0 Anew:true Lost:[101 102 103 104 105] Note:fire}" {
+	if got := fmt.Sprintf("%+v", h.ctrl.last); got != "{Topic:t ID:5 Partition:0 Keep:0 Anew:true Lost:[101 102 103 104 105] Note:fire Ask:false}" {
 		t.Errorf("asked for %s", got)
 	}
 }

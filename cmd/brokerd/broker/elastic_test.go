@@ -138,21 +138,16 @@ func TestADrainThatCannotEndSaysWhy(t *testing.T) {
 	settle(t, c, cl, filled(2))
 }
 
-// crawling makes shipping so slow that a move stays where it is.
-func crawling(n int) brokertest.Option {
-	return brokertest.Edit(func(i int, c *broker.Config) {
-		if i == n {
-			c.RecoveryRate = 1
-		}
-	})
-}
-
 func TestAMoveIsCancelled(t *testing.T) {
-	c := elastic(t, 3, never, crawling(4), brokertest.Edit(func(_ int, c *broker.Config) { c.ManualPlacement = true }))
+	c := elastic(t, 3, never, brokertest.Edit(func(_ int, c *broker.Config) { c.ManualPlacement = true }))
 	cl := dial(t, c)
 	create(t, cl, "orders", 1, 3)
 	produce(t, cl, "orders", 0, 5000)
 	c.Add()
+	c.WaitReady() // it has the controller's log, which is shipped as well
+	c.StopBroker(4)
+	c.Edit(4, func(cfg *broker.Config) { cfg.RecoveryRate = 1 }) // so slow that the move stays where it is
+	c.Restart(4)
 	c.WaitReady()
 	before := partitionOf(t, cl, "orders", 0).GetReplicas()
 	to := slices.Clone(before)

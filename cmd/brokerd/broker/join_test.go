@@ -235,6 +235,7 @@ func controllerReplicas(t *testing.T, c *brokertest.Cluster, n int) (ids []uint6
 // What answers at the address of a dead member says nothing about the broker that asks there.
 func TestBrokerOutlivesAStrangerAtADeadMembersAddress(t *testing.T) {
 	c := brokertest.Start(t, 3)
+	settled(t, c, 3, 3) // each knows that the others vote
 	at := c.Config(3).PeerListen
 	c.Crash(3)
 	l, err := net.Listen("tcp", at)
@@ -259,7 +260,7 @@ func TestBrokerOutlivesAStrangerAtADeadMembersAddress(t *testing.T) {
 	var fatal bool
 	c.Eventually(func() bool {
 		fatal, err = asked()
-		return err != nil && strings.Contains(err.Error(), "belongs to cluster another")
+		return err != nil && strings.Contains(err.Error(), "to cluster another")
 	}, func() string { return fmt.Sprintf("the stranger is asked: %v", err) })
 	if fatal {
 		t.Errorf("it ends itself: %v", err)
