@@ -72,3 +72,60 @@ func TestAgainstARealCluster(t *testing.T) {
 		t.Errorf("topics left: %s", r.out)
 	}
 }
+
+// TestABrokerIsEmptiedAndRemovedInARealCluster drains one of four and removes it, and moves a partition and its leader by hand.
+func TestABrokerIsEmptiedAndRemovedInARealCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts brokers")
+	}
+	c := brokertest.Start(t, 4)
+	brokers := strings.Join(c.Seeds(), ",")
+	ctl := func(args ...string) string {
+		t.Helper()
+		var out, errOut bytes.Buffer
+		a := &app{in: strings.NewReader(""), out: &out, errOut: &errOut, connect: connectSDK, getenv: func(string) string { return brokers }}
+		if status := execute(t.Context(), a, args); status != 0 {
+			t.Fatalf("%v: status %d, %s", args, status, errOut.String())
+		}
+		return out.String()
+	}
+	var listed []brokerJSON
+	if err := json.Unmarshal([]byte(ctl("broker", "list", "-o", "json")), &listed); err != nil || len(listed) != 4 {
+		t.Fatalf("%v, %v", listed, err)
+	}
+	last := listed[3].ID
+	// The one that goes is not asked: it does not hear of what happens afterwards.
+	brokers = strings.Join([]string{listed[0].Address, listed[1].Address, listed[2].Address}, ",")
+	ctl("topic", "create", "t", "--partitions", "8", "--replication-factor", "3")
+	ctl("broker", "drain", fmt.Sprint(last), "--wait")
+	ctl("broker", "remove", fmt.Sprint(last), "--yes")
+	// Each answer may come from another broker, which has not heard of the newest changes yet.
+	sees := func(what string, holds func(topicDescriptionJSON) bool) topicDescriptionJSON {
+		t.Helper()
+		var d topicDescriptionJSON
+		for range 500 {
+			d = topicDescriptionJSON{}
+			if err := json.Unmarshal([]byte(ctl("topic", "describe", "t", "-o", "json")), &d); err != nil {
+				t.Fatal(err)
+			}
+			if holds(d) {
+				return d
+			}
+		}
+		t.Fatalf("not %s: %+v", what, d)
+		return d
+	}
+	d := sees("on the three others", func(d topicDescriptionJSON) bool {
+		return !slices.ContainsFunc(d.Partitions, func(p partitionJSON) bool { return slices.Contains(p.Replicas, last) || len(p.Replicas) != 3 })
+	})
+	if to := d.Partitions[0].Replicas[2]; ctl("partition", "transfer-leadership", "t", "0", "--to", fmt.Sprint(to)) != fmt.Sprintf("broker %d leads t/0\n", to) {
+		t.Errorf("the leadership was not transferred to broker %d", to)
+	}
+	ctl("topic", "alter", "t", "--partitions", "9")
+	sees("nine partitions with leaders", func(d topicDescriptionJSON) bool {
+		return len(d.Partitions) == 9 && !slices.ContainsFunc(d.Partitions, func(p partitionJSON) bool { return p.Leader < 1 })
+	})
+	if got := ctl("placement", "plan"); !strings.Contains(got, "plan at revision") {
+		t.Error(got)
+	}
+}

@@ -180,7 +180,7 @@ func topicT(partitions int) *placement.Topic {
 
 func stateWith(revision uint64, topics ...*placement.Topic) *placement.State {
 	st := placement.New()
-	st.ClusterID, st.Revision = "c1", revision
+	st.ClusterID, st.Revision, st.NextBroker = "c1", revision, 4
 	for id := int32(1); id <= 3; id++ {
 		st.Brokers[id] = &placement.Broker{ID: id, ClientAddr: fmt.Sprintf("b%d:1", id), PeerAddr: fmt.Sprintf("b%d:2", id)}
 	}

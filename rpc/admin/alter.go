@@ -15,7 +15,9 @@ import (
 // answers in any case.
 func (s *Server) AlterTopic(ctx context.Context, r *runnelv1.AlterTopicRequest) (*runnelv1.AlterTopicResponse, error) {
 	const api = "alter_topic"
-	s.metrics.requests.WithLabelValues(api).Inc()
+	if err := s.begin(api); err != nil {
+		return nil, err
+	}
 	if err := oneChange(r); err != nil {
 		return nil, s.fail(api, err)
 	}

@@ -12,7 +12,9 @@ import (
 
 // ListBrokers implements runnelv1.AdminServer.
 func (s *Server) ListBrokers(context.Context, *runnelv1.ListBrokersRequest) (*runnelv1.ListBrokersResponse, error) {
-	s.metrics.requests.WithLabelValues("list_brokers").Inc()
+	if err := s.begin("list_brokers"); err != nil {
+		return nil, err
+	}
 	return &runnelv1.ListBrokersResponse{Brokers: s.brokers(s.cluster.State())}, nil
 }
 
@@ -43,7 +45,9 @@ func (s *Server) brokers(st *placement.State) []*runnelv1.BrokerDescription {
 
 // ClusterStatus implements runnelv1.AdminServer.
 func (s *Server) ClusterStatus(ctx context.Context, _ *runnelv1.ClusterStatusRequest) (*runnelv1.ClusterStatusResponse, error) {
-	s.metrics.requests.WithLabelValues("cluster_status").Inc()
+	if err := s.begin("cluster_status"); err != nil {
+		return nil, err
+	}
 	st := s.cluster.State()
 	topics := make([]*placement.Topic, 0, len(st.Topics))
 	for _, name := range st.TopicNames() {

@@ -26,7 +26,9 @@ func (s *Server) UndrainBroker(ctx context.Context, r *runnelv1.UndrainBrokerReq
 }
 
 func (s *Server) setDraining(ctx context.Context, api string, broker int32, draining bool) error {
-	s.metrics.requests.WithLabelValues(api).Inc()
+	if err := s.begin(api); err != nil {
+		return err
+	}
 	if broker < 1 {
 		return s.fail(api, invalid("%d is no broker's id: they begin at 1", broker))
 	}
@@ -40,7 +42,9 @@ func (s *Server) setDraining(ctx context.Context, api string, broker int32, drai
 // RemoveBroker implements runnelv1.AdminServer.
 func (s *Server) RemoveBroker(ctx context.Context, r *runnelv1.RemoveBrokerRequest) (*runnelv1.RemoveBrokerResponse, error) {
 	const api = "remove_broker"
-	s.metrics.requests.WithLabelValues(api).Inc()
+	if err := s.begin(api); err != nil {
+		return nil, err
+	}
 	if r.GetBroker() < 1 {
 		return nil, s.fail(api, invalid("%d is no broker's id: they begin at 1", r.GetBroker()))
 	}

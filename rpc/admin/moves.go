@@ -11,7 +11,9 @@ import (
 // MovePartition implements runnelv1.AdminServer.
 func (s *Server) MovePartition(ctx context.Context, r *runnelv1.MovePartitionRequest) (*runnelv1.MovePartitionResponse, error) {
 	const api = "move_partition"
-	s.metrics.requests.WithLabelValues(api).Inc()
+	if err := s.begin(api); err != nil {
+		return nil, err
+	}
 	if err := targets(r.GetBrokers()); err != nil {
 		return nil, s.fail(api, err)
 	}
@@ -72,7 +74,9 @@ func (s *Server) before(ctx context.Context, topic string, n int32) ([]int32, er
 // CancelMove implements runnelv1.AdminServer.
 func (s *Server) CancelMove(ctx context.Context, r *runnelv1.CancelMoveRequest) (*runnelv1.CancelMoveResponse, error) {
 	const api = "cancel_move"
-	s.metrics.requests.WithLabelValues(api).Inc()
+	if err := s.begin(api); err != nil {
+		return nil, err
+	}
 	if _, err := s.change(ctx, api, controller.CancelMove{Topic: r.GetTopic(), Partition: r.GetPartition()}); err != nil {
 		return nil, err
 	}
@@ -83,7 +87,9 @@ func (s *Server) CancelMove(ctx context.Context, r *runnelv1.CancelMoveRequest) 
 // TransferLeadership implements runnelv1.AdminServer.
 func (s *Server) TransferLeadership(ctx context.Context, r *runnelv1.TransferLeadershipRequest) (*runnelv1.TransferLeadershipResponse, error) {
 	const api = "transfer_leadership"
-	s.metrics.requests.WithLabelValues(api).Inc()
+	if err := s.begin(api); err != nil {
+		return nil, err
+	}
 	at, err := s.before(ctx, r.GetTopic(), r.GetPartition())
 	if err != nil {
 		return nil, s.fail(api, err)

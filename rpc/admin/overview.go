@@ -28,7 +28,9 @@ func (s *Server) overview(ctx context.Context) (*controller.OverviewAnswer, uint
 
 // look is overview for a call that only asks.
 func (s *Server) look(ctx context.Context, api string) (*controller.OverviewAnswer, uint64, error) {
-	s.metrics.requests.WithLabelValues(api).Inc()
+	if err := s.begin(api); err != nil {
+		return nil, 0, err
+	}
 	ctx, cancel := s.within(ctx, s.patience(ctx))
 	defer cancel()
 	o, revision, err := s.overview(ctx)

@@ -15,7 +15,9 @@ import (
 // consent to exactly that, it has the controller record it.
 func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartitionRequest) (*runnelv1.RecoverPartitionResponse, error) {
 	const api = "recover_partition"
-	s.metrics.requests.WithLabelValues(api).Inc()
+	if err := s.begin(api); err != nil {
+		return nil, err
+	}
 	wait, end := s.within(ctx, s.patience(ctx))
 	defer end()
 	t, err := s.newest(wait, r.GetTopic())

@@ -221,6 +221,44 @@ func TestRule30APartitionBeginsAnewOnlyWhenNothingIsLeft(t *testing.T) {
 	}
 }
 
+func TestRule30AReplicaBeingInstalledIsNeverKept(t *testing.T) {
+	h := recoverable(t)
+	p := &h.cluster.st.Topics["t"].Partitions[0]
+	p.Replicas = []placement.Replica{p.Replicas[0], p.Replicas[1], p.Replicas[3], p.Replicas[4]}
+	p.Move = &placement.Move{Phase: placement.PhaseLearner, Adds: []placement.Replica{{ID: 200, Broker: 3, Learner: true}}}
+	h.cluster.dead[3] = false
+	h.others[3]["t/0"] = partition.Status{HW: 90}
+	r, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"})
+	if err != nil || r.GetKept().GetReplica() != 102 || len(r.GetLost()) != 4 {
+		t.Fatalf("%v %v", r, err)
+	}
+	_, err = h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t", Keep: 3})
+	if e := wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, definite); !strings.Contains(e.GetMessage(), "the replica on broker 3: is being installed") {
+		t.Errorf("message %q", e.GetMessage())
+	}
+	p.Move.Phase = placement.PhaseJoint // it votes by now
+	if r, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"}); err != nil || r.GetKept().GetReplica() != 200 {
+		t.Errorf("%v %v", r, err)
+	}
+}
+
+// In the joint phase both configurations decide: to have the old one's majority is not enough.
+func TestRule30AMajorityOfBothIsNeededInTheJointPhase(t *testing.T) {
+	h := recoverable(t)
+	p := &h.cluster.st.Topics["t"].Partitions[0]
+	p.Replicas = p.Replicas[:3] // on 1, 2 and 3, of which 3 is dead
+	p.Move = &placement.Move{
+		Phase: placement.PhaseJoint, Adds: []placement.Replica{{ID: 104, Broker: 4}, {ID: 105, Broker: 5}}, Removes: []uint64{101, 102}, Order: []uint64{103, 104, 105},
+	}
+	if r, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"}); err != nil || r.GetKept().GetReplica() != 102 {
+		t.Errorf("%v %v", r, err)
+	}
+	h.cluster.dead[4], h.cluster.dead[5] = false, false
+	h.caller.f = func(context.Context, int32, []byte) ([]byte, error) { return nil, errors.New("busy") }
+	_, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, definite)
+}
+
 // Whoever asks again since the answer got lost is told that it was done.
 func TestRule30ARepeatedQuestionAfterARecoveryTellsOfIt(t *testing.T) {
 	h := recoverable(t)

@@ -150,6 +150,17 @@ func (s *Server) until(ctx context.Context, done func() bool) bool {
 	}
 }
 
+// begin counts a call. It refuses all on a broker that was removed: what it knows of the cluster stays as it was then, and
+// others know better.
+func (s *Server) begin(api string) error {
+	s.metrics.requests.WithLabelValues(api).Inc()
+	if st := s.cluster.State(); st.Brokers[s.id] == nil && s.id < st.NextBroker {
+		return s.fail(api, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
+			"broker %d was removed from the cluster and knows nothing of it any more: ask another one", s.id))
+	}
+	return nil
+}
+
 // fail makes the answer of a failed call and counts it.
 func (s *Server) fail(api string, err error) error {
 	e := runnelv1.AsError(err)

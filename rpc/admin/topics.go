@@ -13,7 +13,9 @@ import (
 // case before the client's deadline.
 func (s *Server) CreateTopic(ctx context.Context, r *runnelv1.CreateTopicRequest) (*runnelv1.CreateTopicResponse, error) {
 	const api = "create_topic"
-	s.metrics.requests.WithLabelValues(api).Inc()
+	if err := s.begin(api); err != nil {
+		return nil, err
+	}
 	if r.GetPartitions() < 0 || r.GetReplicationFactor() < 0 {
 		return nil, s.fail(api, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
 			"%d partitions with replication factor %d: neither may be below 0, and 0 means the default",
@@ -97,7 +99,9 @@ func (s *Server) leaderless(t *placement.Topic) (first, count int) {
 // DeleteTopic implements runnelv1.AdminServer.
 func (s *Server) DeleteTopic(ctx context.Context, r *runnelv1.DeleteTopicRequest) (*runnelv1.DeleteTopicResponse, error) {
 	const api = "delete_topic"
-	s.metrics.requests.WithLabelValues(api).Inc()
+	if err := s.begin(api); err != nil {
+		return nil, err
+	}
 	wait, end := s.within(ctx, s.patience(ctx))
 	defer end()
 	res, err := s.controller.Do(wait, controller.DeleteTopic{Name: r.GetName()})
@@ -114,7 +118,9 @@ func (s *Server) DeleteTopic(ctx context.Context, r *runnelv1.DeleteTopicRequest
 
 // ListTopics implements runnelv1.AdminServer.
 func (s *Server) ListTopics(context.Context, *runnelv1.ListTopicsRequest) (*runnelv1.ListTopicsResponse, error) {
-	s.metrics.requests.WithLabelValues("list_topics").Inc()
+	if err := s.begin("list_topics"); err != nil {
+		return nil, err
+	}
 	st := s.cluster.State()
 	out := &runnelv1.ListTopicsResponse{}
 	for _, name := range st.TopicNames() {
@@ -130,7 +136,9 @@ func (s *Server) ListTopics(context.Context, *runnelv1.ListTopicsRequest) (*runn
 // DescribeTopic implements runnelv1.AdminServer.
 func (s *Server) DescribeTopic(ctx context.Context, r *runnelv1.DescribeTopicRequest) (*runnelv1.DescribeTopicResponse, error) {
 	const api = "describe_topic"
-	s.metrics.requests.WithLabelValues(api).Inc()
+	if err := s.begin(api); err != nil {
+		return nil, err
+	}
 	st := s.cluster.State()
 	t := st.Topics[r.GetName()]
 	if t == nil {

@@ -333,3 +333,28 @@ func TestPartitionStatusRefusesWhatItDoesNotKnow(t *testing.T) {
 		t.Errorf("%s %v", b, err)
 	}
 }
+
+// What a removed broker knows is old for ever, and a client that asks it first would believe it.
+func TestARemovedBrokerSendsOperatorsElsewhere(t *testing.T) {
+	h := newHarness(t)
+	delete(h.cluster.st.Brokers, 1)
+	for name, ask := range map[string]func() error{
+		"list topics": func() error { _, err := h.s.ListTopics(t.Context(), &runnelv1.ListTopicsRequest{}); return err },
+		"status":      func() error { _, err := h.s.ClusterStatus(t.Context(), &runnelv1.ClusterStatusRequest{}); return err },
+		"drain": func() error {
+			_, err := h.s.DrainBroker(t.Context(), &runnelv1.DrainBrokerRequest{Broker: 2})
+			return err
+		},
+		"plan": func() error { _, err := h.s.Plan(t.Context(), &runnelv1.PlanRequest{}); return err },
+	} {
+		e := wantReason(t, ask(), runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, retriable)
+		if h.ctrl.last != nil || !strings.Contains(e.GetMessage(), "broker 1 was removed from the cluster") {
+			t.Errorf("%s: %q, asked for %+v", name, e.GetMessage(), h.ctrl.last)
+		}
+	}
+	// A broker that has just joined and has not heard of itself is none that was removed.
+	h.cluster.st.NextBroker = 1
+	if _, err := h.s.ListTopics(t.Context(), &runnelv1.ListTopicsRequest{}); err != nil {
+		t.Error(err)
+	}
+}
