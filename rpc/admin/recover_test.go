@@ -255,8 +255,16 @@ func TestRule30AMajorityOfBothIsNeededInTheJointPhase(t *testing.T) {
 	}
 	h.cluster.dead[4], h.cluster.dead[5] = false, false
 	h.caller.f = func(context.Context, int32, []byte) ([]byte, error) { return nil, errors.New("busy") }
+	asked := false // nobody leads, so the controller judges
+	h.ctrl.f = func(r controller.Request) (controller.Response, error) {
+		asked = r.(controller.RecoverPartition).Ask
+		return controller.Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, "a majority is there")
+	}
 	_, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"})
 	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, definite)
+	if !asked {
+		t.Error("the controller was not asked whether the group is stuck")
+	}
 }
 
 // Whoever asks again since the answer got lost is told that it was done.
