@@ -28,11 +28,18 @@ func (a *Agent) change(ctx context.Context, q ask.ChangeRequest) error {
 		return e
 	}
 	r := v.(*live)
+	answered := func() {}
+	if q.Kind != ask.Transfer { // counted before it is judged, see report
+		r.asked.Add(1)
+		answered = func() { r.asked.Add(-1) }
+	}
 	if err := allowed(partitionAt(a.latest.Load(), r.replica), q); err != nil {
+		answered()
 		return err
 	}
 	answer := make(chan error, 1)
-	if err := step(r.raft, q, func(err error) { answer <- err }); err != nil {
+	if err := step(r.raft, q, func(err error) { answered(); answer <- err }); err != nil {
+		answered()
 		return err
 	}
 	select {

@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/runnel-io/runnel/partition"
 	"github.com/runnel-io/runnel/partition/multiraft"
@@ -74,9 +75,10 @@ type replica struct {
 	lost    string   // why it can never run again (quarantine)
 }
 
-// live is a replica that is open in the host. It never changes: one that is started again gets another.
+// live is a replica that is open in the host. It never changes, but for the count: one that is started again gets another.
 type live struct {
 	*replica
+	asked     atomic.Int32 // changes of the configuration that were asked of it and are not answered
 	partition *partition.Partition
 	raft      *multiraft.Group
 	status    func() status

@@ -67,8 +67,13 @@ func (a *Agent) report(q ask.StatusRequest) ask.StatusResponse {
 	for _, id := range q.Groups {
 		if v, ok := a.running.Load(id); ok {
 			r := v.(*live)
+			// After the revision and before the status: a step that is neither counted here nor in that status comes later, and is judged
+			// by a state at least as new.
+			asked := r.asked.Load() > 0
 			if st := r.raft.Status(); st.Session {
-				out.Groups[id] = a.groupOf(r, st)
+				g := a.groupOf(r, st)
+				g.Changing = g.Changing || asked
+				out.Groups[id] = g
 			}
 		}
 	}
@@ -123,7 +128,7 @@ func (a *Agent) groupOf(r *live, st multiraft.Status) ask.Group {
 	g := ask.Group{
 		Replica: r.id, Term: st.Term,
 		Voters: st.Conf.GetVoters(), Outgoing: st.Conf.GetVotersOutgoing(),
-		Learners: st.Conf.GetLearners(), LearnersNext: st.Conf.GetLearnersNext(),
+		Learners: st.Conf.GetLearners(), LearnersNext: st.Conf.GetLearnersNext(), Changing: st.Changing,
 		Peers: make(map[uint64]ask.Peer, len(st.Peers)),
 	}
 	for id, p := range st.Peers {
