@@ -145,9 +145,6 @@ func (a *Agent) run(r *replica, created bool) error {
 		return fmt.Errorf("start the replica: %w", err)
 	}
 	p.Attach(g)
-	if again, err := a.recoverStarted(r, g); again || err != nil {
-		return err
-	}
 	l := &live{replica: r, partition: p, raft: g}
 	l.status = func() status {
 		st := g.Status()
