@@ -153,7 +153,7 @@ func (s *State) advanceMove(c AdvanceMove) (Result, error) {
 	}
 	next := m.Next() == c.To || m.Back() == c.To
 	if m.Cancelled {
-		if m.Phase != PhaseCaughtUp || c.To != PhaseJoint {
+		if !c.Entered || !m.BeforeJoint() || c.To != PhaseJoint {
 			return Result{}, Errorf(CodeMovePhase, "move %d of %s/%d was cancelled and goes no further", m.ID, t.Name, c.Partition)
 		}
 		next = true // its group entered the joint configuration after all
@@ -161,6 +161,7 @@ func (s *State) advanceMove(c AdvanceMove) (Result, error) {
 	if m.Phase != c.From || !next || c.To == "" {
 		return Result{}, Errorf(CodeMovePhase, "move %d of %s/%d is %s: it cannot go from %q to %q", m.ID, t.Name, c.Partition, m.Phase, c.From, c.To)
 	}
+	m.SteppedBack = m.SteppedBack || c.To == m.Back()
 	m.Phase, m.Cancelled, m.Revision = c.To, false, s.Revision+1
 	p.Move = &m
 	s.setPartition(t, c.Partition, p)
@@ -178,7 +179,7 @@ func (s *State) cancelMove(c CancelMove) (Result, error) {
 		return Result{}, nil
 	case !m.Cancellable():
 		return Result{}, Errorf(CodeMovePhase, "move %d of %s/%d is %s and can only go forward: wait for it and move the partition back", m.ID, t.Name, c.Partition, m.Phase)
-	case !m.Installed():
+	case !m.Installed() && !m.SteppedBack:
 		p.Move = nil
 		s.Replicas -= len(m.Adds)
 	default:

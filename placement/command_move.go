@@ -23,17 +23,20 @@ type ProposeMove struct {
 }
 
 // AdvanceMove takes a move one phase further. From is the phase it must be in and To the one after (Move.Next). It also takes a move
-// back out of joint (Move.Back), and again from caught_up to joint although it was cancelled since: see Move.Back.
+// back out of joint (Move.Back), and into joint again although it was cancelled since, if Entered is set.
 type AdvanceMove struct {
 	TopicID   uint64 `json:"topic_id"`
 	Partition int32  `json:"partition"`
 	Move      uint64 `json:"move"`
 	From      Phase  `json:"from"`
 	To        Phase  `json:"to"`
+	// Entered says that the group was seen to have entered the joint configuration. Only then does the command undo that the move was
+	// cancelled: one that was proposed before somebody cancelled it must not.
+	Entered bool `json:"entered,omitempty"`
 }
 
-// CancelMove turns a move back. One that is only proposed is gone at once; another is marked Cancelled, and EndCancelled
-// ends it when the new replicas are no learners any more. From joint on it is refused.
+// CancelMove turns a move back. One that is only proposed, and always was, is gone at once; another is marked Cancelled, and EndCancelled
+// ends it when the new replicas are no learners any more and no change is under way in the group. From joint on it is refused.
 type CancelMove struct {
 	TopicID   uint64 `json:"topic_id"`
 	Partition int32  `json:"partition"`
@@ -41,7 +44,8 @@ type CancelMove struct {
 }
 
 // EndCancelled removes a cancelled move and leaves tombstones for its new replicas. Whoever proposes it has made sure that
-// they are no members of the group, in phase installing too: they may have become learners before that was recorded.
+// they are no members of the group, in phase installing too: they may have become learners before that was recorded. And a group whose
+// move stepped back has the old voters, and no change is under way there.
 type EndCancelled struct {
 	TopicID   uint64 `json:"topic_id"`
 	Partition int32  `json:"partition"`

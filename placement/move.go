@@ -19,7 +19,12 @@ type Phase string
 //	learner     they are installed and are learners of the group
 //	caught_up   the group is not in the joint configuration, as far as known: this is the last chance to turn back
 //	joint       the group may be in the old configuration still, in the joint one, or in the new one
-//	left        the group has the new voters alone; the others' data may be deleted
+//	left        the group has the new voters alone, and knows it for good; the others' data may be deleted
+//
+// For good: a majority of the new voters hold a durable commit at or above the entry that left the joint configuration. Else a crash of
+// the only voter, a power cut of all of them, or the death of a leader that alone knew would put them back into the joint configuration,
+// where they need the votes of the others. The group's leader tells when that is so (multiraft.Status.Changing, false), and no data of
+// the old half is deleted before left is committed on that word.
 const (
 	PhaseProposed   Phase = "proposed"   // recorded, nothing done
 	PhaseInstalling Phase = "installing" // intent: the target brokers fetch the log, offline
@@ -64,8 +69,11 @@ type Move struct {
 	// Reason is for people.
 	Reason string `json:"reason,omitempty"`
 	Kind   Kind   `json:"kind"`
-	// Cancelled is set while a move is on its way back: only in phases installing, learner and caught_up.
+	// Cancelled is set while a move is on its way back: in phases installing, learner and caught_up, and in proposed if it stepped back.
 	Cancelled bool `json:"cancelled,omitempty"`
+	// SteppedBack is set once it was taken back out of joint. Its group may have been asked to enter the joint configuration, so it is not
+	// cancelled without asking the group, though nothing of it is installed.
+	SteppedBack bool `json:"stepped_back,omitempty"`
 	// Revision is that of the last step.
 	Revision uint64 `json:"revision"`
 }
@@ -97,7 +105,7 @@ func (m *Move) Next() Phase {
 // Back is the phase before joint; "" for a move in any other phase. Joint is an intent: a move whose new voters became unfit before its group
 // entered the joint configuration would be held there for ever. Whoever proposes to take it back has been told by the leader that
 // the group did not enter and that nothing is under way there. Should the group be found to have entered all the same, the move
-// goes to joint again, even if it was cancelled meanwhile: then there is no way but forward.
+// goes to joint again, even if it was cancelled meanwhile (AdvanceMove.Entered): then there is no way but forward.
 func (m *Move) Back() Phase {
 	switch {
 	case m.Phase != PhaseJoint:
@@ -106,6 +114,14 @@ func (m *Move) Back() Phase {
 		return PhaseProposed
 	}
 	return PhaseCaughtUp
+}
+
+// BeforeJoint tells whether the move is in the phase before joint, where Back leads, cancelled or not.
+func (m *Move) BeforeJoint() bool {
+	if len(m.Adds) == 0 {
+		return m.Phase == PhaseProposed
+	}
+	return m.Phase == PhaseCaughtUp
 }
 
 // Cancellable tells whether CancelMove is possible still, or done already.

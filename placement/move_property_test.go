@@ -93,7 +93,12 @@ func drawStep(t *rapid.T, topic uint64, n int32, m *Move) Command {
 	case 2:
 		return FinishMove{TopicID: topic, Partition: n, Move: id}
 	case 3:
-		return AdvanceMove{TopicID: topic, Partition: n, Move: id, From: rapid.SampledFrom(phases).Draw(t, "from"), To: rapid.SampledFrom(phases).Draw(t, "to")}
+		return AdvanceMove{TopicID: topic, Partition: n, Move: id, From: rapid.SampledFrom(phases).Draw(t, "from"), To: rapid.SampledFrom(phases).Draw(t, "to"),
+			Entered: rapid.Bool().Draw(t, "entered")}
+	case 4:
+		if back := m.Back(); back != "" {
+			return AdvanceMove{TopicID: topic, Partition: n, Move: id, From: m.Phase, To: back}
+		}
 	}
 	switch {
 	case m.Cancelled:
@@ -128,7 +133,7 @@ func checkMoves(t *rapid.T, s *State, used usedIDs) {
 					t.Fatalf("%s: replica %d joins %d on broker %d by a move of kind %s", where, j.ID, r.ID, r.Broker, m.Kind)
 				}
 			}
-			if m.Cancelled && !(m.Cancellable() && m.Installed()) {
+			if m.Cancelled && !(m.Cancellable() && (m.Installed() || m.SteppedBack)) {
 				t.Fatalf("%s: move %+v was cancelled", where, m)
 			}
 			order := slices.Clone(m.Order)
@@ -255,7 +260,7 @@ func checkTransition(t *rapid.T, p, q *Partition, c Command) {
 		}
 	case was != nil && is == nil:
 		finished := was.Phase == PhaseLeft && slices.EqualFunc(q.Replicas, was.Order, func(r Replica, id uint64) bool { return r.ID == id })
-		back := (was.Phase == PhaseProposed || was.Cancelled) && slices.Equal(p.Replicas, q.Replicas)
+		back := (was.Phase == PhaseProposed && !was.SteppedBack || was.Cancelled) && slices.Equal(p.Replicas, q.Replicas)
 		if !finished && !back {
 			t.Fatalf("%T ended %+v with %v, before %v", c, was, q.Replicas, p.Replicas)
 		}
@@ -265,7 +270,13 @@ func checkTransition(t *rapid.T, p, q *Partition, c Command) {
 		}
 		cancel := is.Cancelled && !was.Cancelled && is.Phase == was.Phase && was.Cancellable()
 		forward := !was.Cancelled && !is.Cancelled && was.Next() == is.Phase
-		if !cancel && !forward {
+		stepBack := !is.Cancelled && was.Back() == is.Phase && is.SteppedBack && is.BeforeJoint()
+		advance, _ := c.(AdvanceMove)
+		entered := was.Cancelled && !is.Cancelled && was.BeforeJoint() && is.Phase == PhaseJoint && advance.Entered
+		if was.SteppedBack && !is.SteppedBack {
+			t.Fatalf("%T forgot that move %d stepped back", c, was.ID)
+		}
+		if !cancel && !forward && !stepBack && !entered {
 			t.Fatalf("%T took move %d from %s (cancelled %v) to %s (cancelled %v)", c, was.ID, was.Phase, was.Cancelled, is.Phase, is.Cancelled)
 		}
 	}

@@ -115,8 +115,11 @@ func TestMoveStepsBackFromJointAndForwardAgain(t *testing.T) {
 		}
 		if cancel {
 			s, _ = mustApply(t, s, CancelMove{TopicID: topic, Move: id})
+			// A step that was on its way when somebody cancelled the move.
+			_, _, err := Apply(s, AdvanceMove{TopicID: topic, Move: id, From: PhaseCaughtUp, To: PhaseJoint})
+			wantCode(t, err, CodeMovePhase)
 		}
-		forward, _ := mustApply(t, s, AdvanceMove{TopicID: topic, Move: id, From: PhaseCaughtUp, To: PhaseJoint})
+		forward, _ := mustApply(t, s, AdvanceMove{TopicID: topic, Move: id, From: PhaseCaughtUp, To: PhaseJoint, Entered: cancel})
 		if m := part(forward).Move; m.Phase != PhaseJoint || m.Cancelled {
 			t.Fatalf("its group had entered, and the move is %+v", m)
 		}
@@ -126,9 +129,44 @@ func TestMoveStepsBackFromJointAndForwardAgain(t *testing.T) {
 		topic := s.Topics["t"].ID
 		s, _ = mustApply(t, advance(t, s, at), CancelMove{TopicID: topic, Move: id})
 		for _, to := range []Phase{PhaseLearner, PhaseCaughtUp, PhaseJoint} {
-			_, _, err := Apply(s, AdvanceMove{TopicID: topic, Move: id, From: at, To: to})
-			wantCode(t, err, CodeMovePhase)
+			for _, entered := range []bool{false, true} {
+				_, _, err := Apply(s, AdvanceMove{TopicID: topic, Move: id, From: at, To: to, Entered: entered})
+				wantCode(t, err, CodeMovePhase)
+			}
 		}
+	}
+}
+
+// A removal has nothing to install, but its group may have been asked to enter: once it stepped back it is cancelled no more without the
+// group's word.
+func TestCancelledRemovalThatSteppedBackWaitsForItsGroup(t *testing.T) {
+	s := founded(t, 3)
+	s, r := mustApply(t, s, CreateTopic{Name: "t", Brokers: [][]int32{{1, 2, 3}}})
+	s, _ = mustApply(t, s, SetReplicationFactor{Topic: "t", RF: 2})
+	before := part(s).Replicas
+	s, _ = mustApply(t, s, ProposeMove{Topic: "t", Removes: []uint64{before[1].ID}, Kind: KindReplicationFactor})
+	topic, id := r.Topic.ID, part(s).Move.ID
+	if at, _ := mustApply(t, s, CancelMove{TopicID: topic, Move: id}); part(at).Move != nil {
+		t.Fatalf("nothing was asked of the group, and the move is %+v", part(at).Move)
+	}
+	s = advance(t, s, PhaseJoint)
+	s, _ = mustApply(t, s, AdvanceMove{TopicID: topic, Move: id, From: PhaseJoint, To: PhaseProposed})
+	if m := part(s).Move; !m.SteppedBack || m.Cancelled {
+		t.Fatalf("it stepped back to %+v", m)
+	}
+	s, _ = mustApply(t, s, CancelMove{TopicID: topic, Move: id})
+	if m := part(s).Move; m == nil || !m.Cancelled || m.Phase != PhaseProposed || m.Revision != s.Revision {
+		t.Fatalf("cancelled it is %+v", m)
+	}
+	_, _, err := Apply(s, AdvanceMove{TopicID: topic, Move: id, From: PhaseProposed, To: PhaseJoint})
+	wantCode(t, err, CodeMovePhase)
+	forward, _ := mustApply(t, s, AdvanceMove{TopicID: topic, Move: id, From: PhaseProposed, To: PhaseJoint, Entered: true})
+	if m := part(forward).Move; m.Cancelled || m.Phase != PhaseJoint {
+		t.Fatalf("its group had entered, and the move is %+v", m)
+	}
+	s, _ = mustApply(t, s, EndCancelled{TopicID: topic, Move: id})
+	if part(s).Move != nil || !reflect.DeepEqual(part(s).Replicas, before) || s.Replicas != 3 || len(s.Tombstones) != 0 {
+		t.Fatalf("it left %+v", part(s))
 	}
 }
 

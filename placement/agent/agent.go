@@ -61,6 +61,7 @@ type store interface {
 	Create(group, replica uint64, cs *raftpb.ConfState) error
 	Install(group, replica uint64) (*raftlog.Installer, error)
 	Recover(group, replica uint64, lost []uint64) error
+	ConfAtEnd(group, replica uint64) (*raftpb.ConfState, error)
 	Delete(group, replica uint64) error
 	RaiseFloor(revision uint64) error
 	Floor() uint64

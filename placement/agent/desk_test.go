@@ -275,7 +275,12 @@ func (c *testCluster) act(m *placement.Move) error {
 		if err := c.change(ask.ChangeRequest{Kind: ask.ChangeVoters, Promote: idsOf(m.Adds), Remove: m.Removes}); err != nil {
 			return err
 		}
-		return c.change(ask.ChangeRequest{Kind: ask.LeaveJoint})
+		if err := c.change(ask.ChangeRequest{Kind: ask.LeaveJoint}); err != nil {
+			return err
+		}
+		if lead, g := c.leads(); lead == nil || g.Changing || len(g.Outgoing) > 0 {
+			return fmt.Errorf("it is not settled: %+v", g)
+		}
 	}
 	return nil
 }

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/runnel-io/runnel/partition/multiraft"
+	"go.etcd.io/raft/v3/raftpb"
+
 	"github.com/runnel-io/runnel/placement"
 )
 
@@ -13,9 +14,14 @@ import (
 type recovery struct {
 	revision uint64 // 0 = none
 	lost     []uint64
-	// guess is set if the state no longer tells who was lost: whoever is known to have been in the group and is not any more. It is the
-	// partition's only replica then, so nobody can be taken for lost who still has a say.
-	guess bool
+	// sole is set if the state had this replica as the partition's only one. Then whoever else its log still knows is gone, too, named or
+	// not: the log may have slept through the moves that brought the lost ones, or the state may no longer name them.
+	sole bool
+	// members and below are the partition's replicas, those that a move adds included, and the next id that no replica had yet, when sole was
+	// found. A replica with a lower id that is none of the members will never be one again, however old that state was by then: ids are used
+	// once. One with a higher id is news to it.
+	members map[uint64]int32
+	below   uint64
 }
 
 // recoveryOf finds the recovery of a partition that concerns a replica. A replica that was installed later has nothing to take up: its
@@ -38,27 +44,24 @@ func recoveryOf(s *placement.State, t *placement.Topic, n int32, own uint64) rec
 		}
 	}
 	switch {
-	case len(r.lost) > 0:
-		return r
-	case known: // another one was kept
+	case len(r.lost) == 0 && known: // another one was kept
 		return recovery{}
 	case len(p.Replicas) == 1 && p.Replicas[0].ID == own:
-		r.guess = true // too many were recovered since for the state to name them all
-		r.lost = slices.DeleteFunc(slices.Clone(p.Founders), func(id uint64) bool { return id == own })
-		for id, d := range s.Tombstones {
-			if d.Group == p.Group && id != own {
-				r.lost = append(r.lost, id)
-			}
-		}
+		r.sole, r.members, r.below = true, membersOf(p), s.NextReplica
+		return r
+	case len(r.lost) > 0:
 		return r
 	}
 	return recovery{} // its leader has changed the voters since, so it was taken up
 }
 
-// strangers are those of a configuration that are no replicas of the partition.
-func strangers(conf []uint64, members map[uint64]int32) (out []uint64) {
-	for _, id := range conf {
-		if _, ok := members[id]; !ok && !slices.Contains(out, id) {
+// strangers are those of a configuration that were gone for good when the recovery was found.
+func (rec *recovery) strangers(cs *raftpb.ConfState) (out []uint64) {
+	for _, id := range slices.Concat(cs.GetVoters(), cs.GetVotersOutgoing(), cs.GetLearners(), cs.GetLearnersNext()) {
+		if id >= rec.below {
+			return nil // this replica led since, and so took the recovery up
+		}
+		if _, member := rec.members[id]; !member && !slices.Contains(out, id) {
 			out = append(out, id)
 		}
 	}
@@ -75,37 +78,19 @@ func (a *Agent) takeUp(r *replica) error {
 	if !pending {
 		return nil
 	}
-	if err := a.recoverLog(r, rec.lost); err != nil || rec.guess {
+	lost := rec.lost
+	if rec.sole {
+		conf, err := a.store.ConfAtEnd(r.group, r.id)
+		if err != nil {
+			return fmt.Errorf("look for replicas that are lost: %w", err)
+		}
+		lost = rec.strangers(conf) // those that are named among them
+	}
+	if err := a.recoverLog(r, lost); err != nil {
 		return err
 	}
 	a.tookUp(r, rec)
 	return nil
-}
-
-// recoverStarted does so for a replica whose lost companions the state no longer names: those in its configuration that are no replicas of
-// the partition, which is known once it was started. again tells that it was, once more, by now.
-func (a *Agent) recoverStarted(r *replica, g *multiraft.Group) (again bool, err error) {
-	a.mu.Lock()
-	rec, members := r.recovery, r.members
-	pending := rec.revision > r.recovered
-	a.mu.Unlock()
-	if !pending {
-		return false, nil
-	}
-	conf := g.Status().Conf // of the checkpoint: the changes after it are applied again
-	lost := strangers(slices.Concat(conf.GetVoters(), conf.GetVotersOutgoing(), conf.GetLearners(), conf.GetLearnersNext()), members)
-	if len(lost) > 0 {
-		if err := a.host.StopGroup(r.group); err != nil {
-			return false, fmt.Errorf("stop the replica: %w", err)
-		}
-		if err := a.recoverLog(r, lost); err != nil {
-			return false, err
-		}
-		a.tookUp(r, rec)
-		return true, a.run(r, false)
-	}
-	a.tookUp(r, rec)
-	return false, nil
 }
 
 func (a *Agent) tookUp(r *replica, rec recovery) {

@@ -153,7 +153,7 @@ func lackingVoters(st multiraft.Status) (out []uint64) {
 // groupOf describes a group that this broker leads in session.
 func groupOf(r *live, st multiraft.Status, changing bool) ask.Group {
 	g := ask.Group{
-		Replica: r.id, Term: st.Term, Changing: changing,
+		Replica: r.id, Term: st.Term, Changing: changing || st.Changing,
 		Voters: st.Conf.GetVoters(), Outgoing: st.Conf.GetVotersOutgoing(),
 		Learners: st.Conf.GetLearners(), LearnersNext: st.Conf.GetLearnersNext(),
 		Peers: make(map[uint64]ask.Peer, len(st.Peers)),

@@ -139,9 +139,6 @@ func (a *Agent) run(r *replica, created bool) error {
 		return fmt.Errorf("start the replica: %w", err)
 	}
 	p.Attach(g)
-	if again, err := a.recoverStarted(r, g); again || err != nil {
-		return err
-	}
 	l := &live{replica: r, partition: p, raft: g, turn: make(chan struct{}, 1), since: a.cfg.Env.Now()}
 	l.status = func() status {
 		st := g.Status()

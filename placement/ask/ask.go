@@ -76,7 +76,8 @@ type Group struct {
 	Outgoing     []uint64 `json:"outgoing,omitempty"`
 	Learners     []uint64 `json:"learners,omitempty"`
 	LearnersNext []uint64 `json:"learners_next,omitempty"`
-	// Changing tells that a change of the configuration is in the leader's log and not applied yet.
+	// Changing tells that a change of the configuration is on its way to the leader's log, or is in it and not applied yet, or is not safe
+	// yet from a power cut (multiraft.Status.Changing).
 	Changing bool            `json:"changing,omitempty"`
 	Peers    map[uint64]Peer `json:"peers,omitempty"` // by replica id; the leader's own is absent
 }

@@ -61,6 +61,10 @@ type moving struct {
 func nextAction(topicID uint64, number int32, p *placement.Partition, v sight) action {
 	g := moving{topicID: topicID, number: number, p: p, v: v}
 	m := p.Move
+	// Whatever it is that brought the group there, and whatever the move's phase: there is no way but forward.
+	if v.group != nil && len(v.group.Outgoing) > 0 {
+		return g.ask(ask.ChangeRequest{Kind: ask.LeaveJoint})
+	}
 	if a, ok := g.removeGhost(); ok {
 		return a
 	}
@@ -104,7 +108,7 @@ func (g *moving) advanceTo(to placement.Phase) action {
 	return action{command: placement.AdvanceMove{TopicID: g.topicID, Partition: g.number, Move: m.ID, From: m.Phase, To: to}}
 }
 
-// entered tells whether the group entered the joint configuration of this move, whether or not it has left it since.
+// entered tells whether the group entered the joint configuration of this move. It has left it, or nextAction asks for that first.
 func (g *moving) entered() bool {
 	m, c := g.p.Move, g.v.group
 	return c != nil && !slices.ContainsFunc(m.Adds, func(r placement.Replica) bool { return !slices.Contains(c.Voters, r.ID) }) &&
@@ -119,7 +123,7 @@ func (g *moving) ask(c ask.ChangeRequest) action {
 // removeGhost removes a learner that the state knows nothing of: the answer to a cancelled AddLearner got lost, and it took
 // effect late.
 func (g *moving) removeGhost() (action, bool) {
-	if g.v.group == nil || len(g.v.group.Outgoing) > 0 {
+	if g.v.group == nil {
 		return action{}, false
 	}
 	for _, id := range g.v.group.Learners {
@@ -130,7 +134,8 @@ func (g *moving) removeGhost() (action, bool) {
 	return action{}, false
 }
 
-// undo takes a cancelled move's new replicas out of the group, and ends it when they are out. The leader is asked to remove even those
+// undo takes a cancelled move's new replicas out of the group, and ends it when they are out and no change is under way: one into the joint
+// configuration may be, if the move stepped back. The leader is asked to remove even those
 // that it does not show: an AddLearner of an earlier controller may just be under way there, and one that comes after
 // this is refused, since the leader's broker knows by then that the move was cancelled.
 func (g *moving) undo() action {
@@ -139,8 +144,10 @@ func (g *moving) undo() action {
 		return g.noLeader()
 	}
 	if g.entered() { // it stepped back from joint, and was cancelled, while the group entered: now there is no way but forward
-		if m.Phase == placement.PhaseCaughtUp {
-			return g.advanceTo(placement.PhaseJoint)
+		if m.BeforeJoint() {
+			return action{command: placement.AdvanceMove{
+				TopicID: g.topicID, Partition: g.number, Move: m.ID, From: m.Phase, To: placement.PhaseJoint, Entered: true,
+			}}
 		}
 		return action{wait: fmt.Sprintf("new replicas vote although the move was cancelled when %s, which must not be: report this", m.Phase)}
 	}
@@ -281,16 +288,19 @@ func (g *moving) fit() (action, bool) {
 	return action{}, true
 }
 
-// changeVoters enters the joint configuration and leaves it.
+// changeVoters enters the joint configuration and leaves it. That it was left is committed, and with it that the data of the old half may be
+// deleted, only once the leader says that no change is under way: until then what it has applied may be known to it alone, and the new
+// voters would need the old ones again without it, or after a power cut. A majority of them hold a durable commit of the
+// leave by then (multiraft.Status.Changing).
 func (g *moving) changeVoters() action {
 	if g.v.group == nil {
 		return g.noLeader()
 	}
 	m := g.p.Move
-	switch {
-	case len(g.v.group.Outgoing) > 0: // this one, or one that was left half way: it must be left in any case
-		return g.ask(ask.ChangeRequest{Kind: ask.LeaveJoint})
-	case g.entered():
+	if g.entered() {
+		if g.v.group.Changing {
+			return action{wait: "the new voters do not all know yet that they decide alone"}
+		}
 		return g.advance()
 	}
 	if a, ok := g.fit(); !ok {

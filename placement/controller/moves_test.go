@@ -22,6 +22,9 @@ func brief(a action) string {
 	}
 	switch c := a.command.(type) {
 	case placement.AdvanceMove:
+		if c.Entered {
+			return fmt.Sprintf("commit %s->%s, entered", c.From, c.To)
+		}
 		return fmt.Sprintf("commit %s->%s", c.From, c.To)
 	case nil:
 		return "look again"
@@ -103,8 +106,12 @@ func TestNextActionOfEveryPhase(t *testing.T) {
 	long := func(c *scene) { c.waited = time.Minute }
 	bad := func(c *scene) { c.quarantined = true }
 	ghost := func(c *scene) { c.learners = append(c.learners, 77) }
+	changing := func(c *scene) { c.changing = true }
+	shrunk := func(c *scene) { c.voters = []uint64{1, 2} }
+	shrinking := func(c *scene) { c.voters, c.outgoing = []uint64{1, 2}, []uint64{1, 2, 3} }
 	cancelled := func(p *placement.Partition) { p.Move.Cancelled = true }
 	shrink := func(p *placement.Partition) { p.Move.Adds, p.Move.Order = nil, []uint64{1, 2} }
+	shrinkCancelled := func(p *placement.Partition) { shrink(p); cancelled(p) }
 	for _, c := range []struct {
 		name  string
 		phase placement.Phase
@@ -156,6 +163,7 @@ func TestNextActionOfEveryPhase(t *testing.T) {
 		{"the voters change back to fewer", placement.PhaseJoint, shrink, nil, "ask change_voters 0 [] [3]"},
 		{"the joint configuration is left", placement.PhaseJoint, nil, []func(*scene){entered}, "ask leave_joint 0"},
 		{"the joint configuration was left", placement.PhaseJoint, nil, []func(*scene){left}, "commit joint->left"},
+		{"it was left, and the leader alone may know", placement.PhaseJoint, nil, []func(*scene){left, changing}, "wait: the new voters do not all know"},
 		{"no leader in joint", placement.PhaseJoint, nil, []func(*scene){noLeader}, "wait: the partition has no leader"},
 		{"quarantine in joint does not turn it back", placement.PhaseJoint, nil, []func(*scene){entered, bad}, "ask leave_joint 0"},
 		{"the target falls silent before the group enters", placement.PhaseJoint, nil, []func(*scene){learning, silent(4), peer(ask.Peer{})}, "wait: broker 4, to which it goes, is silent"},
@@ -167,9 +175,19 @@ func TestNextActionOfEveryPhase(t *testing.T) {
 		{"the target dies after the group entered", placement.PhaseJoint, nil, []func(*scene){entered, silent(4), peer(ask.Peer{}), long}, "ask leave_joint 0"},
 		{"the target dies after the group left", placement.PhaseJoint, nil, []func(*scene){left, silent(4), peer(ask.Peer{}), long}, "commit joint->left"},
 		{"those who stay die before a removal", placement.PhaseJoint, shrink, []func(*scene){long, func(c *scene) { c.peers[2] = ask.Peer{} }}, "commit joint->proposed"},
-		{"it stepped back, and the group had entered", placement.PhaseCaughtUp, nil, []func(*scene){entered, silent(4), peer(ask.Peer{})}, "commit caught_up->joint"},
-		{"it stepped back and was cancelled, and the group had entered", placement.PhaseCaughtUp, cancelled, []func(*scene){entered, silent(4), peer(ask.Peer{})}, "commit caught_up->joint"},
-		{"a removal stepped back, and the group had entered", placement.PhaseProposed, shrink, []func(*scene){func(c *scene) { c.voters = []uint64{1, 2} }}, "commit proposed->joint"},
+		{"a removal is under way", placement.PhaseJoint, shrink, []func(*scene){long, changing, func(c *scene) { c.peers[2] = ask.Peer{} }}, "wait: the leader hears"},
+		{"it stepped back, and the group entered", placement.PhaseCaughtUp, nil, []func(*scene){entered, silent(4), peer(ask.Peer{})}, "ask leave_joint 0"},
+		{"it stepped back, and the group had entered and left", placement.PhaseCaughtUp, nil, []func(*scene){left, silent(4), peer(ask.Peer{})}, "commit caught_up->joint"},
+		{"it stepped back and was cancelled, and the group entered", placement.PhaseCaughtUp, cancelled, []func(*scene){entered, silent(4), peer(ask.Peer{})}, "ask leave_joint 0"},
+		{"it stepped back and was cancelled, and the group had entered and left", placement.PhaseCaughtUp, cancelled, []func(*scene){left, silent(4), peer(ask.Peer{})}, "commit caught_up->joint, entered"},
+		{"a removal stepped back, and the group entered", placement.PhaseProposed, shrink, []func(*scene){shrinking}, "ask leave_joint 0"},
+		{"a removal stepped back, and the group had entered and left", placement.PhaseProposed, shrink, []func(*scene){shrunk}, "commit proposed->joint"},
+		{"a removal was cancelled, and may be under way", placement.PhaseProposed, shrinkCancelled, []func(*scene){changing}, "wait: the leader has not applied"},
+		{"a removal was cancelled, and the leader's broker does not know", placement.PhaseProposed, shrinkCancelled, []func(*scene){func(c *scene) { c.leadBehind = true }}, "wait: the leader has not applied"},
+		{"a removal was cancelled", placement.PhaseProposed, shrinkCancelled, nil, "commit placement.EndCancelled"},
+		{"a removal was cancelled, and there is no leader", placement.PhaseProposed, shrinkCancelled, []func(*scene){noLeader}, "wait: the partition has no leader"},
+		{"a removal was cancelled, and the group entered", placement.PhaseProposed, shrinkCancelled, []func(*scene){shrinking}, "ask leave_joint 0"},
+		{"a removal was cancelled, and the group had entered and left", placement.PhaseProposed, shrinkCancelled, []func(*scene){shrunk}, "commit proposed->joint, entered"},
 
 		{"it is finished without a leader", placement.PhaseLeft, nil, []func(*scene){noLeader}, "commit placement.FinishMove"},
 
