@@ -31,7 +31,7 @@ const (
 	controllerSoon  = 500 * time.Millisecond
 	// askWithin bounds one question, installStalled the time without a byte after which another source is tried.
 	askWithin      = 5 * time.Second
-	installStalled = 15 * time.Second
+	installStalled = time.Minute
 	// maxAsked is how many members are asked in a row for the one that leads.
 	maxAsked = 8
 )
@@ -42,10 +42,10 @@ func (b *Broker) controllerReplica(ctx context.Context) (uint64, error) {
 	switch {
 	case held != 0 && lost == "":
 		return held, nil
-	case b.ID() == firstBroker && len(b.store.Replicas()) == 0:
-		// The founder crashed between its identity and its replica. meta.db holds both, so none ever ran.
+	case b.founds():
 		return firstController, b.createController()
 	}
+	b.setPhase("getting the controller's log from a member")
 	in := controllerInstall{b: b}
 	defer in.abort()
 	retry := time.NewTicker(controllerSoon)
@@ -84,6 +84,10 @@ func (b *Broker) heldController() (id uint64, lost string) {
 	}
 	return id, lost
 }
+
+// founds tells whether this is the founder, crashed between its identity and its replica: meta.db holds both, so none ever ran. Nobody
+// else may make a replica from nothing: it would be the only voter of a second group.
+func (b *Broker) founds() bool { return b.ID() == firstBroker && len(b.store.Replicas()) == 0 }
 
 // createController makes the founder's replica, the only voter (RULES 3).
 func (b *Broker) createController() error {
@@ -176,7 +180,9 @@ func (c *controllerInstall) install(ctx context.Context, r controller.Response, 
 	defer cancel(nil)
 	stalled := time.AfterFunc(installStalled, func() { cancel(fmt.Errorf("broker %d sends nothing", from)) })
 	defer stalled.Stop()
-	index, err := c.b.catchup.client.Run(ctx, c.in, from, controllerGroup, func(catchup.Progress) { stalled.Reset(installStalled) })
+	// Not through the broker's limiter: what it takes to be a member must not wait behind partitions that are on their way.
+	client := catchup.NewClient(catchup.ClientConfig{Env: c.b.env, Caller: c.b.peers.Bulk(), Log: c.b.log})
+	index, err := client.Run(ctx, c.in, from, controllerGroup, func(catchup.Progress) { stalled.Reset(installStalled) })
 	if err != nil {
 		if errors.Is(err, raftlog.ErrClosed) {
 			c.in = nil // its end failed: from the start again
