@@ -27,8 +27,8 @@ type Config struct {
 	// DiskFull tells whether free space is below the broker's reserve: batches are then refused. It is called for each
 	// batch and must be quick. Nil: never.
 	DiskFull func() bool
-	// HasQuorum tells whether this broker hears a majority of brokers. A leader without one for more than a second
-	// serves nothing, since another may lead (RULES 16). Nil: always.
+	// HasQuorum tells whether this broker hears those of a majority of the voters. A leader that does not for lonelyTicks serves nothing,
+	// since another may lead; its group ends the leadership well before that (RULES 16). Nil: always.
 	HasQuorum func() bool
 }
 

@@ -19,19 +19,19 @@ type ticks struct {
 	last time.Time
 	// steady counts ticks since the clock last stepped.
 	steady int
-	// lonely counts ticks without a quorum of brokers.
+	// lonely counts ticks without a quorum of the voters.
 	lonely int
 }
 
 const (
-	// maxTickStep is the longest plausible time between two ticks, which come each second. A longer one is a stall or a
+	// maxTickStep is the longest plausible time between two ticks, which come each few seconds. A longer one is a stall or a
 	// clock that was set: both make what the clock says of ages doubtful for a while (RULES 15).
 	maxTickStep = time.Minute
 	// steadyTicks is for how many ticks after a step nothing is decided.
 	steadyTicks = 300
 	// expiryEvery is how many ticks there are between two looks at the producer table.
 	expiryEvery = 60
-	// lonelyTicks without a quorum of brokers make a leader stop serving (RULES 16).
+	// lonelyTicks without a quorum of the voters make a leader stop serving (RULES 16).
 	lonelyTicks = 2
 )
 
@@ -79,7 +79,7 @@ func (p *Partition) Tick(now time.Time) {
 	}
 }
 
-// checkQuorum makes a leader that has heard too few brokers for a while stop serving, and serve again when it hears them.
+// checkQuorum makes a leader that has heard too few voters for a while stop serving, and serve again when it hears them.
 func (p *Partition) checkQuorum() {
 	if p.cfg.HasQuorum == nil {
 		return

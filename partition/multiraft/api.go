@@ -153,7 +153,7 @@ type Status struct {
 	// changed the voters and could still be forgotten by a majority of the new ones in a power cut. What the old voters hold may be
 	// deleted only when Conf is without them and Changing is false.
 	Changing bool
-	// Peers is the leader's view of the other replicas, voters and learners, at most a tick old; nil elsewhere. The map is the caller's.
+	// Peers is the leader's view of the other replicas, voters and learners, as old as Group.Status says; nil elsewhere. The map is the caller's.
 	Peers map[uint64]PeerStatus
 	// PeersFloor is what was committed when Peers was renewed the time before. One follower of two is always a little
 	// behind the newest commit; one whose Match is at or above the floor keeps up.

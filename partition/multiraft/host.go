@@ -122,9 +122,6 @@ func (h *Host) SetBrokers(ids []int32) {
 // Alive tells whether a broker's heartbeats arrive, and ours at it. It is true for this broker.
 func (h *Host) Alive(broker int32) bool { return h.live.alive(broker) }
 
-// HasQuorumOfBrokers tells whether a majority of all brokers, this one included, are alive.
-func (h *Host) HasQuorumOfBrokers() bool { return h.live.hasQuorum() }
-
 // Refused says that a broker's peer port refused a connection: it is taken for dead at once, until it is heard again.
 func (h *Host) Refused(broker int32) { h.live.refuse(broker) }
 

@@ -225,19 +225,6 @@ func (l *liveness) withinLocked(broker int32, now time.Time, d time.Duration) bo
 	return p != nil && p.nonce != 0 && p.refusedAt.IsZero() && now.Sub(p.ackedAt) < d && now.Sub(p.heardAt) < d
 }
 
-func (l *liveness) hasQuorum() bool {
-	now := l.env.Now()
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	n := 1
-	for _, id := range l.ids {
-		if l.withinLocked(id, now, l.silent) {
-			n++
-		}
-	}
-	return n > (len(l.ids)+1)/2
-}
-
 // heartbeat makes the next heartbeat to a broker.
 func (l *liveness) heartbeat(to int32, now time.Time) *Heartbeat {
 	l.mu.Lock()

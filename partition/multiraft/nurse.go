@@ -13,14 +13,13 @@ const (
 // has entries that are not committed, a peer on a live broker that lacks some, a read that is not confirmed, a proposal that raft had no
 // room for, or a Status whose Peers are not those of its last run.
 func (g *Group) noteWaiting() {
-	now := g.env.Now()
 	at := time.Time{}
 	mark := g.commit + g.peersMatch
 	switch {
 	case g.role != RoleLeader || g.commit >= g.last && !g.lagging && !g.dropped && !g.peersStale:
 		g.nurseSince, g.patience = time.Time{}, nurseAfter
 	case g.nurseSince.IsZero() || g.nurseMark != mark:
-		g.nurseSince, g.nurseMark, g.patience = now, mark, nurseAfter
+		g.nurseSince, g.nurseMark, g.patience = g.env.Now(), mark, nurseAfter
 		fallthrough
 	default:
 		at = g.nurseSince.Add(g.patience)

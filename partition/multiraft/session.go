@@ -94,8 +94,7 @@ func (g *Group) turn() {
 	if !g.session || g.dropped {
 		return
 	}
-	st := g.rn.BasicStatus()
-	if st.RaftState != raft.StateLeader || st.GetTerm() != g.term || st.LeadTransferee != 0 {
+	if !g.mayPropose() {
 		return
 	}
 	data := g.machine.Turn(g.sessionNow())
@@ -109,16 +108,27 @@ func (g *Group) turn() {
 	for i, d := range data {
 		es[i].Data = d
 	}
-	err := g.rn.Step(&raftpb.Message{Type: raftpb.MsgProp.Enum(), From: &g.replica, Entries: es})
+	err := g.propose(es)
 	for _, e := range es {
 		e.Data = nil // raft has its own copy
 	}
+	g.machine.Proposed(err)
+}
+
+// mayPropose tells whether raft still leads in the session's term and hands over to nobody.
+func (g *Group) mayPropose() bool {
+	st := g.rn.BasicStatus()
+	return st.RaftState == raft.StateLeader && st.GetTerm() == g.term && st.LeadTransferee == 0
+}
+
+// propose steps entries as one message. After an error all of it was dropped: applied entries make room, a tick looks again.
+func (g *Group) propose(es []*raftpb.Entry) error {
+	err := g.rn.Step(&raftpb.Message{Type: raftpb.MsgProp.Enum(), From: &g.replica, Entries: es})
 	if err != nil {
-		// All of it was dropped. Applied entries make room, a tick looks again.
 		g.dropped = true
 		g.metrics.proposalDrops.Inc()
 	}
-	g.machine.Proposed(err)
+	return err
 }
 
 func roleOf(s raft.StateType) Role {

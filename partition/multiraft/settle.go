@@ -3,7 +3,6 @@ package multiraft
 import (
 	"slices"
 
-	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
@@ -37,17 +36,8 @@ func (g *Group) settled() bool { return g.settleAbove == 0 || g.commit > g.settl
 // settle proposes an empty entry to settle a change, unless some entry follows it already. It tells whether it did. A proposal that is
 // dropped, as during a transfer, is made again at a later run, at the latest after a tick.
 func (g *Group) settle() bool {
-	if !g.session || g.settleAbove == 0 || g.last > g.settleAbove || g.dropped {
+	if !g.session || g.settleAbove == 0 || g.last > g.settleAbove || g.dropped || !g.mayPropose() {
 		return false
 	}
-	st := g.rn.BasicStatus()
-	if st.RaftState != raft.StateLeader || st.GetTerm() != g.term || st.LeadTransferee != 0 {
-		return false
-	}
-	err := g.rn.Step(&raftpb.Message{Type: raftpb.MsgProp.Enum(), From: &g.replica, Entries: []*raftpb.Entry{{}}})
-	if err != nil {
-		g.dropped = true
-		g.metrics.proposalDrops.Inc()
-	}
-	return err == nil
+	return g.propose([]*raftpb.Entry{{}}) == nil
 }

@@ -223,6 +223,9 @@ func (l *Log) Trim(logStart int64) (maintain bool) {
 // the new segment, and the next one by size may be as far away as the whole of what was trimmed. A log that keeps a number of
 // segments waits until as many can go: its checkpoints are large.
 func (l *Log) trimWaitsLocked() bool {
+	if l.logStart == 0 && l.o.KeepSegments == 0 {
+		return false // asked at each apply: a log that was never trimmed does not go over its segments
+	}
 	for i := len(l.segs) - 1; i > 0; i-- {
 		f := l.segs[i]
 		if f.first <= l.first {

@@ -127,7 +127,7 @@ func (a *Agent) run(r *replica, created bool) error {
 	p := partition.New(partition.Config{
 		Env: a.cfg.Env, Topic: r.topic, Number: r.number, Group: r.group, Replica: r.id,
 		Settings: settings, Budget: a.cfg.Budget, Metrics: a.cfg.Metrics,
-		DiskFull: a.cfg.DiskFull, HasQuorum: func() bool { return a.hearsVoters(r, g) },
+		DiskFull: a.cfg.DiskFull, HasQuorum: func() bool { return g.HearsVoters() },
 	})
 	var err error
 	g, err = a.host.StartGroup(multiraft.GroupConfig{
@@ -160,28 +160,6 @@ func (a *Agent) run(r *replica, created bool) error {
 		a.serve(l)
 	}
 	return nil
-}
-
-// hearsVoters tells whether a majority of a group's voters, of both halves while it is joint, are on brokers that are heard (RULES 16). A
-// majority of all brokers would be too much to ask: a partition whose own voters live goes on whatever becomes of the rest of
-// the cluster, and so does one that was kept alone.
-func (a *Agent) hearsVoters(r *replica, g *multiraft.Group) bool {
-	a.mu.Lock()
-	members := r.members
-	a.mu.Unlock()
-	conf := g.Status().Conf
-	for _, half := range [][]uint64{conf.GetVoters(), conf.GetVotersOutgoing()} {
-		heard := 0
-		for _, id := range half {
-			if id == r.id || a.host.Alive(members[id]) {
-				heard++
-			}
-		}
-		if len(half) > 0 && heard <= len(half)/2 {
-			return false
-		}
-	}
-	return true
 }
 
 // successor finds the replica that a move installed on this broker in the place of another one here. The host runs one replica of a

@@ -48,16 +48,12 @@ func (a *Admin) CreateTopic(ctx context.Context, req *runnelv1.CreateTopicReques
 // DeleteTopic deletes a topic and its data. A topic that does not exist is the definite error UNKNOWN_TOPIC, unless an
 // earlier attempt of this call may have deleted it.
 func (a *Admin) DeleteTopic(ctx context.Context, req *runnelv1.DeleteTopicRequest) (*runnelv1.DeleteTopicResponse, error) {
-	c, maybe := a.caller(), false
-	c.failed = func(e *Error) { maybe = maybe || e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE }
-	resp, err := retry(ctx, c, req, adminCall(runnelv1.AdminClient.DeleteTopic))
-	if runnelv1.AsError(err).GetReason() != runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC {
-		return resp, err
+	const gone = runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC
+	resp, err := retryOnce(ctx, a, req, runnelv1.AdminClient.DeleteTopic, gone, &runnelv1.DeleteTopicResponse{})
+	if runnelv1.AsError(err).GetReason() == gone {
+		return nil, runnelv1.Errorf(gone, "topic %q does not exist", req.GetName())
 	}
-	if maybe {
-		return &runnelv1.DeleteTopicResponse{}, nil
-	}
-	return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "topic %q does not exist", req.GetName())
+	return resp, err
 }
 
 // ListTopics lists the topics.

@@ -305,7 +305,7 @@ func (b *Broker) Ready() error {
 	if c == nil {
 		return errors.New("starting")
 	}
-	if why := c.forming(len(b.cfg.Seeds)); why != "" {
+	if why := forming(c.ctl.State(), len(b.cfg.Seeds)); why != "" {
 		return errors.New(why)
 	}
 	if ok, why := c.agent.CaughtUp(); !ok {

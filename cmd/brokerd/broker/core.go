@@ -107,9 +107,6 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	return nil
 }
 
-// forming says what a young cluster still lacks to survive the loss of a broker.
-func (c *core) forming(seeds int) string { return forming(c.ctl.State(), seeds) }
-
 // hear exchanges heartbeats with every broker of the cluster that the state or gossip knows. The state alone is not enough: right
 // after a start it may be so old that it lacks the brokers which lead now, and whoever is not heard gets no answers.
 func (b *Broker) hear(c *core) {
