@@ -39,12 +39,8 @@ func (s *Server) AlterTopic(ctx context.Context, r *runnelv1.AlterTopicRequest) 
 	s.log.Info("topic altered", "topic", t.Name, "id", t.ID, "partitions", len(t.Partitions), "rf", t.ReplicationFactor(), "config", t.Config)
 	if r.GetPartitions() != 0 {
 		s.until(wait, func() bool {
-			now := s.cluster.State().Topics[t.Name]
-			if now == nil || now.ID != t.ID { // deleted meanwhile, or not heard of yet
-				return s.cluster.State().Revision >= res.Revision
-			}
-			_, none := s.leaderless(t)
-			return none == 0
+			led, gone := s.ledOrGone(t, res.Revision)
+			return led || gone
 		})
 	}
 	return &runnelv1.AlterTopicResponse{

@@ -108,11 +108,11 @@ func (s *Server) TransferLeadership(ctx context.Context, r *runnelv1.TransferLea
 	seen, cancel := s.within(ctx, min(viewWait, s.patience(ctx)))
 	defer cancel()
 	s.until(seen, func() bool {
-		t := s.cluster.State().Topics[r.GetTopic()]
-		if t == nil || int(r.GetPartition()) >= len(t.Partitions) {
+		p := partitionAt(s.cluster.State().Topics[r.GetTopic()], r.GetPartition())
+		if p == nil {
 			return true
 		}
-		leader, _, ok := s.cluster.Leader(t.Partitions[r.GetPartition()].Group)
+		leader, _, ok := s.cluster.Leader(p.Group)
 		return ok && leader == to
 	})
 	return &runnelv1.TransferLeadershipResponse{Leader: to}, nil

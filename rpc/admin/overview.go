@@ -75,12 +75,22 @@ func (s *Server) newest(ctx context.Context, name string) (*placement.Topic, err
 	return res.Topic, nil
 }
 
+// partitionAt is a topic's partition; nil if there is none, or no topic.
+func partitionAt(t *placement.Topic, n int32) *placement.Partition {
+	if t == nil || n < 0 || int(n) >= len(t.Partitions) {
+		return nil
+	}
+	return &t.Partitions[n]
+}
+
+// partitionOf is partitionAt in an answer to whoever named the partition.
 func partitionOf(t *placement.Topic, n int32) (*placement.Partition, error) {
-	if n < 0 || int(n) >= len(t.Partitions) {
+	p := partitionAt(t, n)
+	if p == nil {
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_PARTITION,
 			"topic %q has no partition %d: it has 0 to %d", t.Name, n, len(t.Partitions)-1)
 	}
-	return &t.Partitions[n], nil
+	return p, nil
 }
 
 func invalid(format string, args ...any) *runnelv1.Error {
@@ -103,6 +113,16 @@ func brokersOf(rs []placement.Replica) []int32 {
 	return out
 }
 
+// brokersIn are the brokers of a partition's replicas, those of its move included, in the order of these ids.
+func brokersIn(p *placement.Partition, order []uint64) (out []int32) {
+	for _, id := range order {
+		if r, ok := p.Replica(id); ok {
+			out = append(out, r.Broker)
+		}
+	}
+	return out
+}
+
 // describeMove tells of a move as the controller does.
 func describeMove(m *controller.MoveProgress) *runnelv1.MoveDescription {
 	return &runnelv1.MoveDescription{
@@ -117,16 +137,10 @@ func recordedMove(topic string, n int32, p *placement.Partition) *runnelv1.MoveD
 	if m == nil {
 		return nil
 	}
-	d := &runnelv1.MoveDescription{
-		Id: m.ID, Topic: topic, Partition: n, From: brokersOf(p.Replicas), Phase: string(m.Phase), Kind: string(m.Kind),
+	return &runnelv1.MoveDescription{
+		Id: m.ID, Topic: topic, Partition: n, From: brokersOf(p.Replicas), To: brokersIn(p, m.Order), Phase: string(m.Phase), Kind: string(m.Kind),
 		Reason: m.Reason, Cancelled: m.Cancelled,
 	}
-	for _, id := range m.Order {
-		if r, ok := p.Replica(id); ok {
-			d.To = append(d.To, r.Broker)
-		}
-	}
-	return d
 }
 
 // recordedMoves tells of all moves in the state, at most maxListed.

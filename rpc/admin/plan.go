@@ -35,8 +35,7 @@ func (s *Server) Plan(ctx context.Context, _ *runnelv1.PlanRequest) (*runnelv1.P
 	for _, id := range slices.Sorted(maps.Keys(o.Dead)) {
 		out.Silent = append(out.Silent, &runnelv1.SilentBroker{Broker: id, SilentMs: o.Dead[id], ReplacedAfterMs: o.ReplaceAfterMS})
 	}
-	quarantined, n := first(quarantine(st, o.Quarantined))
-	out.Quarantined = quarantined
+	out.Quarantined, n = first(quarantine(st, o.Quarantined))
 	count(n)
 	for _, r := range o.Recoveries {
 		out.Recoveries = append(out.Recoveries, &runnelv1.RecoveryDescription{
@@ -49,17 +48,11 @@ func (s *Server) Plan(ctx context.Context, _ *runnelv1.PlanRequest) (*runnelv1.P
 
 // describePlan tells of what comes next. A topic that is gone meanwhile is left out: so is what was planned for it.
 func describePlan(out *runnelv1.PlanResponse, st *placement.State, p *plan.Plan, more func(int32)) {
-	place := func(topic *placement.Topic, n int32) *placement.Partition {
-		if topic == nil || n < 0 || int(n) >= len(topic.Partitions) {
-			return nil
-		}
-		return &topic.Partitions[n]
-	}
 	moves, n := first(p.Moves)
 	more(n)
 	for i := range moves {
 		m := &moves[i]
-		if at := place(st.Topics[m.Topic], m.Partition); at != nil {
+		if at := partitionAt(st.Topics[m.Topic], m.Partition); at != nil {
 			out.Moves = append(out.Moves, &runnelv1.PlannedMove{
 				Topic: m.Topic, Partition: m.Partition, From: brokersOf(at.Replicas), To: after(at, m), Kind: string(m.Kind), Reason: m.Reason,
 			})
@@ -74,7 +67,7 @@ func describePlan(out *runnelv1.PlanResponse, st *placement.State, p *plan.Plan,
 	cancels, n := first(p.Cancels)
 	more(n)
 	for i, c := range cancels {
-		if t := byID[c.TopicID]; place(t, c.Partition) != nil {
+		if t := byID[c.TopicID]; partitionAt(t, c.Partition) != nil {
 			out.Cancels = append(out.Cancels, &runnelv1.PlannedCancel{
 				Move: c.Move, Topic: t.Name, Partition: c.Partition, Reason: reasonAt(p.CancelReasons, i),
 			})
@@ -84,17 +77,13 @@ func describePlan(out *runnelv1.PlanResponse, st *placement.State, p *plan.Plan,
 	more(n)
 	for i, o := range orders {
 		t := byID[o.TopicID]
-		at := place(t, o.Partition)
+		at := partitionAt(t, o.Partition)
 		if at == nil {
 			continue
 		}
-		d := &runnelv1.PlannedOrder{Topic: t.Name, Partition: o.Partition, From: brokersOf(at.Replicas), Reason: reasonAt(p.PreferredReasons, i)}
-		for _, id := range o.Order {
-			if r, ok := at.Replica(id); ok {
-				d.To = append(d.To, r.Broker)
-			}
-		}
-		out.Orders = append(out.Orders, d)
+		out.Orders = append(out.Orders, &runnelv1.PlannedOrder{
+			Topic: t.Name, Partition: o.Partition, From: brokersOf(at.Replicas), To: brokersIn(at, o.Order), Reason: reasonAt(p.PreferredReasons, i),
+		})
 	}
 	transfers, n := first(p.Transfers)
 	more(n)

@@ -111,6 +111,9 @@ func (v *view) underReplicated(alive func(int32) bool) string {
 	return strings.Join(why, "; ")
 }
 
+// quarantined begins the trouble of a replica that is, wherever it is told and looked for.
+const quarantined = "is quarantined: "
+
 // troubleOf tells why there is no running replica of a partition on broker, which should have one, as the words after
 // "its replica on broker 1".
 func troubleOf(e *runnelv1.Error, topic string, n, broker int32) string {
@@ -120,7 +123,7 @@ func troubleOf(e *runnelv1.Error, topic string, n, broker int32) string {
 	}
 	why = strings.TrimSuffix(why, ": try again") // whoever looks at the cluster has nothing to try again
 	if in, ok := strings.CutPrefix(why, "is quarantined ("); ok {
-		why = "is quarantined: " + strings.TrimSuffix(in, ")")
+		why = quarantined + strings.TrimSuffix(in, ")")
 	}
 	return cut(why)
 }
@@ -133,9 +136,4 @@ func cut(s string) string {
 		return strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return s
-}
-
-// isOn tells whether the partition has a voting replica on a broker. One that a move adds is no trouble while it is installed.
-func isOn(p *placement.Partition, broker int32) bool {
-	return slices.ContainsFunc(p.Replicas, func(r placement.Replica) bool { return r.Broker == broker && !r.Learner })
 }

@@ -28,10 +28,13 @@ func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartit
 	if err != nil {
 		return nil, s.fail(api, err)
 	}
-	replicas := s.describeReplicas(wait, t, r.GetPartition())
 	if r.GetAnew() && r.GetKeep() != 0 {
 		return nil, s.fail(api, invalid("a partition that begins anew keeps no replica: name broker %d or say anew", r.GetKeep()))
 	}
+	if r.GetAcceptDataLoss() && s.recovered(t, r) { // by an earlier try of this request
+		return &runnelv1.RecoverPartitionResponse{Recovered: true}, nil
+	}
+	replicas := s.describeReplicas(wait, t, r.GetPartition())
 	if !r.GetAcceptDataLoss() {
 		there := known(replicas)
 		quorum := hasQuorum(p, there)
@@ -52,9 +55,6 @@ func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartit
 			}
 		}
 		return &runnelv1.RecoverPartitionResponse{Kept: kept, Lost: allBut(replicas, kept)}, nil
-	}
-	if s.recovered(t, r) { // by an earlier try of this request
-		return &runnelv1.RecoverPartitionResponse{Recovered: true}, nil
 	}
 	kept, err := consented(t, p, replicas, r)
 	if err != nil {
@@ -117,8 +117,7 @@ func consented(t *placement.Topic, p *placement.Partition, replicas []*runnelv1.
 // describeReplicas asks the brokers that have a replica of a partition, those that a move adds included.
 func (s *Server) describeReplicas(ctx context.Context, t *placement.Topic, n int32) []*runnelv1.ReplicaDescription {
 	v := s.glance(t, int(n))
-	v.all = true
-	s.ask(ctx, []*view{v})
+	s.ask(ctx, []*view{v}, true)
 	var out []*runnelv1.ReplicaDescription
 	for _, r := range v.place.All() {
 		d := &runnelv1.ReplicaDescription{
@@ -185,7 +184,7 @@ func toKeep(topic string, n int32, p *placement.Partition, replicas []*runnelv1.
 func known(replicas []*runnelv1.ReplicaDescription) map[uint64]bool {
 	there := map[uint64]bool{}
 	for _, d := range replicas {
-		there[d.GetReplica()] = d.GetAlive() && !strings.HasPrefix(d.GetTrouble(), "is quarantined")
+		there[d.GetReplica()] = d.GetAlive() && !strings.HasPrefix(d.GetTrouble(), quarantined)
 	}
 	return there
 }
@@ -200,14 +199,13 @@ func mayKeep(p *placement.Partition, replica uint64) bool {
 // configurations need a majority, after it the new one.
 func hasQuorum(p *placement.Partition, there map[uint64]bool) bool {
 	majority := func(ids []placement.Replica) bool {
-		n, voters := 0, 0
+		n := 0
 		for _, r := range ids {
-			voters++
 			if there[r.ID] {
 				n++
 			}
 		}
-		return n > voters/2
+		return n > len(ids)/2
 	}
 	var phase placement.Phase
 	if p.Move != nil {

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -106,11 +107,11 @@ func (s *Server) answerLocally(q statusQuestion) statusAnswer {
 			switch {
 			case e != nil:
 				// Not to have a replica is trouble only where there should be one.
-				if t := placed[topic]; t != nil && n >= 0 && int(n) < len(t.Partitions) && isOn(&t.Partitions[n], s.id) {
+				if votesOn(partitionAt(placed[topic], n), s.id) {
 					a.Troubles = append(a.Troubles, trouble{topic, n, troubleOf(e, topic, n, s.id)})
 				}
 			case st.Quarantine != "":
-				a.Troubles = append(a.Troubles, trouble{topic, n, "is quarantined: " + cut(st.Quarantine)})
+				a.Troubles = append(a.Troubles, trouble{topic, n, quarantined + cut(st.Quarantine)})
 			case st.Leader:
 				a.Partitions = append(a.Partitions, partitionInfo{
 					Topic: topic, Partition: n, Term: st.Term, LogStart: st.LogStart, HW: st.HW, InSync: st.InSync,
@@ -121,11 +122,16 @@ func (s *Server) answerLocally(q statusQuestion) statusAnswer {
 	return a
 }
 
+// votesOn tells whether a partition, which may be nil, has a voting replica on a broker. One that a move adds is no trouble while
+// it is installed.
+func votesOn(p *placement.Partition, broker int32) bool {
+	return p != nil && slices.ContainsFunc(p.Replicas, func(r placement.Replica) bool { return r.Broker == broker && !r.Learner })
+}
+
 // replicaInfo tells of a replica that runs here. A broker runs one replica of a partition; which it is, the state knows.
 func (s *Server) replicaInfo(t *placement.Topic, topic string, n int32, st partition.Status) replicaInfo {
 	info := replicaInfo{Topic: topic, Partition: n, LogStart: st.LogStart, HW: st.HW, Bytes: st.Bytes}
-	if t != nil && n >= 0 && int(n) < len(t.Partitions) {
-		p := &t.Partitions[n]
+	if p := partitionAt(t, n); p != nil {
 		if r, ok := p.On(s.id); ok {
 			info.Replica = r.ID
 		} else if r, ok := p.Joining(s.id); ok {
@@ -148,8 +154,7 @@ type view struct {
 	// by all views, unanswered is.
 	troubles   map[int32]string
 	unanswered map[int32]string
-	// all asks for what every broker has, those that a move adds included; by broker. Of one view, or of all of one ask.
-	all      bool
+	// replicas is what each broker has, if that was asked for.
 	replicas map[int32]replicaInfo
 }
 
@@ -161,7 +166,7 @@ func (s *Server) view(ctx context.Context, topics []*placement.Topic) []*view {
 			views = append(views, s.glance(t, n))
 		}
 	}
-	s.ask(ctx, views)
+	s.ask(ctx, views, false)
 	return views
 }
 
@@ -172,14 +177,13 @@ func (s *Server) glance(t *placement.Topic, n int) *view {
 	return v
 }
 
-// ask completes views with what the brokers tell.
-func (s *Server) ask(ctx context.Context, views []*view) {
+// ask completes views with what the brokers tell; all: with what each has, those that a move adds included.
+func (s *Server) ask(ctx context.Context, views []*view, all bool) {
 	questions := map[int32]map[string][]int32{}
-	all := false
 	for _, v := range views {
 		rs := v.place.Replicas
-		if v.all {
-			all, rs = true, v.place.All()
+		if all {
+			rs = v.place.All()
 		}
 		for _, r := range rs {
 			if r.Broker != s.id && !s.cluster.Alive(r.Broker) {

@@ -46,21 +46,15 @@ func (s *Server) CreateTopic(ctx context.Context, r *runnelv1.CreateTopicRequest
 // awaitLeaders waits, until wait ends, for this broker to know the topic and a leader of each of its partitions. ctx is the
 // client's, which lasts a little longer: the answer takes time too.
 func (s *Server) awaitLeaders(ctx, wait context.Context, t *placement.Topic, revision uint64) error {
-	gone := false
-	ok := s.until(wait, func() bool {
-		st := s.cluster.State()
-		now := st.Topics[t.Name]
-		if now == nil || now.ID != t.ID {
-			gone = st.Revision >= revision
-			return gone
-		}
-		_, none := s.leaderless(t)
-		return none == 0
+	var led, gone bool
+	s.until(wait, func() bool {
+		led, gone = s.ledOrGone(t, revision)
+		return led || gone
 	})
 	switch {
 	case gone:
 		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "topic %q was created and has been deleted since", t.Name)
-	case ok:
+	case led:
 		return nil
 	}
 	missing := "this broker has not heard of it yet"
@@ -72,7 +66,7 @@ func (s *Server) awaitLeaders(ctx, wait context.Context, t *placement.Topic, rev
 		ctx, cancel := s.within(ctx, whyWait)
 		defer cancel()
 		v := s.glance(t, first)
-		s.ask(ctx, []*view{v})
+		s.ask(ctx, []*view{v}, false)
 		missing = fmt.Sprintf("%d of %d partitions %s no leader yet: partition %d: ", none, len(t.Partitions), have, first)
 		if why := v.leaderless(s.cluster.Alive); why != "" {
 			missing += why
@@ -82,6 +76,17 @@ func (s *Server) awaitLeaders(ctx, wait context.Context, t *placement.Topic, rev
 	}
 	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
 		"topic %q was created, but %s; do not create it again, ask for its description", t.Name, missing)
+}
+
+// ledOrGone looks whether this broker knows a leader of each partition of a topic as it was at revision, or that the topic has
+// been deleted since. Neither holds of a topic that this broker has not heard of yet.
+func (s *Server) ledOrGone(t *placement.Topic, revision uint64) (led, gone bool) {
+	st := s.cluster.State()
+	if now := st.Topics[t.Name]; now == nil || now.ID != t.ID {
+		return false, st.Revision >= revision
+	}
+	_, none := s.leaderless(t)
+	return none == 0, false
 }
 
 // leaderless counts the partitions of which no leader is known, and gives the first of them.
@@ -102,17 +107,10 @@ func (s *Server) DeleteTopic(ctx context.Context, r *runnelv1.DeleteTopicRequest
 	if err := s.begin(api); err != nil {
 		return nil, err
 	}
-	wait, end := s.within(ctx, s.patience(ctx))
-	defer end()
-	res, err := s.controller.Do(wait, controller.DeleteTopic{Name: r.GetName()})
-	if err != nil {
-		return nil, s.fail(api, err)
+	if _, err := s.change(ctx, api, controller.DeleteTopic{Name: r.GetName()}); err != nil {
+		return nil, err
 	}
 	s.log.Info("topic deleted", "topic", r.GetName())
-	// The deletion holds whether or not this broker sees it in time.
-	seen, cancel := s.within(wait, viewWait)
-	defer cancel()
-	s.until(seen, func() bool { return s.cluster.State().Revision >= res.Revision })
 	return &runnelv1.DeleteTopicResponse{}, nil
 }
 
