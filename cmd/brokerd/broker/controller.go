@@ -58,7 +58,7 @@ func (b *Broker) controllerReplica(ctx context.Context) (uint64, error) {
 			return id, nil
 		}
 		if refused(err) {
-			return 0, err
+			return 0, b.removed(err)
 		}
 		why := fmt.Sprintf("getting the controller's log: %v", err)
 		b.setPhase(why)
@@ -269,7 +269,7 @@ func noMember(why *runnelv1.Error) bool {
 // refusedError is the controller's last word.
 type refusedError struct{ err error }
 
-func (e *refusedError) Error() string { return "the controller refuses this broker: " + e.err.Error() }
+func (e *refusedError) Error() string { return "the controller says: " + e.err.Error() }
 func (e *refusedError) Unwrap() error { return e.err }
 
 // refused tells whether the controller refused this broker, which no retry changes.
@@ -336,7 +336,7 @@ func (b *Broker) keepController(ctx context.Context, held uint64) {
 		case ctx.Err() != nil:
 			return
 		case refused(err):
-			b.fail(err)
+			b.leave(err)
 			return
 		case err != nil:
 		case r.ControllerReplica > held:
