@@ -128,6 +128,7 @@ func (c *Controller) attach(g group) {
 	c.group = g
 	c.mu.Unlock()
 	g.SetMembers(c.whereabouts(c.State()))
+	silence(g, c.State())
 	g.Wake()
 	c.members.task.Wake()
 }
