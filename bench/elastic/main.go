@@ -118,7 +118,7 @@ func start(ctx context.Context, o options, po proc.Options, so stream.Options, f
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Abort())
+			err = s.Abort(err)
 		}
 	}()
 	return f(&run{o: o, cluster: cluster, cl: cl, stream: s})

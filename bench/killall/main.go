@@ -16,8 +16,6 @@ import (
 	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/bench/proc"
 	"github.com/runnel-io/runnel/bench/workload"
-	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
-	"github.com/runnel-io/runnel/rpc/client"
 )
 
 const topic = "killall"
@@ -45,7 +43,7 @@ func killall(ctx context.Context, dir string, rounds int, each int64) (err error
 	}
 	defer func() { err = errors.Join(err, cluster.KillAll()) }()
 	const partitions = 12
-	if err := create(ctx, cluster.Seeds(), partitions); err != nil {
+	if err := workload.CreateTopic(ctx, cluster.Seeds(), topic, partitions); err != nil {
 		return err
 	}
 	rec := check.NewRecorder()
@@ -83,16 +81,6 @@ func killall(ctx context.Context, dir string, rounds int, each int64) (err error
 		return err
 	}
 	return report(h, rounds)
-}
-
-func create(ctx context.Context, seeds []string, partitions int32) error {
-	cl, err := client.New(seeds)
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	_, err = cl.Admin().CreateTopic(ctx, &runnelv1.CreateTopicRequest{Name: topic, Partitions: partitions, ReplicationFactor: 3})
-	return err
 }
 
 // acked waits until n records are acknowledged.

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
-	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+	"github.com/runnel-io/runnel/bench/workload"
 	"github.com/runnel-io/runnel/rpc/client"
 )
 
@@ -82,14 +82,8 @@ func many(ctx context.Context, o options, dir string) (err error) {
 }
 
 func create(ctx context.Context, cluster *proc.Cluster, partitions int) error {
-	cl, err := client.New(cluster.Seeds())
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
 	began := time.Now()
-	_, err = cl.Admin().CreateTopic(ctx, &runnelv1.CreateTopicRequest{Name: topic, Partitions: int32(partitions), ReplicationFactor: 3})
-	if err != nil {
+	if err := workload.CreateTopic(ctx, cluster.Seeds(), topic, int32(partitions)); err != nil {
 		return err
 	}
 	fmt.Printf("%d partitions x 3 created and led in %.1f s\n", partitions, time.Since(began).Seconds())

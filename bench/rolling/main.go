@@ -17,6 +17,7 @@ import (
 	"github.com/runnel-io/runnel/bench/proc"
 	"github.com/runnel-io/runnel/bench/source"
 	"github.com/runnel-io/runnel/bench/stream"
+	"github.com/runnel-io/runnel/bench/workload"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 	"github.com/runnel-io/runnel/rpc/client"
 )
@@ -65,7 +66,7 @@ func rolling(ctx context.Context, o options, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.KillAll()) }()
-	if err := create(ctx, cluster.Seeds(), int32(o.partitions)); err != nil {
+	if err := workload.CreateTopic(ctx, cluster.Seeds(), topic, int32(o.partitions)); err != nil {
 		return err
 	}
 	s, err := stream.Start(ctx, stream.Options{
@@ -76,7 +77,7 @@ func rolling(ctx context.Context, o options, dir string) (err error) {
 	}
 	took, err := restarts(ctx, o, cluster, s)
 	if err != nil {
-		return errors.Join(err, s.Abort())
+		return s.Abort(err)
 	}
 	v, err := s.Stop(ctx)
 	if err != nil {
@@ -97,16 +98,6 @@ func rolling(ctx context.Context, o options, dir string) (err error) {
 		return fmt.Errorf("a wait of %d ms is longer than %s", slowest.Milliseconds(), o.most)
 	}
 	return nil
-}
-
-func create(ctx context.Context, seeds []string, partitions int32) error {
-	cl, err := client.New(seeds)
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	_, err = cl.Admin().CreateTopic(ctx, &runnelv1.CreateTopicRequest{Name: topic, Partitions: partitions, ReplicationFactor: 3})
-	return err
 }
 
 // restarts restarts each broker in turn and answers the longest wait at each restart, the leaders' way back included.
