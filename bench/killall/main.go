@@ -8,9 +8,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/check"
@@ -23,17 +20,7 @@ const topic = "killall"
 func main() {
 	rounds := flag.Int("rounds", 10, "how often everything is killed")
 	each := flag.Int64("acked", 2000, "records acknowledged in each round before the kill")
-	temp := flag.String("temp", "", "folder for the brokers' data (default: the system's)")
-	limit := flag.Duration("limit", 10*time.Minute, "give up after this time")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *limit)
-	defer cancel()
-	if err := proc.InTemp(*temp, "killall", func(dir string) error { return killall(ctx, dir, *rounds, *each) }); err != nil {
-		fmt.Fprintln(os.Stderr, "killall:", err)
-		os.Exit(1)
-	}
+	proc.Main("killall", 10*time.Minute, func(ctx context.Context, dir string) error { return killall(ctx, dir, *rounds, *each) })
 }
 
 func killall(ctx context.Context, dir string, rounds int, each int64) (err error) {

@@ -10,11 +10,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
@@ -29,7 +26,6 @@ type options struct {
 	watch      time.Duration
 	curve      bool
 	restart    bool
-	temp       string
 }
 
 func main() {
@@ -38,17 +34,7 @@ func main() {
 	flag.DurationVar(&o.watch, "watch", 20*time.Second, "how long the idle brokers are watched")
 	flag.BoolVar(&o.curve, "curve", true, "measure latency with 10, 100, 500, ... partitions written to")
 	flag.BoolVar(&o.restart, "restart", true, "kill all brokers at the end and time their way back")
-	flag.StringVar(&o.temp, "temp", "", "folder for the brokers' data (default: the system's)")
-	limit := flag.Duration("limit", 15*time.Minute, "give up after this time")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *limit)
-	defer cancel()
-	if err := proc.InTemp(o.temp, "many", func(dir string) error { return many(ctx, o, dir) }); err != nil {
-		fmt.Fprintln(os.Stderr, "many:", err)
-		os.Exit(1)
-	}
+	proc.Main("many", 15*time.Minute, func(ctx context.Context, dir string) error { return many(ctx, o, dir) })
 }
 
 func many(ctx context.Context, o options, dir string) (err error) {

@@ -8,10 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
@@ -25,8 +22,7 @@ import (
 const topic = "rolling"
 
 type options struct {
-	temp, root         string
-	brokerd            string
+	root, brokerd      string
 	rounds, partitions int
 	rate               int
 	most               time.Duration
@@ -35,22 +31,12 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.root, "source", "", "folder whose files are sent (default: the Go standard library's source)")
-	flag.StringVar(&o.temp, "temp", "", "folder for the brokers' data (default: the system's)")
 	flag.StringVar(&o.brokerd, "brokerd", "", "program to run (default: the one of this source)")
 	flag.IntVar(&o.rounds, "rounds", 2, "how often each broker is restarted")
 	flag.IntVar(&o.partitions, "partitions", 24, "partitions of the topic")
 	flag.IntVar(&o.rate, "rate", 10_000, "records a second, beside one at a time on each partition")
 	flag.DurationVar(&o.most, "most", 500*time.Millisecond, "longest wait for an acknowledgement that passes")
-	limit := flag.Duration("limit", 10*time.Minute, "give up after this time")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *limit)
-	defer cancel()
-	if err := proc.InTemp(o.temp, "rolling", func(dir string) error { return rolling(ctx, o, dir) }); err != nil {
-		fmt.Fprintln(os.Stderr, "rolling:", err)
-		os.Exit(1)
-	}
+	proc.Main("rolling", 10*time.Minute, func(ctx context.Context, dir string) error { return rolling(ctx, o, dir) })
 }
 
 func rolling(ctx context.Context, o options, dir string) (err error) {
