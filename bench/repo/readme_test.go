@@ -35,6 +35,7 @@ var ranBy = map[string]string{
 	"make demo":                    ".ci/run",
 	"make test":                    ".ci/run",
 	"bin/brokerd dev":              ".ci/quickstart",
+	"bin/brokerd --insecure":       ".ci/quickstart",
 	"bin/brokerctl topic create":   ".ci/quickstart",
 	"echo 'customer-7":             ".ci/quickstart",
 	"bin/brokerctl consume":        ".ci/quickstart",
@@ -48,7 +49,7 @@ var ranBy = map[string]string{
 
 func TestEveryCommandOfTheReadmeIsRun(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(readme(t), -1) {
-		for line := range strings.Lines(m[1]) {
+		for line := range strings.Lines(strings.ReplaceAll(m[1], "\\\n", "")) {
 			line = strings.TrimSpace(line)
 			if line == "" || strings.HasPrefix(line, "#") {
 				continue
