@@ -173,8 +173,9 @@ func (c *Controller) Proposed(err error) {
 func (c *Controller) SessionStarted(s multiraft.Session) {
 	c.mu.Lock()
 	c.pipeline.open(s.Term, c.fold)
-	c.members.busy, c.members.silent = false, nil
+	c.members.busy = false
 	c.mu.Unlock()
+	c.hearing.began()
 	c.log.Info("this broker leads the cluster", "term", s.Term, "revision", c.fold.Revision)
 	c.members.task.Wake()
 	c.startDriving()

@@ -54,6 +54,27 @@ func TestLostVoterGivesItsPlaceToALearner(t *testing.T) {
 	awaitRoles(g, nodes[0])
 }
 
+// Who is silent is known to every member, and so to the next leader at once.
+func TestEveryMemberHearsWhoIsSilent(t *testing.T) {
+	g, nodes := grown(t, 3, time.Hour)
+	g.setSilent(3, true)
+	silent := func() (d time.Duration) {
+		nodes[1].c.hearing.each(func(id int32, b heard) {
+			if id == 3 {
+				d = b.silent
+			}
+		})
+		return d
+	}
+	eventually(t, func() bool { return silent() > 0 })
+	before := silent()
+	g.lead(2, false)
+	g.awaitMembers(func() bool { return nodes[1].started })
+	if d := silent(); d < before {
+		t.Errorf("silent for %s, and then, when this broker leads, for %s", before, d)
+	}
+}
+
 func TestDrainingLeaderHandsOverAndLeaves(t *testing.T) {
 	g, nodes := grown(t, 6, time.Hour)
 	apply(t, nodes[0].c, placement.SetDraining{Broker: 1, Draining: true})

@@ -324,14 +324,11 @@ func TestPartitionBeginsAnewOnce(t *testing.T) {
 
 // silentFor has a leader think that a broker has been silent for so long at least.
 func silentFor(n *fakeNode, d time.Duration, broker int32) {
-	n.c.mu.Lock()
-	defer n.c.mu.Unlock()
-	silent := maps.Clone(n.c.members.silent)
-	if silent == nil {
-		silent = map[int32]time.Duration{}
-	}
-	silent[broker] = d
-	n.c.members.silent = silent
+	h := n.c.hearing
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.session = max(h.session, d)
+	h.brokers[broker] = &heard{silent: d}
 }
 
 func TestBrokerIsRemovedOnlyWhenItIsEmpty(t *testing.T) {
