@@ -95,7 +95,7 @@ func (c *Controller) Apply(m record.Meta, payload []byte) {
 	var r placement.Result
 	c.fold, r, err = placement.Apply(c.fold, cmd)
 	if nonce == c.nonce {
-		c.done = append(c.done, applied{seq: seq, outcome: outcome{result: r, state: c.fold, err: toError(err)}})
+		c.done = append(c.done, applied{seq: seq, outcome: outcome{result: r, state: c.fold, err: toError(err), index: m.Index}})
 	}
 }
 

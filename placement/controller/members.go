@@ -36,6 +36,7 @@ type members struct {
 	changes uint64
 	// waited counts the looks in a row at which there was nothing to do but wait.
 	waited int
+	proof  proof // of the task alone
 	// said is the last refusal that was logged: the next 10 a second may be the same.
 	said string
 }
@@ -56,6 +57,8 @@ func (c *Controller) stepMembers() {
 	}
 	st := g.Status()
 	v := memberView{state: c.State(), conf: conf, self: st.Lead, peers: st.Peers, heard: c.alive, lost: c.hearing.lost}
+	now := c.cfg.Env.Now()
+	v.proof, v.proofOld = c.proven(now)
 	if cmd := v.unrecorded(); cmd != nil {
 		c.proposeAside(cmd)
 	}
@@ -66,6 +69,8 @@ func (c *Controller) stepMembers() {
 	switch step.kind {
 	case stepNone, stepWait:
 		g.Wake() // what Status tells of peers is as old as the group's last run
+	case stepProve:
+		c.prove(now, v.self)
 	case stepReplace:
 		c.proposeAside(placement.ReplaceControllerReplica{Broker: step.broker, Old: step.replica})
 	default:
@@ -73,7 +78,7 @@ func (c *Controller) stepMembers() {
 			step.kind = stepWait
 		}
 	}
-	c.lookAgain(step.kind == stepNone, step.kind == stepWait)
+	c.lookAgain(step.kind == stepNone, step.kind == stepWait || step.kind == stepProve)
 }
 
 // listen takes in who is heard.

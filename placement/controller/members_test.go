@@ -100,6 +100,29 @@ func TestGroupShrinksToOne(t *testing.T) {
 	}
 }
 
+// Broker 2 is heard, and its replica writes nothing any more. With two voters of which it is one, the group could commit nothing, and not
+// even leave the joint configuration.
+func TestGroupDoesNotShrinkOntoAVoterThatDoesNotWrite(t *testing.T) {
+	g, nodes := grown(t, 3, time.Hour)
+	g.job(func() { g.mute[2] = true; g.publish() })
+	apply(t, nodes[0].c, placement.SetDraining{Broker: 3, Draining: true})
+	m := &nodes[0].c.members
+	looks := func() int {
+		nodes[0].c.mu.Lock()
+		defer nodes[0].c.mu.Unlock()
+		return m.waited
+	}
+	eventually(t, func() bool { return looks() > 3 })
+	g.job(func() {
+		if len(g.voters) != 3 || g.old != nil {
+			t.Errorf("voters %v, before %v", g.voters, g.old)
+		}
+		g.mute[2] = false
+		g.publish()
+	})
+	g.awaitMembers(func() bool { return len(g.voters) == 2 && g.old == nil })
+}
+
 // The state does not know yet that a replica was promoted when its broker is removed: raft is asked what it is.
 func TestRemovedBrokersVoteIsTaken(t *testing.T) {
 	g, nodes := grown(t, 3, time.Hour)

@@ -28,7 +28,7 @@ const (
 // (Plan.Transfers); it is found without making a plan, since it has to be looked for each second.
 type transfers struct {
 	next     time.Time // of the next look
-	away     bool // the last look found a leader that should go home, now or when something is over
+	away     bool      // the last look found a leader that should go home, now or when something is over
 	waiting  []transfer
 	inFlight int
 	busy     map[uint64]bool      // groups with one in flight
