@@ -51,6 +51,9 @@ func (c *Controller) lead(ctx context.Context, r Request) (Response, *runnelv1.E
 			if o.err != nil {
 				return Response{}, o.err
 			}
+			if !whole(r, o.state) {
+				continue
+			}
 			return respond(r, o, reasons), nil
 		case <-ctx.Done():
 			return Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT,

@@ -40,7 +40,8 @@ type SetDraining struct {
 	Draining bool
 }
 
-// RemoveBroker removes an empty broker for good. A broker that is dead and holds nothing any more may be removed too.
+// RemoveBroker removes an empty broker for good: one that was drained, or one that is silent. If a silent one still votes in the controller
+// group, that is ended first, by having it drain; until it is, the answer is BROKER_IN_USE, retriable.
 type RemoveBroker struct {
 	Broker int32
 }
