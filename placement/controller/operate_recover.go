@@ -83,21 +83,11 @@ func (c *Controller) quarantined() map[uint64]string {
 	return nil
 }
 
-// majority tells whether the replicas that decide now can, those being there whose broker is: in a joint configuration both the old and
-// the new ones have to.
+// majority tells whether the replicas that are not lost may decide, those being there whose broker is.
 func (c *Controller) majority(p *placement.Partition, there func(broker int32) bool) bool {
 	bad := c.quarantined()
-	enough := func(rs []placement.Replica) bool {
-		n := 0
-		for _, r := range rs {
-			if _, q := bad[r.ID]; !q && there(r.Broker) {
-				n++
-			}
-		}
-		return n > len(rs)/2
-	}
-	if p.Move != nil && p.Move.Phase == placement.PhaseJoint && !enough(p.Desired()) {
-		return false
-	}
-	return enough(p.Replicas)
+	return p.MayDecide(func(r placement.Replica) bool {
+		_, lost := bad[r.ID]
+		return !lost && there(r.Broker)
+	})
 }
