@@ -207,7 +207,7 @@ func (c *Controller) planPartitions(s *placement.State, r AddPartitions) (placem
 	have := len(t.Partitions)
 	switch {
 	case r.Partitions == have:
-		return placement.SetTopicConfig{Name: t.Name, ID: t.ID, Config: t.Config}, nil, nil // changes nothing and answers the topic
+		return placement.AlterTopicConfig{Name: t.Name, ID: t.ID}, nil, nil // changes nothing and answers the topic
 	case r.Partitions < have:
 		return nil, nil, invalid("topic %q has %d partitions and can only get more: records would be lost with a partition", t.Name, have)
 	}
