@@ -22,7 +22,8 @@ type CancelMove struct {
 	Topic     string
 	ID        uint64
 	Partition int32
-	// Move pins the move, so that a repeated request never cancels a later one. Do looks it up if it is 0.
+	// Move pins the move, so that neither a repeated request nor one of somebody who saw another move cancels a later one. Do looks it up
+	// if it is 0.
 	Move uint64
 }
 

@@ -65,7 +65,10 @@ func (c *Controller) planOperation(s *placement.State, r Request) (placement.Com
 		if err != nil {
 			return nil, nil, err
 		}
-		if p.Move == nil || p.Move.ID != r.Move {
+		if p.Move != nil && r.Move != 0 && p.Move.ID != r.Move {
+			return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE, "move %d of %s/%d is over: move %d is under way, which is left alone", r.Move, t.Name, r.Partition, p.Move.ID)
+		}
+		if p.Move == nil || r.Move == 0 {
 			return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE, "%s/%d has no move under way that could be cancelled", t.Name, r.Partition)
 		}
 		return placement.CancelMove{TopicID: t.ID, Partition: r.Partition, Move: p.Move.ID}, nil, nil

@@ -377,6 +377,9 @@ func TestCancelIsOfOneMove(t *testing.T) {
 	if name != "t" || pinned.(CancelMove).Move != 7 || pinned.(CancelMove).ID != s.Topics["t"].ID {
 		t.Fatalf("pinned as %+v", pinned)
 	}
+	if _, with = pin(CancelMove{Topic: "t", Move: 6}); with(move(7).Topics["t"]).(CancelMove).Move != 6 {
+		t.Error("another move is pinned than the one that was named")
+	}
 	if cmd, _, err := n.c.planOperation(move(7), pinned); err != nil || cmd.(placement.CancelMove).Move != 7 {
 		t.Errorf("cancels %+v, %v", cmd, err)
 	}
