@@ -44,6 +44,7 @@ type fakeGroup struct {
 	held    []fakeEntry     // those
 	behind  map[uint64]bool // replicas that look as if not caught up
 	lacking map[uint64]bool // replicas that lack what is no longer in the log
+	mute    map[uint64]bool // replicas that write nothing any more, on brokers that are heard
 	silent  map[int32]bool  // brokers that are not heard; guarded by mu
 
 	mu     sync.Mutex
@@ -70,7 +71,7 @@ func newFakeGroup(t *testing.T) *fakeGroup {
 	e, stop := env.NewReal(env.RealOptions{})
 	g := &fakeGroup{
 		t: t, env: e, jobs: make(chan func(), 1024), nodes: map[int32]*fakeNode{}, term: 1, voters: []uint64{1},
-		behind: map[uint64]bool{}, lacking: map[uint64]bool{}, silent: map[int32]bool{}, status: map[int32]multiraft.Status{},
+		behind: map[uint64]bool{}, lacking: map[uint64]bool{}, mute: map[uint64]bool{}, silent: map[int32]bool{}, status: map[int32]multiraft.Status{},
 	}
 	var worker sync.WaitGroup
 	worker.Go(func() {
@@ -165,6 +166,9 @@ func (g *fakeGroup) publish() {
 			st.Peers = map[uint64]multiraft.PeerStatus{}
 			for _, r := range slices.Concat(g.voters, g.learn, g.old) {
 				p := multiraft.PeerStatus{Match: last, State: "StateReplicate", RecentActive: true, CaughtUp: !g.behind[r]}
+				if g.mute[r] {
+					p.Match = 1
+				}
 				if g.lacking[r] {
 					p.State, p.CaughtUp, p.Behind = "StateSnapshot", false, true
 				}

@@ -54,6 +54,27 @@ func TestLostVoterGivesItsPlaceToALearner(t *testing.T) {
 	awaitRoles(g, nodes[0])
 }
 
+// Who is silent is known to every member, and so to the next leader at once.
+func TestEveryMemberHearsWhoIsSilent(t *testing.T) {
+	g, nodes := grown(t, 3, time.Hour)
+	g.setSilent(3, true)
+	silent := func() (d time.Duration) {
+		nodes[1].c.hearing.each(func(id int32, b heard) {
+			if id == 3 {
+				d = b.silent
+			}
+		})
+		return d
+	}
+	eventually(t, func() bool { return silent() > 0 })
+	before := silent()
+	g.lead(2, false)
+	g.awaitMembers(func() bool { return nodes[1].started })
+	if d := silent(); d < before {
+		t.Errorf("silent for %s, and then, when this broker leads, for %s", before, d)
+	}
+}
+
 func TestDrainingLeaderHandsOverAndLeaves(t *testing.T) {
 	g, nodes := grown(t, 6, time.Hour)
 	apply(t, nodes[0].c, placement.SetDraining{Broker: 1, Draining: true})
@@ -77,6 +98,29 @@ func TestGroupShrinksToOne(t *testing.T) {
 	if !slices.Equal(g.voters, []uint64{4}) || len(g.learn) != 0 || len(nodes[3].members()) != 1 {
 		t.Errorf("voters %v, learners %v, members %v", g.voters, g.learn, nodes[3].members())
 	}
+}
+
+// Broker 2 is heard, and its replica writes nothing any more. With two voters of which it is one, the group could commit nothing, and not
+// even leave the joint configuration.
+func TestGroupDoesNotShrinkOntoAVoterThatDoesNotWrite(t *testing.T) {
+	g, nodes := grown(t, 3, time.Hour)
+	g.job(func() { g.mute[2] = true; g.publish() })
+	apply(t, nodes[0].c, placement.SetDraining{Broker: 3, Draining: true})
+	m := &nodes[0].c.members
+	looks := func() int {
+		nodes[0].c.mu.Lock()
+		defer nodes[0].c.mu.Unlock()
+		return m.waited
+	}
+	eventually(t, func() bool { return looks() > 3 })
+	g.job(func() {
+		if len(g.voters) != 3 || g.old != nil {
+			t.Errorf("voters %v, before %v", g.voters, g.old)
+		}
+		g.mute[2] = false
+		g.publish()
+	})
+	g.awaitMembers(func() bool { return len(g.voters) == 2 && g.old == nil })
 }
 
 // The state does not know yet that a replica was promoted when its broker is removed: raft is asked what it is.

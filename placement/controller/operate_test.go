@@ -29,7 +29,7 @@ const (
 func TestEveryRequestTravels(t *testing.T) {
 	for _, r := range []Request{
 		FoundCluster{ClusterID: "c"}, RegisterBroker{Broker: registration(1)}, CreateTopic{Name: "t", RF: 2}, DeleteTopic{Name: "t", ID: 3},
-		SetTopicConfig{Name: "t", Config: map[string]string{"a": "b"}}, AllocateProducers{Broker: 1}, ForgetReplicas{Broker: 2, Replicas: []uint64{7}}, LookUpTopic{Name: "t"},
+		AlterTopicConfig{Name: "t", Set: map[string]string{"a": "b"}, Unset: []string{"c"}}, AllocateProducers{Broker: 1}, ForgetReplicas{Broker: 2, Replicas: []uint64{7}}, LookUpTopic{Name: "t"},
 		MovePartition{Topic: "t", ID: 1, Partition: 2, Brokers: []int32{3, 1}, Reason: "why"}, CancelMove{Topic: "t", Partition: 2, Move: 8},
 		TransferLeadership{Topic: "t", Partition: 1, To: 3}, SetDraining{Broker: 2, Draining: true}, RemoveBroker{Broker: 2},
 		AddPartitions{Topic: "t", Partitions: 9}, SetReplicationFactor{Topic: "t", RF: 5}, RecoverPartition{Topic: "t", Keep: 2, Lost: []uint64{4}, Note: "n"}, Overview{},
@@ -324,14 +324,11 @@ func TestPartitionBeginsAnewOnce(t *testing.T) {
 
 // silentFor has a leader think that a broker has been silent for so long at least.
 func silentFor(n *fakeNode, d time.Duration, broker int32) {
-	n.c.mu.Lock()
-	defer n.c.mu.Unlock()
-	silent := maps.Clone(n.c.members.silent)
-	if silent == nil {
-		silent = map[int32]time.Duration{}
-	}
-	silent[broker] = d
-	n.c.members.silent = silent
+	h := n.c.hearing
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.session = max(h.session, d)
+	h.brokers[broker] = &heard{silent: d}
 }
 
 func TestBrokerIsRemovedOnlyWhenItIsEmpty(t *testing.T) {
@@ -379,6 +376,9 @@ func TestCancelIsOfOneMove(t *testing.T) {
 	pinned := with(move(7).Topics["t"])
 	if name != "t" || pinned.(CancelMove).Move != 7 || pinned.(CancelMove).ID != s.Topics["t"].ID {
 		t.Fatalf("pinned as %+v", pinned)
+	}
+	if _, with = pin(CancelMove{Topic: "t", Move: 6}); with(move(7).Topics["t"]).(CancelMove).Move != 6 {
+		t.Error("another move is pinned than the one that was named")
 	}
 	if cmd, _, err := n.c.planOperation(move(7), pinned); err != nil || cmd.(placement.CancelMove).Move != 7 {
 		t.Errorf("cancels %+v, %v", cmd, err)
