@@ -51,6 +51,7 @@ type Gossip struct {
 
 	changes  chan struct{} // one slot: the members changed
 	publish  chan struct{} // one slot: self changed
+	tried    chan struct{} // closed when all seeds were tried once
 	cancel   context.CancelFunc
 	routines sync.WaitGroup
 	stop     sync.Once
@@ -103,6 +104,7 @@ func Start(ctx context.Context, c Config) (*Gossip, error) {
 		table:       map[string]Member{},
 		changes:     make(chan struct{}, 1),
 		publish:     make(chan struct{}, 1),
+		tried:       make(chan struct{}),
 		stopped:     make(chan struct{}),
 	}
 	if err := g.open(ctx, c); err != nil {

@@ -16,8 +16,11 @@ func (g *Gossip) runRejoin(ctx context.Context) {
 	defer g.routines.Done()
 	tick := time.NewTicker(g.rejoinEvery)
 	defer tick.Stop()
-	for {
+	for first := true; ; first = false {
 		g.rejoin(ctx)
+		if first {
+			close(g.tried)
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -25,6 +28,9 @@ func (g *Gossip) runRejoin(ctx context.Context) {
 		}
 	}
 }
+
+// Tried is closed when each seed was tried once: whoever answered is among the members by then, with all that it knows.
+func (g *Gossip) Tried() <-chan struct{} { return g.tried }
 
 // runPublish announces what SetMeta changed.
 func (g *Gossip) runPublish(ctx context.Context) {

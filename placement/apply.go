@@ -78,6 +78,8 @@ func Apply(s *State, c Command) (*State, Result, error) {
 		r, err = n.setReplicationFactor(c)
 	case RecordRecovery:
 		r, err = n.recordRecovery(c)
+	case RecoverController:
+		r, err = n.recoverController(c)
 	default:
 		err = Errorf(CodeUnknownCommand, "command %T is unknown to this version: upgrade the broker", c)
 	}
@@ -87,7 +89,7 @@ func Apply(s *State, c Command) (*State, Result, error) {
 	if !r.Changed {
 		return s, r, nil
 	}
-	n.Revision = s.Revision + 1
+	n.Revision++
 	return &n, r, nil
 }
 

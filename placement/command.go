@@ -127,6 +127,7 @@ const (
 	typeAddPartitions        = "add_partitions"
 	typeSetReplicationFactor = "set_replication_factor"
 	typeRecordRecovery       = "record_recovery"
+	typeRecoverController    = "recover_controller"
 )
 
 func typeOf(c Command) string {
@@ -177,6 +178,8 @@ func typeOf(c Command) string {
 		return typeSetReplicationFactor
 	case RecordRecovery:
 		return typeRecordRecovery
+	case RecoverController:
+		return typeRecoverController
 	}
 	return ""
 }
@@ -255,6 +258,8 @@ func Decode(b []byte) (Command, error) {
 		return decode[SetReplicationFactor](f)
 	case typeRecordRecovery:
 		return decode[RecordRecovery](f)
+	case typeRecoverController:
+		return decode[RecoverController](f)
 	}
 	return nil, Errorf(CodeUnknownCommand, "command %q is unknown to this version: upgrade the broker", f.Type)
 }

@@ -25,13 +25,17 @@
 // RecordRecovery gives up a partition's majority. One replica goes on alone; Topic.RF stays, and the planner refills the
 // partition. If no replica is left at all, the partition begins anew as another, empty group.
 //
+// RecoverController does so with the controller group itself (brokerd controller recover). What was committed after the newest entry that is
+// left is not known, so the counters of ids and the revision jump, no replica is made from nothing any more, and the replicas of the group that
+// were given up are named.
+//
 // Invariants:
 //   - Apply is a pure function of its two arguments: no clock, no chance, no I/O. Every replica of the controller group
 //     computes the same state from the same log.
 //   - A published State is never written again. Apply copies what it changes and shares the rest, so a reader may
 //     keep a State for as long as it likes, and equal pointers mean equal content.
 //   - Ids (brokers, topics, groups, replicas, moves, producers) come from counters in the State and are used once.
-//   - Revision rises by one with every command that changed something and with no other. A command that is applied again
+//   - Revision rises by one with every command that changed something, with RecoverController by more, and with no other. A command that is applied again
 //     changes nothing or is refused.
 //   - Two voters of a partition are never on one broker, before a move or after it. While it lasts, a replica that is
 //     quarantined may share its broker with its successor.

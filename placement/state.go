@@ -15,7 +15,7 @@ const ControllerGroup uint64 = 1
 type State struct {
 	// ClusterID is empty until the cluster is founded.
 	ClusterID string `json:"cluster_id"`
-	// Revision counts the commands that changed the state.
+	// Revision counts the commands that changed the state; it jumps with RecoverController.
 	Revision uint64            `json:"revision"`
 	Brokers  map[int32]*Broker `json:"brokers"`
 	Topics   map[string]*Topic `json:"topics"`
@@ -40,6 +40,8 @@ type State struct {
 	Replicas int `json:"replicas"`
 	// Recoveries holds what was given up by hand, oldest first, at most MaxRecoveries.
 	Recoveries []Recovery `json:"recoveries,omitempty"`
+	// ControllerRecoveries holds how often the controller group itself was, at most MaxControllerRecoveries.
+	ControllerRecoveries []ControllerRecovery `json:"controller_recoveries,omitempty"`
 }
 
 // Broker is a member of the cluster.

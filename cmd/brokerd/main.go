@@ -81,7 +81,7 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		cfg.Log = log
 		return broker.Run(c.Context(), cfg)
 	}
-	root.AddCommand(devCommand(stdout, stderr))
+	root.AddCommand(devCommand(stdout, stderr), controllerCommand(stdout, stderr))
 	return root
 }
 

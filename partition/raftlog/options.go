@@ -35,6 +35,9 @@ type Options struct {
 
 	ReserveBytes int64 // bytes that an install leaves free on the disk; default 0
 
+	// Tool is for a program that looks into the folder of a broker that does not run: whether the broker stopped cleanly stays as it is.
+	Tool bool
+
 	// Fatal is called once when meta.db itself failed: the broker must stop without another acknowledgement (RULES 2).
 	// From then on every Append of every log fails. May be nil. Must not block.
 	Fatal func(error)

@@ -34,11 +34,28 @@ func (s *Store) Recover(group, replica uint64, lost []uint64) error {
 	if err != nil {
 		return fmt.Errorf("recover replica %d of group %d: %w", replica, group, err)
 	}
-	err = l.leaveAlone(lost)
+	_, err = l.leaveAlone(func(others []uint64) bool {
+		return slices.ContainsFunc(others, func(id uint64) bool { return slices.Contains(lost, id) })
+	}, nil)
 	if err = errors.Join(err, l.Close()); err != nil {
 		return fmt.Errorf("recover replica %d of group %d: %w", replica, group, err)
 	}
 	return nil
+}
+
+// RecoverAlone is Recover for a group of which nobody else is to be waited for, whoever that is. command is the data of an entry that
+// follows the changes in the same transaction, and so tells the machine of them; nil for none. It answers whether there was
+// anybody else; if not, nothing is written.
+func (s *Store) RecoverAlone(group, replica uint64, command []byte) (changed bool, err error) {
+	l, err := s.OpenLog(group, replica, LogOptions{})
+	if err != nil {
+		return false, fmt.Errorf("recover replica %d of group %d: %w", replica, group, err)
+	}
+	changed, err = l.leaveAlone(func(others []uint64) bool { return len(others) > 0 }, command)
+	if err = errors.Join(err, l.Close()); err != nil {
+		return false, fmt.Errorf("recover replica %d of group %d: %w", replica, group, err)
+	}
+	return changed, nil
 }
 
 // ConfAtEnd tells the configuration after every change that a replica's log holds, committed or not. The replica may not run. Errors: as of
@@ -55,16 +72,19 @@ func (s *Store) ConfAtEnd(group, replica uint64) (*raftpb.ConfState, error) {
 	return cfg.conf(), nil
 }
 
-// leaveAlone appends what leaves this replica the only voter.
-func (l *Log) leaveAlone(lost []uint64) error {
+// leaveAlone appends what leaves this replica the only voter, and then command, if those that would leave are to.
+func (l *Log) leaveAlone(wanted func(others []uint64) bool, command []byte) (changed bool, err error) {
 	cfg, err := l.confAtEnd()
 	if err != nil {
-		return err
+		return false, err
 	}
 	had := cfg.conf()
-	everyone := slices.Concat(had.GetVoters(), had.GetVotersOutgoing(), had.GetLearners(), had.GetLearnersNext())
-	if !slices.ContainsFunc(everyone, func(id uint64) bool { return slices.Contains(lost, id) }) {
-		return nil
+	others := slices.Concat(had.GetVoters(), had.GetVotersOutgoing(), had.GetLearners(), had.GetLearnersNext())
+	others = slices.DeleteFunc(others, func(id uint64) bool { return id == l.id.replica })
+	slices.Sort(others)
+	others = slices.Compact(others)
+	if !wanted(others) {
+		return false, nil
 	}
 	var ccs []*raftpb.ConfChangeV2
 	if len(had.GetVotersOutgoing()) > 0 {
@@ -72,11 +92,8 @@ func (l *Log) leaveAlone(lost []uint64) error {
 	}
 	alone := &raftpb.ConfChangeV2{Transition: raftpb.ConfChangeTransitionJointExplicit.Enum()}
 	alone.Changes = append(alone.Changes, &raftpb.ConfChangeSingle{Type: raftpb.ConfChangeAddNode.Enum(), NodeId: new(l.id.replica)})
-	slices.Sort(everyone)
-	for _, id := range slices.Compact(everyone) {
-		if id != l.id.replica {
-			alone.Changes = append(alone.Changes, &raftpb.ConfChangeSingle{Type: raftpb.ConfChangeRemoveNode.Enum(), NodeId: new(id)})
-		}
+	for _, id := range others {
+		alone.Changes = append(alone.Changes, &raftpb.ConfChangeSingle{Type: raftpb.ConfChangeRemoveNode.Enum(), NodeId: new(id)})
 	}
 	ccs = append(ccs, alone, &raftpb.ConfChangeV2{})
 
@@ -89,23 +106,27 @@ func (l *Log) leaveAlone(lost []uint64) error {
 	w := Write{Term: term, Vote: l.id.replica, Commit: last + uint64(len(ccs))}
 	for i, cc := range ccs {
 		if err := cfg.apply(cc, last); err != nil {
-			return fmt.Errorf("configuration %v: %w", had, err)
+			return false, fmt.Errorf("configuration %v: %w", had, err)
 		}
 		data, err := proto.Marshal(cc)
 		if err != nil {
-			return err
+			return false, err
 		}
 		w.Entries = append(w.Entries, &raftpb.Entry{Term: new(term), Index: new(last + 1 + uint64(i)), Type: raftpb.EntryConfChangeV2.Enum(), Data: data})
 	}
 	if got := cfg.conf(); !slices.Equal(got.GetVoters(), []uint64{l.id.replica}) || len(got.GetVotersOutgoing())+len(got.GetLearners())+len(got.GetLearnersNext()) > 0 {
-		return fmt.Errorf("configuration %v does not lead to this replica alone, but to %v", had, got)
+		return false, fmt.Errorf("configuration %v does not lead to this replica alone, but to %v", had, got)
+	}
+	if command != nil {
+		w.Commit++
+		w.Entries = append(w.Entries, &raftpb.Entry{Term: new(term), Index: new(w.Commit), Type: raftpb.EntryNormal.Enum(), Data: command})
 	}
 	if err := l.Append([]Write{w}); err != nil {
-		return err
+		return false, err
 	}
-	l.log.Warn("the replica goes on alone by an operator's order: what only the others held is lost", "lost", lost,
+	l.log.Warn("the replica goes on alone by an operator's order: what only the others held is lost", "others", others,
 		"had_voters", had.GetVoters(), "index", w.Commit, "term", term)
-	return nil
+	return true, nil
 }
 
 // configuration follows changes as raft does when it applies them.

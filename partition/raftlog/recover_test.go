@@ -210,3 +210,48 @@ func TestRule30ALogThatIsBehindTellsWhomItKnows(t *testing.T) {
 		t.Fatalf("%d entries more, and %v", more, cs)
 	}
 }
+
+func TestRule30RecoverAloneNamesNobodyAndTellsTheMachine(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	l := openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	ents := fillSegments(t, l, 20)
+	must(t, l.Close())
+	command := batches(t, 24, 1, 20, 1, 10)[0].GetData()
+	changed, err := s.RecoverAlone(testGroup, testReplica, command)
+	must(t, err)
+	if !changed {
+		t.Fatal("nothing was done")
+	}
+	cs, more := written(t, s, ents, 2)
+	if !slices.Equal(cs.GetVoters(), []uint64{testReplica}) || more != 3 {
+		t.Fatalf("%d entries more, and %v", more, cs)
+	}
+	l = openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	last, _ := l.LastIndex()
+	if got := readBack(t, l, last, last+1); string(got[0].GetData()) != string(command) || got[0].GetType() != raftpb.EntryNormal {
+		t.Errorf("the last entry is %v", got[0])
+	}
+	must(t, l.Close())
+	// There is nobody else any more.
+	if changed, err = s.RecoverAlone(testGroup, testReplica, command); changed || err != nil {
+		t.Errorf("once more: %v, %v", changed, err)
+	}
+}
+
+// What never reached the disk before an unclean stop must not be taken for durable because a tool looked into the folder meanwhile.
+func TestAToolLeavesAnUncleanStopUnclean(t *testing.T) {
+	for _, clean := range []bool{false, true} {
+		dir := t.TempDir()
+		s := openStore(t, dir)
+		if clean {
+			must(t, s.Close())
+		} else {
+			crash(t, s)
+		}
+		tool := openStore(t, dir, func(o *Options) { o.Tool = true })
+		must(t, tool.Close())
+		if s = openStore(t, dir); s.unclean == clean {
+			t.Errorf("clean %v: the next start takes it for unclean %v", clean, s.unclean)
+		}
+	}
+}

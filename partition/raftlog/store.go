@@ -261,7 +261,7 @@ func (s *Store) Close() error {
 	for _, l := range logs {
 		errs = append(errs, l.Close())
 	}
-	if s.meta.failed() == nil {
+	if s.meta.failed() == nil && !(s.o.Tool && s.unclean) {
 		errs = append(errs, s.updateMeta(func(tx *bolt.Tx) error { return tx.Bucket(bucketBroker).Put(keyClean, []byte{1}) }))
 	}
 	if s.meta.failed() == nil {

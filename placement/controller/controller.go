@@ -132,6 +132,7 @@ func (c *Controller) attach(g group) {
 	c.group = g
 	c.mu.Unlock()
 	g.SetMembers(c.whereabouts(c.State()))
+	silence(g, c.State())
 	g.Wake()
 	c.members.task.Wake()
 }

@@ -137,6 +137,9 @@ func (c *Controller) publish() {
 	if g != nil && !sameReplicas(old.Controller, c.fold.Controller) {
 		g.SetMembers(c.whereabouts(c.fold))
 	}
+	if g != nil && len(old.ControllerRecoveries) != len(c.fold.ControllerRecoveries) {
+		silence(g, c.fold)
+	}
 	if g != nil {
 		c.members.task.Wake() // a broker was registered, drained, removed or given another replica
 	}

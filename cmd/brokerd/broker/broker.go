@@ -54,6 +54,7 @@ type Broker struct {
 	changes *broadcast
 	core    atomic.Pointer[core] // nil until the broker has an id
 
+	given    givenUp
 	gate     *gate
 	disk     *disk
 	grpc     *grpc.Server
@@ -385,6 +386,8 @@ func (b *Broker) servePeer(ctx context.Context, from int32, method string, body 
 		c.leaving.says(from, b.env.Now())
 		c.ctl.Notice()
 		return nil, nil
+	case method == methodGivenUp, method == methodWasGivenUp:
+		return b.serveGivenUp(c, from, method, body)
 	case catchup.Handles(method):
 		return c.ships.Serve(ctx, from, method, body)
 	case ask.Handles(method):

@@ -1,12 +1,9 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -16,7 +13,6 @@ import (
 	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
-	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
 // This broker's replica of the controller group. The founder's is made from nothing; every other one is installed from a member's log
@@ -29,16 +25,19 @@ const (
 	// has reason to doubt it.
 	controllerEvery = 10 * time.Second
 	controllerSoon  = 500 * time.Millisecond
-	// askWithin bounds one question, installStalled the time without a byte after which another source is tried.
-	askWithin      = 5 * time.Second
+	// installStalled is the time without a byte after which another source is tried.
 	installStalled = time.Minute
-	// maxAsked is how many members are asked in a row for the one that leads.
-	maxAsked = 8
 )
 
 // controllerReplica finds the replica to run, and gets one if there is none that can.
 func (b *Broker) controllerReplica(ctx context.Context) (uint64, error) {
 	held, lost := b.heldController()
+	if held != 0 && lost == "" {
+		if by := b.askAllGivenUp(ctx, held); by != 0 {
+			b.given.told(by, []uint64{held})
+			lost = saidGivenUp(by)
+		}
+	}
 	switch {
 	case held != 0 && lost == "":
 		return held, nil
@@ -58,7 +57,7 @@ func (b *Broker) controllerReplica(ctx context.Context) (uint64, error) {
 			return id, nil
 		}
 		if refused(err) {
-			return 0, err
+			return 0, b.removed(err)
 		}
 		why := fmt.Sprintf("getting the controller's log: %v", err)
 		b.setPhase(why)
@@ -102,8 +101,12 @@ func (b *Broker) openController(c *core, replica uint64, founding bool) error {
 	}
 	// Who else is a member stands in the replica's checkpoint and log; Attach tells the group.
 	members := map[uint64]int32{firstController: firstBroker, replica: b.ID()}
+	gone, err := controller.LostOffline(b.store, replica)
+	if err != nil {
+		return err
+	}
 	group, err := c.host.StartGroup(multiraft.GroupConfig{
-		Group: controllerGroup, Replica: replica, Members: members, Machine: c.ctl, Log: o, Name: "controller", Found: founding,
+		Group: controllerGroup, Replica: replica, Members: members, Gone: gone, Machine: c.ctl, Log: o, Name: "controller", Found: founding,
 	})
 	if err != nil {
 		return err
@@ -142,7 +145,7 @@ func (c *controllerInstall) abort() {
 
 // try asks which replica this broker shall have instead of held, and installs it. lost tells why held cannot serve.
 func (c *controllerInstall) try(ctx context.Context, held uint64, lost string) (uint64, error) {
-	r, leader, err := c.b.askController(ctx, controller.RegisterBroker{Broker: c.b.registration(), Replica: held, Lost: lost})
+	r, leader, err := c.b.askNewController(ctx, held, lost)
 	switch {
 	case err != nil:
 		return 0, err
@@ -224,93 +227,6 @@ func forming(s *placement.State, seeds int) string {
 	return ""
 }
 
-// askController asks the leader of the controller group, whoever it is, and answers which broker that is. It is for what has to work
-// also while this broker's own replica does not.
-func (b *Broker) askController(ctx context.Context, q controller.Request) (r controller.Response, leader int32, err error) {
-	body, err := controller.EncodeRequest(q)
-	if err != nil {
-		return r, 0, err
-	}
-	queue := b.controllerMembers()
-	asked := map[int32]bool{}
-	err = errors.New("no member of the cluster that can be asked is heard of")
-	for len(queue) > 0 && len(asked) < maxAsked && ctx.Err() == nil {
-		id := queue[0]
-		queue = queue[1:]
-		if asked[id] {
-			continue
-		}
-		asked[id] = true
-		call, cancel := context.WithTimeout(ctx, askWithin)
-		answer, e := b.peers.Call(call, id, methodController, body)
-		cancel()
-		if e == nil {
-			r, e = controller.DecodeResponse(answer)
-			return r, id, e
-		}
-		why := runnelv1.AsError(e)
-		if noMember(why) {
-			return r, id, &refusedError{why}
-		}
-		err = e
-		if hint := why.GetLeaderId(); hint != 0 {
-			queue = append([]int32{hint}, queue...)
-		}
-	}
-	return r, 0, err
-}
-
-// noMember tells whether the controller's leader, and nobody else can know, answered that this broker is none of the cluster: it was
-// removed, or its id belongs to another data folder. Whatever else is answered, perhaps by a broker that cannot lead, may change.
-func noMember(why *runnelv1.Error) bool {
-	return why.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER
-}
-
-// refusedError is the controller's last word.
-type refusedError struct{ err error }
-
-func (e *refusedError) Error() string { return "the controller refuses this broker: " + e.err.Error() }
-func (e *refusedError) Unwrap() error { return e.err }
-
-// refused tells whether the controller refused this broker, which no retry changes.
-func refused(err error) bool {
-	var r *refusedError
-	return errors.As(err, &r)
-}
-
-// controllerMembers are the brokers to ask for the leader of the controller group, the likeliest first.
-func (b *Broker) controllerMembers() []int32 {
-	self, s := b.ID(), b.state()
-	rank := map[int32]int{}
-	add := func(id int32, r int) {
-		if old, known := rank[id]; id != 0 && (!known || r < old) {
-			rank[id] = r
-		}
-	}
-	for _, m := range b.gossip.Members() {
-		if m.ClusterID == b.store.Identity().ClusterID {
-			add(m.BrokerID, 2)
-		}
-	}
-	for _, r := range s.Controller {
-		if !r.Learner {
-			add(r.Broker, 1)
-		}
-	}
-	if c := b.core.Load(); c != nil {
-		add(c.ctl.Leader(), 0)
-	} else {
-		delete(rank, self)
-	}
-	ids := make([]int32, 0, len(rank))
-	for id := range rank {
-		ids = append(ids, id)
-	}
-	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	slices.SortStableFunc(ids, func(a, c int32) int { return cmp.Compare(rank[a], rank[c]) })
-	return ids
-}
-
 // keepController asks the controller from time to time, and at once when this broker's replica failed, whether it is the one it shall
 // have, replaces it while everything else runs on if not, and tells when a new one runs, which the leader waits for before it makes it a
 // member. A replica that failed and may run again, such as for want of space, is opened again. It ends with ctx, or when the controller says
@@ -330,13 +246,14 @@ func (b *Broker) keepController(ctx context.Context, held uint64) {
 		case <-wait.C:
 		}
 		next := controllerSoon
+		b.tellGivenUp(ctx, c)
 		lost := run.look(held)
-		r, leader, err := b.askController(ctx, controller.RegisterBroker{Broker: b.registration(), Replica: held, Lost: lost})
+		r, leader, err := b.askNewController(ctx, held, lost)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case refused(err):
-			b.fail(err)
+			b.leave(err)
 			return
 		case err != nil:
 		case r.ControllerReplica > held:
@@ -345,7 +262,9 @@ func (b *Broker) keepController(ctx context.Context, held uint64) {
 				b.log.Warn("the new replica of the controller group is not there yet", "component", "broker", "replica", r.ControllerReplica, "error", err)
 				break
 			}
-			run.stop(held)
+			if run.open {
+				run.stop(held)
+			}
 			held = r.ControllerReplica
 			run = ownReplica{b: b, c: c}
 			run.look(held)
@@ -369,6 +288,12 @@ type ownReplica struct {
 
 // look stops the replica if it failed, and opens it again unless it can never run again: then it tells why.
 func (o *ownReplica) look(replica uint64) (lost string) {
+	if by := o.b.given.of(replica); by != 0 { // with others like it, it could go on as a second group
+		if o.open {
+			o.stop(replica)
+		}
+		return saidGivenUp(by)
+	}
 	if g := o.c.own.Load(); o.open && g != nil && g.Healthy() != nil {
 		o.stop(replica) // also waits until a quarantine is recorded
 		o.wait()

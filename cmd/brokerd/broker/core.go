@@ -100,6 +100,9 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 		b.hear(c)
 		c.agent.Update(s)
 		b.changes.notify()
+		if expelled(s, id.BrokerID) {
+			b.leave(errExpelled)
+		}
 	})
 	c.agent.Start()
 	c.host.Start()

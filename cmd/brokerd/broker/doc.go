@@ -6,7 +6,8 @@
 //  2. Open the data folder (raftlog.Store): its lock, its identity, its format.
 //  3. Start the peer service and the host of the Raft groups (multiraft).
 //  4. A broker that knows no cluster founds one or joins one, as gossip.Decide says (join.go). Then it opens its replica of the
-//     controller group; one that has none, or none that can run, first installs one from a member (controller.go).
+//     controller group; one that has none, or none that can run, or whose own was given up by hand (givenup.go), first
+//     installs one from a member (controller.go).
 //  5. The controller's state flows to the agent, which opens this broker's partitions, and to gossip.
 //  6. The client port answers from the first moment, with UNAVAILABLE and the reason until step 5 (gate.go).
 //
@@ -17,6 +18,8 @@
 //
 // servePeer takes what other brokers ask to whom it is for: controller.* to the controller, ship.* to the shipments
 // (recovery.go), agent.* to the agent. Only a request to join is answered to one who is no member.
+//
+// A broker that was removed ends itself (removed.go), and nothing else that others say or do not say ends one.
 //
 // Invariants: one goroutine (Broker.run) owns start and stop; parts get interfaces of one or two methods, never the
 // Broker. Whoever starts a Broker calls Stop and may then open the data folder again.

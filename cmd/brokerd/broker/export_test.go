@@ -25,6 +25,9 @@ func (b *Broker) AskedInVain(ctx context.Context) (fatal bool, err error) {
 	return refused(err), err
 }
 
+// Failed tells why the broker ends itself, nil if it does not.
+func (b *Broker) Failed() error { return b.healthy() }
+
 // Own is the broker's replica of the controller group as it was started last.
 func (b *Broker) Own() *multiraft.Group { return b.core.Load().own.Load() }
 

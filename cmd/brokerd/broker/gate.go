@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
@@ -13,6 +14,8 @@ import (
 // another broker, instead of meeting a refused connection or half a broker.
 type gate struct {
 	closed atomic.Pointer[runnelv1.Error] // nil: open
+	mu     sync.Mutex                     // of who opens and closes
+	shut   bool                           // it never opens again
 }
 
 func newGate() *gate {
@@ -22,10 +25,26 @@ func newGate() *gate {
 }
 
 func (g *gate) close(r runnelv1.ErrorReason, why string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.closed.Store(runnelv1.Errorf(r, "%s; try again, or another broker", why))
 }
 
-func (g *gate) open() { g.closed.Store(nil) }
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.shut {
+		g.closed.Store(nil)
+	}
+}
+
+// shutDown closes the gate for good.
+func (g *gate) shutDown(why string) {
+	g.mu.Lock()
+	g.shut = true
+	g.mu.Unlock()
+	g.close(runnelv1.ErrorReason_ERROR_REASON_STOPPING, why)
+}
 
 // ours tells whether a method belongs to the services behind the gate; gRPC's health service is before it.
 func ours(method string) bool {

@@ -217,6 +217,9 @@ func (b *Broker) refresh(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, stateWithin)
 	defer cancel()
 	r, err := c.ctl.Do(asking, controller.RegisterBroker{Broker: b.registration()})
+	if err != nil && noMember(runnelv1.AsError(err)) {
+		return b.removed(err)
+	}
 	if err != nil {
 		b.log.Warn("the controller does not answer: topics that are new may be unknown here for a while", "component", "broker", "error", err)
 		return ctx.Err()
@@ -246,7 +249,10 @@ func (b *Broker) try(ctx context.Context, r controller.Request) error {
 			return nil
 		}
 		why := runnelv1.AsError(err)
-		if _, founding := r.(controller.FoundCluster); noMember(why) || founding && why.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
+		if noMember(why) {
+			return b.removed(err)
+		}
+		if _, founding := r.(controller.FoundCluster); founding && why.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
 			return err
 		}
 		b.setPhase(fmt.Sprintf("waiting for the controller: %v", err))
