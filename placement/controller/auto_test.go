@@ -250,7 +250,9 @@ func TestBrokerThatJustCameGetsNoLeaders(t *testing.T) {
 	l.silent[away] = false
 	boot++ // it was restarted
 	noticed := idlePause
-	l.run(firstMute - moment)
+	l.run(noticed)
+	l.d.transfers.next = l.now.Add(time.Minute) // as in a large state, where the looks are rarer
+	l.run(firstMute - noticed - moment)
 	if l.changes > 0 {
 		t.Errorf("%d transfers to a broker that just came back", l.changes)
 	}

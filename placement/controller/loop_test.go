@@ -130,9 +130,6 @@ func (l *loop) run(span time.Duration) {
 	end := loopClock{l}.Now().Add(span)
 	for {
 		now := loopClock{l}.Now()
-		if now.After(end) {
-			return
-		}
 		l.passes++
 		if l.passes > 1_000_000 {
 			l.t.Fatal("the loop spins")
@@ -152,8 +149,15 @@ func (l *loop) run(span time.Duration) {
 			l.t.Fatalf("the loop has nothing in flight and passes again at once: it spins; due %s", l.d.due.Sub(now))
 		}
 		l.mu.Lock()
+		over := l.d.due.After(end)
 		l.now = l.d.due
+		if over {
+			l.now = end
+		}
 		l.mu.Unlock()
+		if over {
+			return
+		}
 	}
 }
 

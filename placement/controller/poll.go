@@ -29,9 +29,8 @@ const (
 
 // source is a broker, as one that is asked.
 type source struct {
-	heard  bool
 	asking bool
-	begun  time.Time // of the newest poll; zero: it is due
+	begun  time.Time // of the newest poll
 	soon   bool      // its answer is awaited
 	sized  time.Time // when sizes came last
 
@@ -93,16 +92,12 @@ func (d *driver) poll(now time.Time, s *placement.State) {
 			b = &source{}
 			d.brokers[id] = b
 		}
-		came := !b.heard
-		b.heard = d.hearing.alive(id)
-		if !b.heard && len(b.behind) > 0 {
+		alive := d.hearing.alive(id)
+		if !alive && len(b.behind) > 0 {
 			b.behind = nil
 			d.planner.facts++
 		}
-		if came && b.heard { // perhaps another boot, with other replicas
-			b.begun = time.Time{}
-		}
-		if b.asking || !b.heard {
+		if b.asking || !alive {
 			continue
 		}
 		w := want[id]
