@@ -315,30 +315,6 @@ func TestOnChangeSeesEveryRun(t *testing.T) {
 	}
 }
 
-// until asks the condition, off the worker, until it holds. The time limit only ends a test that hangs.
-func (g *fakeGroup) until(cond func() bool) {
-	g.t.Helper()
-	over := time.After(time.Minute)
-	look := time.NewTicker(200 * time.Microsecond)
-	defer look.Stop()
-	for !cond() {
-		select {
-		case <-over:
-			g.t.Fatal("it never happened")
-		case <-look.C:
-		}
-	}
-}
-
-// await is until with the condition asked on the worker.
-func (g *fakeGroup) await(cond func() bool) {
-	g.t.Helper()
-	g.until(func() (ok bool) {
-		g.job(func() { ok = cond() })
-		return ok
-	})
-}
-
 func TestAStrangerMayOnlyJoinAndAMemberSpeaksForItself(t *testing.T) {
 	_, nodes := cluster(t, 2)
 	c := nodes[0].c

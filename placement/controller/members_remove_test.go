@@ -94,7 +94,7 @@ func TestSilentBrokerGivesUpItsVoteAndIsRemoved(t *testing.T) {
 	if nodes[0].c.State().Brokers[3] != nil {
 		t.Error("it is a member still")
 	}
-	g.awaitMembers(func() bool { return len(without(ids(1, 2, 4), g.voters...)) == 0 && len(g.learn) == 0 && g.old == nil })
+	g.await(func() bool { return len(without(ids(1, 2, 4), g.voters...)) == 0 && len(g.learn) == 0 && g.old == nil })
 }
 
 // As long as nobody can vote in its place, the removal says that it goes on.

@@ -313,7 +313,7 @@ func TestPartitionBeginsAnewOnce(t *testing.T) {
 	p := partitionOf(n, "t", 0)
 	at := p.Replicas[0]
 	a.set(func() { a.bad[at.Broker] = map[uint64]string{at.ID: "the test says so"} })
-	nodes[0].g.until(func() bool { return n.c.quarantined()[at.ID] != "" })
+	eventually(t, func() bool { return n.c.quarantined()[at.ID] != "" })
 	recovery := RecoverPartition{Topic: "t", Anew: true, Lost: []uint64{at.ID}}
 	do(t, n.c, recovery)
 	do(t, n.c, recovery)
@@ -332,13 +332,13 @@ func silentFor(n *fakeNode, d time.Duration, broker int32) {
 }
 
 func TestBrokerIsRemovedOnlyWhenItIsEmpty(t *testing.T) {
-	g, nodes, a := driven(t, 6, func(c *Config) { c.Automatic = true; c.MuteAfterReturn = 1 })
+	_, nodes, a := driven(t, 6, func(c *Config) { c.Automatic = true; c.MuteAfterReturn = 1 })
 	n := nodes[0]
 	do(t, n.c, CreateTopic{Name: "t", Partitions: 6, RF: 3})
 	refused(t, n, RemoveBroker{Broker: 6}, runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE) // alive, and not draining
 	do(t, n.c, SetDraining{Broker: 6, Draining: true})
 	do(t, n.c, SetDraining{Broker: 6, Draining: true})
-	g.until(func() bool {
+	eventually(t, func() bool {
 		d := do(t, n.c, Overview{}).Overview.Drains
 		return len(d) == 1 && d[0].Empty()
 	})
