@@ -44,6 +44,7 @@ type fakeGroup struct {
 	held    []fakeEntry     // those
 	behind  map[uint64]bool // replicas that look as if not caught up
 	lacking map[uint64]bool // replicas that lack what is no longer in the log
+	unsure  bool            // the last change is not safe from a power cut
 	mute    map[uint64]bool // replicas that write nothing any more, on brokers that are heard
 	silent  map[int32]bool  // brokers that are not heard; guarded by mu
 
@@ -157,7 +158,7 @@ func (g *fakeGroup) publish() {
 	for id, n := range g.nodes {
 		st := multiraft.Status{
 			Term: g.term, LeadBroker: g.leader, Session: n.started && g.leader == id, Last: last, Commit: last, Applied: last,
-			Conf: g.conf(),
+			Conf: g.conf(), Changing: g.unsure,
 		}
 		if l := g.nodes[g.leader]; l != nil {
 			st.Lead = l.replica

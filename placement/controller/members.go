@@ -200,16 +200,27 @@ func planRegister(s *placement.State, r RegisterBroker) placement.Command {
 // that is under way: such a replica would be missed by a majority.
 func (c *Controller) votes(s *placement.State, broker int32) *runnelv1.Error {
 	c.mu.Lock()
-	conf, busy, promoted := c.members.conf, c.members.busy, c.members.promoted
+	g, conf, busy, promoted := c.group, c.members.conf, c.members.busy, c.members.promoted
 	c.mu.Unlock()
+	voters := slices.Concat(conf.GetVoters(), conf.GetVotersOutgoing(), conf.GetLearnersNext())
+	changing := false
+	if g != nil { // its Status may be older: then it shows who voted before
+		st := g.Status()
+		voters, changing = append(voters, slices.Concat(st.Conf.GetVoters(), st.Conf.GetVotersOutgoing())...), st.Changing
+	}
 	for _, r := range s.Controller {
 		switch {
 		case r.Broker != broker:
-		case slices.Contains(slices.Concat(conf.GetVoters(), conf.GetVotersOutgoing(), conf.GetLearnersNext()), r.ID):
+		case slices.Contains(voters, r.ID):
 			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "broker %d still votes in the controller group as replica %d: wait until another votes in its place", broker, r.ID)
 		case busy && slices.Contains(promoted, r.ID):
 			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "broker %d is about to vote in the controller group as replica %d: wait until another votes in its place", broker, r.ID)
 		}
+	}
+	if s.Brokers[broker] != nil && changing {
+		e := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "a change of the controller group is not safe from a power cut yet, after which broker %d may be needed: ask again", broker)
+		e.Kind = runnelv1.ErrorKind_ERROR_KIND_RETRIABLE
+		return e
 	}
 	return nil
 }

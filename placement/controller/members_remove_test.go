@@ -86,6 +86,24 @@ func TestNobodyIsPromotedWhoseRemovalIsUnderWay(t *testing.T) {
 	}
 }
 
+// The group left the joint configuration, and a power cut could put its voters back into it: they would need the vote of the broker that
+// left, which may be gone for good once it is removed.
+func TestBrokerIsRemovedOnlyWhenItsVoteIsGoneForGood(t *testing.T) {
+	g, nodes := grown(t, 4, time.Hour)
+	c := nodes[0].c
+	do(t, c, SetDraining{Broker: 3, Draining: true})
+	g.job(func() { g.unsure = true; g.publish() })
+	g.await(func() bool { return len(without(ids(1, 2, 4), g.voters...)) == 0 && g.old == nil })
+	awaitRoles(g, nodes[0])
+	for _, silent := range []bool{false, true} {
+		g.setSilent(3, silent)
+		_, err := c.lead(t.Context(), RemoveBroker{Broker: 3})
+		wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, runnelv1.ErrorKind_ERROR_KIND_RETRIABLE)
+	}
+	g.job(func() { g.unsure = false; g.publish() })
+	do(t, c, RemoveBroker{Broker: 3})
+}
+
 // Of a dead broker that holds nothing only its vote is left: a removal takes that first, and needs no drain before it.
 func TestSilentBrokerGivesUpItsVoteAndIsRemoved(t *testing.T) {
 	g, nodes := grown(t, 4, time.Hour)

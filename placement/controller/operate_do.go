@@ -102,7 +102,7 @@ func (c *Controller) planRemoval(s *placement.State, broker int32) (placement.Co
 	switch {
 	case vote == nil:
 		return placement.RemoveBroker{Broker: broker}, nil
-	case !silent || s.Empty(broker) != nil:
+	case vote.GetKind() == runnelv1.ErrorKind_ERROR_KIND_RETRIABLE || !silent || s.Empty(broker) != nil:
 		return nil, vote
 	case !b.Draining: // the controller group takes the vote of one that drains, silent or not
 		return placement.SetDraining{Broker: broker, Draining: true}, nil
