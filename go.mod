@@ -10,7 +10,7 @@ require (
 	github.com/klauspost/compress v1.20.4 // gzip, snappy and zstd of record batches
 	github.com/pierrec/lz4/v4 v4.1.33 // lz4 of record batches
 	github.com/prometheus/client_golang v1.25.0 // metrics
-	github.com/schollz/progressbar/v3 v3.19.1 // the demo's progress bar
+	github.com/schollz/progressbar/v3 v3.19.1 // progress bars of the demo and of brokerctl broker drain
 	github.com/spf13/cobra v1.10.2 // commands, completion and help
 	github.com/spf13/pflag v1.0.10 // cobra's flags, for the names of unknown ones
 	github.com/spf13/viper v1.21.0 // settings from file, environment and flags

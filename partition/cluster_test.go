@@ -79,12 +79,10 @@ func (c *cluster) start(id int32) {
 	if err := n.store.Create(testGroup, uint64(100+id), cs); err != nil {
 		c.t.Fatal(err)
 	}
-	var g *multiraft.Group // set before anything asks HasQuorum
 	n.p = New(Config{
 		Env: e, Topic: "orders", Group: testGroup, Replica: uint64(100 + id), Settings: c.settings,
-		HasQuorum: func() bool { return g.HearsVoters() },
 	})
-	g, err = n.host.StartGroup(multiraft.GroupConfig{
+	g, err := n.host.StartGroup(multiraft.GroupConfig{
 		Group: testGroup, Replica: uint64(100 + id), Members: members, Machine: n.p, Name: "orders/0",
 		Log: raftlog.LogOptions{SegmentBytes: c.settings.SegmentBytes},
 	})

@@ -152,31 +152,6 @@ func TestRule16ALeaderSaysOutOfRangeOnlyAfterReadIndex(t *testing.T) {
 	}
 }
 
-// Rule 16: a leader that hears no quorum of brokers may have been replaced.
-func TestRule16ALeaderWithoutQuorumServesNothing(t *testing.T) {
-	quorum := true
-	b := newBench(t, func(c *Config) { c.HasQuorum = func() bool { return quorum } })
-	b.lead(5)
-	b.write(-1, 0, 3)
-	fired := 0
-	b.p.WaitBeyond(3, func() { fired++ })
-	quorum = false
-	b.p.Tick(b.w.Env().Now())
-	if _, err := b.p.TryFetch(FetchRequest{}, nil); err != nil {
-		t.Fatalf("after one tick: %v", err)
-	}
-	b.p.Tick(b.w.Env().Now())
-	_, err := b.p.TryFetch(FetchRequest{}, nil)
-	wantError(t, err, reasonNotLeader, retriableKind)
-	b.produce(-1, 0, 0, 1).refused(reasonNotLeader, retriableKind)
-	if fired != 1 {
-		t.Fatalf("woken %d times", fired)
-	}
-	quorum = true
-	b.p.Tick(b.w.Env().Now())
-	mustTryFetch(t, b.p, FetchRequest{})
-}
-
 func TestWaitersAreCalledOnce(t *testing.T) {
 	b := newBench(t)
 	b.lead(5)

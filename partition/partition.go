@@ -27,9 +27,6 @@ type Config struct {
 	// DiskFull tells whether free space is below the broker's reserve: batches are then refused. It is called for each
 	// batch and must be quick. Nil: never.
 	DiskFull func() bool
-	// HasQuorum tells whether this broker hears those of a majority of the voters. A leader that does not for lonelyTicks serves nothing,
-	// since another may lead; its group ends the leadership well before that (RULES 16). Nil: always.
-	HasQuorum func() bool
 }
 
 // raftGroup is what a partition needs of its group; *multiraft.Group is one.
@@ -88,7 +85,6 @@ type Partition struct {
 	queue       []*pending
 	queuedBytes int64
 	inSession   bool
-	cutOff      bool // HasQuorum has been false for a while
 	wishes      wishes
 	overdue     overdue
 	refire      atomic.Int32 // ticks at which to wake waiters again

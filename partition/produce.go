@@ -49,7 +49,7 @@ func (p *Partition) ProduceOwned(buf []byte, h record.Header, done func(ProduceR
 	switch {
 	case p.stopping.Load():
 		e = p.stoppingError()
-	case p.cutOff, !p.inSession && !soon:
+	case !p.inSession && !soon:
 		e = p.notLeader(st)
 	case p.queuedBytes > 0 && p.queuedBytes+it.size > p.queueLimit:
 		e = runnelv1.Errorf(reasonOverloaded, "%s has %d bytes waiting to be written: slow down", p.name, p.queuedBytes)

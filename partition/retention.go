@@ -19,26 +19,21 @@ type ticks struct {
 	last time.Time
 	// steady counts ticks since the clock last stepped.
 	steady int
-	// lonely counts ticks without a quorum of the voters.
-	lonely int
 }
 
 const (
 	// maxTickStep is the longest plausible time between two ticks, which come each few seconds. A longer one is a stall or a
 	// clock that was set: both make what the clock says of ages doubtful for a while (RULES 15).
 	maxTickStep = time.Minute
-	// steadyTicks is for how many ticks after a step nothing is decided.
-	steadyTicks = 300
-	// expiryEvery is how many ticks there are between two looks at the producer table.
+	// steadyTicks is for how many ticks after a step nothing is decided: five minutes.
+	steadyTicks = 60
+	// expiryEvery is how many seconds there are between two looks at the producer table.
 	expiryEvery = 60
-	// lonelyTicks without a quorum of the voters make a leader stop serving (RULES 16).
-	lonelyTicks = 2
 )
 
 // Tick is to be called each few seconds, by one goroutine at a time, with the clock's time. On a leader it decides on
 // retention and producer expiry; the decisions are replicated as commands.
 func (p *Partition) Tick(now time.Time) {
-	p.checkQuorum()
 	p.WakeLate()
 	t := &p.ticks
 	now = now.Round(0) // without its monotonic part, in which a clock that was set does not show
@@ -76,28 +71,6 @@ func (p *Partition) Tick(now time.Time) {
 	p.mu.Unlock()
 	if wanted {
 		p.wake()
-	}
-}
-
-// checkQuorum makes a leader that has heard too few voters for a while stop serving, and serve again when it hears them.
-func (p *Partition) checkQuorum() {
-	if p.cfg.HasQuorum == nil {
-		return
-	}
-	t := &p.ticks
-	if p.cfg.HasQuorum() {
-		t.lonely = 0
-	} else {
-		t.lonely++
-	}
-	cut := t.lonely >= lonelyTicks
-	p.mu.Lock()
-	changed := cut != p.cutOff
-	p.cutOff = cut
-	p.leading.Store(p.inSession && !cut)
-	p.mu.Unlock()
-	if changed && cut {
-		p.waiters.fireAll()
 	}
 }
 

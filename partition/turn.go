@@ -139,7 +139,7 @@ func (p *Partition) SessionStarted(s multiraft.Session) {
 	p.inflight.clear()
 	p.mu.Lock()
 	p.inSession, p.wishes = true, wishes{}
-	p.leading.Store(!p.cutOff)
+	p.leading.Store(true)
 	p.mu.Unlock()
 	p.wake()
 }

@@ -12,8 +12,8 @@ type Result struct {
 	// Broker and ControllerReplica answer FoundCluster, RegisterBroker, ReplaceControllerReplica and AddControllerReplica.
 	Broker            int32
 	ControllerReplica uint64
-	// Topic answers CreateTopic, DeleteTopic (the topic that is gone), SetTopicConfig, AddPartitions and
-	// SetReplicationFactor.
+	// Topic answers CreateTopic, DeleteTopic (the topic that is gone), SetTopicConfig, AlterTopicConfig,
+	// AddPartitions and SetReplicationFactor.
 	Topic *Topic
 	// Moves answers ProposeMoves: the moves' ids, in the order of the command.
 	Moves []uint64
@@ -42,6 +42,8 @@ func Apply(s *State, c Command) (*State, Result, error) {
 		r, err = n.deleteTopic(c)
 	case SetTopicConfig:
 		r, err = n.setTopicConfig(c)
+	case AlterTopicConfig:
+		r, err = n.alterTopicConfig(c)
 	case AllocateProducers:
 		r, err = n.allocateProducers(c)
 	case ForgetReplicas:

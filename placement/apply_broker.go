@@ -19,6 +19,23 @@ func (s *State) setDraining(c SetDraining) (Result, error) {
 	return Result{Changed: true, Broker: c.Broker}, nil
 }
 
+// Empty refuses with an *Error if a broker holds a replica of a partition or is to get one.
+func (s *State) Empty(broker int32) error {
+	for _, name := range s.TopicNames() {
+		t := s.Topics[name]
+		for n := range t.Partitions {
+			p := &t.Partitions[n]
+			if _, ok := p.On(broker); ok {
+				return Errorf(CodeBrokerInUse, "broker %d still holds a replica of %s/%d: drain it and wait until it is empty", broker, name, n)
+			}
+			if _, ok := p.Joining(broker); ok {
+				return Errorf(CodeBrokerInUse, "broker %d is to get a replica of %s/%d by move %d: cancel the move or wait for it, then drain the broker", broker, name, n, p.Move.ID)
+			}
+		}
+	}
+	return nil
+}
+
 func (s *State) removeBroker(c RemoveBroker) (Result, error) {
 	b := s.Brokers[c.Broker]
 	if b == nil {
@@ -27,17 +44,8 @@ func (s *State) removeBroker(c RemoveBroker) (Result, error) {
 		}
 		return Result{}, Errorf(CodeUnknownBroker, "broker %d is not a member of the cluster", c.Broker)
 	}
-	for _, name := range s.TopicNames() {
-		t := s.Topics[name]
-		for n := range t.Partitions {
-			p := &t.Partitions[n]
-			if _, ok := p.On(b.ID); ok {
-				return Result{}, Errorf(CodeBrokerInUse, "broker %d still holds a replica of %s/%d: drain it and wait until it is empty", b.ID, name, n)
-			}
-			if _, ok := p.Joining(b.ID); ok {
-				return Result{}, Errorf(CodeBrokerInUse, "broker %d is to get a replica of %s/%d by move %d: cancel the move or wait for it, then drain the broker", b.ID, name, n, p.Move.ID)
-			}
-		}
+	if err := s.Empty(b.ID); err != nil {
+		return Result{}, err
 	}
 	for _, r := range s.Controller {
 		if r.Broker == b.ID && !r.Learner {

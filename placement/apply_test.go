@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -70,6 +71,9 @@ func drawCommand(t *rapid.T, s *State) Command {
 	case 5:
 		return DeleteTopic{Name: name.Draw(t, "name"), ID: rapid.Uint64Range(0, 2).Draw(t, "id")}
 	case 6:
+		if rapid.Bool().Draw(t, "alters") {
+			return AlterTopicConfig{Name: name.Draw(t, "name"), Set: config.Draw(t, "config"), Unset: slices.Collect(maps.Keys(config.Draw(t, "unset")))}
+		}
 		return SetTopicConfig{Name: name.Draw(t, "name"), Config: config.Draw(t, "config")}
 	case 7:
 		return AllocateProducers{Broker: broker.Draw(t, "broker"), Count: rapid.Int64Range(-1, 2000).Draw(t, "count")}
@@ -370,4 +374,46 @@ func TestCreateTopicChecksItsPlan(t *testing.T) {
 	full.Replicas = MaxReplicas
 	_, _, err := Apply(&full, CreateTopic{Name: "t", Brokers: [][]int32{{1}}})
 	wantCode(t, err, CodeLimit)
+}
+
+// Who alters a setting decides on that one alone. A command of an old log replaces all.
+func TestAlteringASettingLeavesTheOthers(t *testing.T) {
+	s := founded(t, 1)
+	apply := func(c Command) map[string]string {
+		t.Helper()
+		next, r, err := Apply(s, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Changed != !maps.Equal(s.Topics["t"].Config, r.Topic.Config) {
+			t.Errorf("%+v: changed is %t", c, r.Changed)
+		}
+		s = next
+		return s.Topics["t"].Config
+	}
+	if s, _, _ = Apply(s, CreateTopic{Name: "t", Config: map[string]string{"a": "1", "b": "1"}, Brokers: [][]int32{{1}}}); s.Topics["t"] == nil {
+		t.Fatal("no topic")
+	}
+	for _, x := range []struct {
+		c    Command
+		want map[string]string
+	}{
+		{AlterTopicConfig{Name: "t", Set: map[string]string{"b": "2", "c": "2"}}, map[string]string{"a": "1", "b": "2", "c": "2"}},
+		{AlterTopicConfig{Name: "t", Unset: []string{"a", "x"}}, map[string]string{"b": "2", "c": "2"}},
+		{AlterTopicConfig{Name: "t"}, map[string]string{"b": "2", "c": "2"}},
+		{SetTopicConfig{Name: "t", Config: map[string]string{"a": "4"}}, map[string]string{"a": "4"}},
+		{AlterTopicConfig{Name: "t", Unset: []string{"a"}}, nil},
+	} {
+		if got := apply(x.c); !maps.Equal(got, x.want) || x.want == nil && got != nil {
+			t.Errorf("%+v: %v, want %v", x.c, got, x.want)
+		}
+	}
+	many := map[string]string{}
+	for i := range MaxConfigEntries {
+		many[fmt.Sprint(i)] = ""
+	}
+	apply(AlterTopicConfig{Name: "t", Set: many})
+	if _, _, err := Apply(s, AlterTopicConfig{Name: "t", Set: map[string]string{"one more": ""}}); err == nil {
+		t.Error("more settings than a topic can have")
+	}
 }

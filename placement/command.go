@@ -47,11 +47,20 @@ type DeleteTopic struct {
 	ID uint64 `json:"id,omitempty"`
 }
 
-// SetTopicConfig replaces a topic's settings.
+// SetTopicConfig replaces a topic's settings. It stands in old logs: AlterTopicConfig is proposed now.
 type SetTopicConfig struct {
 	Name   string            `json:"name"`
 	ID     uint64            `json:"id,omitempty"` // as in DeleteTopic
 	Config map[string]string `json:"config,omitempty"`
+}
+
+// AlterTopicConfig sets and removes some of a topic's settings and leaves the others, whatever they are when it is applied: of two that are
+// altered at the same time none is lost.
+type AlterTopicConfig struct {
+	Name  string            `json:"name"`
+	ID    uint64            `json:"id,omitempty"` // as in DeleteTopic
+	Set   map[string]string `json:"set,omitempty"`
+	Unset []string          `json:"unset,omitempty"`
 }
 
 // AllocateProducers gives a broker a block of Count producer ids.
@@ -78,6 +87,7 @@ func (RegisterBroker) isCommand()       {}
 func (CreateTopic) isCommand()          {}
 func (DeleteTopic) isCommand()          {}
 func (SetTopicConfig) isCommand()       {}
+func (AlterTopicConfig) isCommand()     {}
 func (AllocateProducers) isCommand()    {}
 func (ForgetReplicas) isCommand()       {}
 func (SetControllerReplica) isCommand() {}
@@ -99,6 +109,7 @@ const (
 	typeCreateTopic          = "create_topic"
 	typeDeleteTopic          = "delete_topic"
 	typeSetTopicConfig       = "set_topic_config"
+	typeAlterTopicConfig     = "alter_topic_config"
 	typeAllocateProducers    = "allocate_producers"
 	typeForgetReplicas       = "forget_replicas"
 	typeSetControllerReplica = "set_controller_replica"
@@ -131,6 +142,8 @@ func typeOf(c Command) string {
 		return typeDeleteTopic
 	case SetTopicConfig:
 		return typeSetTopicConfig
+	case AlterTopicConfig:
+		return typeAlterTopicConfig
 	case AllocateProducers:
 		return typeAllocateProducers
 	case ForgetReplicas:
@@ -209,6 +222,8 @@ func Decode(b []byte) (Command, error) {
 		return decode[DeleteTopic](f)
 	case typeSetTopicConfig:
 		return decode[SetTopicConfig](f)
+	case typeAlterTopicConfig:
+		return decode[AlterTopicConfig](f)
 	case typeAllocateProducers:
 		return decode[AllocateProducers](f)
 	case typeForgetReplicas:

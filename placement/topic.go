@@ -92,16 +92,39 @@ func (s *State) setTopicConfig(c SetTopicConfig) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if err := validateConfig(c.Config); err != nil {
+	return s.giveConfig(old, c.Config)
+}
+
+func (s *State) alterTopicConfig(c AlterTopicConfig) (Result, error) {
+	old, err := s.topic(c.Name, c.ID)
+	if err != nil {
 		return Result{}, err
 	}
-	if maps.Equal(old.Config, c.Config) {
+	return s.giveConfig(old, c.Merged(old.Config))
+}
+
+// Merged gives the settings that a topic with these has after the command.
+func (c *AlterTopicConfig) Merged(config map[string]string) map[string]string {
+	out := map[string]string{}
+	maps.Copy(out, config)
+	maps.Copy(out, c.Set)
+	for _, k := range c.Unset {
+		delete(out, k)
+	}
+	return out
+}
+
+func (s *State) giveConfig(old *Topic, config map[string]string) (Result, error) {
+	if err := validateConfig(config); err != nil {
+		return Result{}, err
+	}
+	if maps.Equal(old.Config, config) {
 		return Result{Topic: old}, nil
 	}
 	t := *old
 	t.Config = nil
-	if len(c.Config) > 0 {
-		t.Config = maps.Clone(c.Config)
+	if len(config) > 0 {
+		t.Config = maps.Clone(config)
 	}
 	s.setTopic(&t)
 	return Result{Changed: true, Topic: &t}, nil

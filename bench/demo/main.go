@@ -5,9 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
@@ -17,24 +14,13 @@ import (
 func main() {
 	var o options
 	flag.StringVar(&o.root, "source", "", "folder whose files are sent (default: the Go standard library's source)")
-	flag.StringVar(&o.temp, "temp", "", "folder for the brokers' data (default: the system's)")
 	flag.IntVar(&o.partitions, "partitions", 12, "partitions of the topic")
-	flag.DurationVar(&o.limit, "limit", 2*time.Minute, "give up after this time")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, o.limit)
-	defer cancel()
-	if err := proc.InTemp(o.temp, "demo", func(dir string) error { return demo(ctx, o, dir) }); err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
-	}
+	proc.Main("demo", 2*time.Minute, func(ctx context.Context, dir string) error { return demo(ctx, o, dir) })
 }
 
 type options struct {
-	root, temp string
+	root       string
 	partitions int
-	limit      time.Duration
 }
 
 // demo is the whole show; its last printed line is the verdict.

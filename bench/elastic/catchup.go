@@ -28,7 +28,7 @@ func impact(ctx context.Context, o options, dir, brokerd string, files []*source
 		if err := r.loadBallast(ctx); err != nil {
 			return err
 		}
-		fmt.Printf("\n%-38s %9s %12s %9s %7s %7s %10s\n", "one record at a time on 12 partitions", "s", "moved MiB", "records", "p50 ms", "p99 ms", "longest ms")
+		fmt.Printf("\n%-38s %9s %12s %9s %7s %7s %8s %10s\n", "one record at a time on 12 partitions", "s", "moved MiB", "records", "p50 ms", "p99 ms", "p99.9 ms", "longest ms")
 		if err := r.measure(ctx, "nothing else, at first", nap); err != nil {
 			return err
 		}
@@ -74,8 +74,8 @@ func (r *run) measure(ctx context.Context, name string, while func(context.Conte
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%-38s %9.1f %12.1f %9d %7.1f %7.1f %10d\n", name, took.Seconds(), moved(before, after)/(1<<20), w.Probes,
-		ms(w.P50), ms(w.P99), w.Longest.Milliseconds())
+	fmt.Printf("%-38s %9.1f %12.1f %9d %7.1f %7.1f %8.1f %10d\n", name, took.Seconds(), moved(before, after)/(1<<20), w.Probes,
+		ms(w.P50), ms(w.P99), ms(w.P999), w.Longest.Milliseconds())
 	return r.stream.Err()
 }
 

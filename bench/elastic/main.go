@@ -6,8 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
@@ -20,7 +18,7 @@ import (
 const topic = "go-source"
 
 type options struct {
-	temp, root   string
+	root         string
 	partitions   int
 	rounds, rate int
 	segmentBytes int64
@@ -33,7 +31,6 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.root, "source", "", "folder whose files are sent (default: the Go standard library's source)")
-	flag.StringVar(&o.temp, "temp", "", "folder for the brokers' data (default: the system's)")
 	flag.IntVar(&o.partitions, "partitions", 24, "partitions of the topic, with three replicas each")
 	flag.IntVar(&o.rounds, "rounds", 2, "how often all files are sent before the first step")
 	flag.IntVar(&o.rate, "rate", 10_000, "records a second that are sent during the steps")
@@ -42,16 +39,7 @@ func main() {
 	flag.DurationVar(&o.patience, "patience", 3*time.Minute, "how long a step may take to settle")
 	flag.Int64Var(&o.catchup, "catchup", 512, "MiB that are shipped while the waits of others are measured; 0: not")
 	flag.BoolVar(&o.skip, "catchup-only", false, "leave the steps out")
-	limit := flag.Duration("limit", 20*time.Minute, "give up after this time")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *limit)
-	defer cancel()
-	if err := proc.InTemp(o.temp, "elastic", func(dir string) error { return elastic(ctx, o, dir) }); err != nil {
-		fmt.Fprintln(os.Stderr, "elastic:", err)
-		os.Exit(1)
-	}
+	proc.Main("elastic", 20*time.Minute, func(ctx context.Context, dir string) error { return elastic(ctx, o, dir) })
 }
 
 func elastic(ctx context.Context, o options, dir string) (err error) {
@@ -118,7 +106,7 @@ func start(ctx context.Context, o options, po proc.Options, so stream.Options, f
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Abort())
+			err = s.Abort(err)
 		}
 	}()
 	return f(&run{o: o, cluster: cluster, cl: cl, stream: s})

@@ -23,8 +23,9 @@ func steps(ctx context.Context, o options, dir, brokerd string, files []*source.
 		}
 		fmt.Printf("three brokers, %d partitions x 3 replicas, %d records loaded in %.1f s; then %d records/s, and one at a time on each partition\n\n",
 			o.partitions, r.stream.Acked(), time.Since(loading).Seconds(), o.rate)
-		fmt.Printf("%-34s %9s %12s %11s %16s %16s %5s %10s\n", "step", "settled", "moved", "longest", "replicas", "leaders", "lost", "duplicated")
-		fmt.Printf("%-34s %9s %12s %11s %16s %16s %5s %10s\n", "", "after s", "MiB", "ack wait ms", "apart", "apart", "", "")
+		const header = "%-34s %8s %7s %8s %8s %9s %8s %9s %9s %5s %6s\n"
+		fmt.Printf(header, "step", "settled", "moved", "p99.9", "longest", "of", "sent", "replicas", "leaders", "lost", "twice")
+		fmt.Printf(header, "", "after s", "MiB", "wait, ms", "wait, ms", "partition", "after s", "apart", "apart", "", "")
 		for _, s := range []struct {
 			name string
 			run  func(context.Context) (step, error)
@@ -74,7 +75,8 @@ func (r *run) step(ctx context.Context, name string, do func(context.Context) (s
 		}
 	}
 	lost, duplicated := r.stream.Seen()
-	fmt.Printf("%-34s %9.1f %12.1f %11d %16s %16s %5d %10d\n", name, took.Seconds(), moved(before, after)/(1<<20), waits.Longest.Milliseconds(),
+	fmt.Printf("%-34s %8.1f %7.1f %8.1f %8d %9d %8.1f %9s %9s %5d %6d\n", name, took.Seconds(), moved(before, after)/(1<<20),
+		ms(waits.P999), waits.Longest.Milliseconds(), waits.Partition, max(0, waits.Sent.Sub(began).Seconds()),
 		fmt.Sprintf("%d -> %d", first.spread(first.replicas), last.spread(last.replicas)),
 		fmt.Sprintf("%d -> %d", first.spread(first.leaders), last.spread(last.leaders)), lost, duplicated)
 	if lost+duplicated > 0 {

@@ -7,8 +7,6 @@ import (
 
 	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/bench/workload"
-	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
-	"github.com/runnel-io/runnel/rpc/client"
 )
 
 // verdict ends the load and compares all that was sent with what readers get and with what each replica holds.
@@ -41,46 +39,19 @@ func (r *run) verdict(ctx context.Context) error {
 
 // replicasAgree hashes every replica of the topic.
 func (r *run) replicasAgree(ctx context.Context) (replicas int, err error) {
-	d, err := r.cl.Admin().DescribeTopic(ctx, &runnelv1.DescribeTopicRequest{Name: topic})
+	var h check.History
+	bounds, err := workload.Bounds(ctx, r.cl, topic)
 	if err != nil {
 		return 0, err
 	}
-	list, err := r.cl.Admin().ListBrokers(ctx, &runnelv1.ListBrokersRequest{})
-	if err != nil {
+	if h.Replicas, err = workload.Replicas(ctx, r.cluster.Seeds(), topic, bounds); err != nil {
 		return 0, err
 	}
-	address := map[int32]string{}
-	for _, b := range list.GetBrokers() {
-		address[b.GetId()] = b.GetAddress()
+	for _, v := range check.Verify(h) {
+		err = errors.Join(err, errors.New(v.String()))
 	}
-	starts, err := r.cl.ListOffsets(ctx, topic, client.AtStart())
-	if err != nil {
-		return 0, err
+	for _, hashes := range h.Replicas {
+		replicas += len(hashes)
 	}
-	ends, err := r.cl.ListOffsets(ctx, topic, client.AtEnd())
-	if err != nil {
-		return 0, err
-	}
-	for _, p := range d.GetPartitions() {
-		n := p.GetPartition()
-		var on []string
-		for _, id := range p.GetReplicas() {
-			on = append(on, address[id])
-		}
-		hashes, err := workload.Replicas(ctx, on, topic, map[int32]check.Log{n: {Start: starts[n], HighWatermark: ends[n]}})
-		if err != nil {
-			return 0, err
-		}
-		first := ""
-		for _, h := range hashes[n] {
-			if first == "" {
-				first = h
-			}
-			if h != first {
-				return 0, fmt.Errorf("partition %d: the replicas on brokers %v differ", n, p.GetReplicas())
-			}
-			replicas++
-		}
-	}
-	return replicas, nil
+	return replicas, err
 }

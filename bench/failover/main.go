@@ -9,10 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
@@ -25,18 +22,7 @@ const topic = "failover"
 func main() {
 	tries := flag.Int("tries", 20, "how often a leader is killed")
 	partitions := flag.Int("partitions", 12, "partitions of the topic")
-	temp := flag.String("temp", "", "folder for the brokers' data (default: the system's)")
-	limit := flag.Duration("limit", 10*time.Minute, "give up after this time")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *limit)
-	defer cancel()
-	err := proc.InTemp(*temp, "failover", func(dir string) error { return failover(ctx, dir, *tries, int32(*partitions)) })
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "failover:", err)
-		os.Exit(1)
-	}
+	proc.Main("failover", 10*time.Minute, func(ctx context.Context, dir string) error { return failover(ctx, dir, *tries, int32(*partitions)) })
 }
 
 func failover(ctx context.Context, dir string, tries int, partitions int32) (err error) {

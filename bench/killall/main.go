@@ -8,16 +8,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/bench/proc"
 	"github.com/runnel-io/runnel/bench/workload"
-	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
-	"github.com/runnel-io/runnel/rpc/client"
 )
 
 const topic = "killall"
@@ -25,17 +20,7 @@ const topic = "killall"
 func main() {
 	rounds := flag.Int("rounds", 10, "how often everything is killed")
 	each := flag.Int64("acked", 2000, "records acknowledged in each round before the kill")
-	temp := flag.String("temp", "", "folder for the brokers' data (default: the system's)")
-	limit := flag.Duration("limit", 10*time.Minute, "give up after this time")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *limit)
-	defer cancel()
-	if err := proc.InTemp(*temp, "killall", func(dir string) error { return killall(ctx, dir, *rounds, *each) }); err != nil {
-		fmt.Fprintln(os.Stderr, "killall:", err)
-		os.Exit(1)
-	}
+	proc.Main("killall", 10*time.Minute, func(ctx context.Context, dir string) error { return killall(ctx, dir, *rounds, *each) })
 }
 
 func killall(ctx context.Context, dir string, rounds int, each int64) (err error) {
@@ -45,7 +30,7 @@ func killall(ctx context.Context, dir string, rounds int, each int64) (err error
 	}
 	defer func() { err = errors.Join(err, cluster.KillAll()) }()
 	const partitions = 12
-	if err := create(ctx, cluster.Seeds(), partitions); err != nil {
+	if err := workload.CreateTopic(ctx, cluster.Seeds(), topic, partitions); err != nil {
 		return err
 	}
 	rec := check.NewRecorder()
@@ -83,16 +68,6 @@ func killall(ctx context.Context, dir string, rounds int, each int64) (err error
 		return err
 	}
 	return report(h, rounds)
-}
-
-func create(ctx context.Context, seeds []string, partitions int32) error {
-	cl, err := client.New(seeds)
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	_, err = cl.Admin().CreateTopic(ctx, &runnelv1.CreateTopicRequest{Name: topic, Partitions: partitions, ReplicationFactor: 3})
-	return err
 }
 
 // acked waits until n records are acknowledged.

@@ -6,9 +6,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -24,16 +21,8 @@ const (
 
 func main() {
 	var d time.Duration
-	var temp string
 	flag.DurationVar(&d, "duration", 3*time.Second, "measured time of a line")
-	flag.StringVar(&temp, "temp", "", "folder on the disk to measure (default: the system's for temporary files)")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := proc.InTemp(temp, "limit", func(dir string) error { return limit(ctx, dir, d) }); err != nil {
-		fmt.Fprintln(os.Stderr, "limit:", err)
-		os.Exit(1)
-	}
+	proc.Main("limit", 0, func(ctx context.Context, dir string) error { return limit(ctx, dir, d) })
 }
 
 func limit(ctx context.Context, dir string, d time.Duration) error {

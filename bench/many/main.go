@@ -10,15 +10,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
-	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+	"github.com/runnel-io/runnel/bench/workload"
 	"github.com/runnel-io/runnel/rpc/client"
 )
 
@@ -29,7 +26,6 @@ type options struct {
 	watch      time.Duration
 	curve      bool
 	restart    bool
-	temp       string
 }
 
 func main() {
@@ -38,17 +34,7 @@ func main() {
 	flag.DurationVar(&o.watch, "watch", 20*time.Second, "how long the idle brokers are watched")
 	flag.BoolVar(&o.curve, "curve", true, "measure latency with 10, 100, 500, ... partitions written to")
 	flag.BoolVar(&o.restart, "restart", true, "kill all brokers at the end and time their way back")
-	flag.StringVar(&o.temp, "temp", "", "folder for the brokers' data (default: the system's)")
-	limit := flag.Duration("limit", 15*time.Minute, "give up after this time")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *limit)
-	defer cancel()
-	if err := proc.InTemp(o.temp, "many", func(dir string) error { return many(ctx, o, dir) }); err != nil {
-		fmt.Fprintln(os.Stderr, "many:", err)
-		os.Exit(1)
-	}
+	proc.Main("many", 15*time.Minute, func(ctx context.Context, dir string) error { return many(ctx, o, dir) })
 }
 
 func many(ctx context.Context, o options, dir string) (err error) {
@@ -82,14 +68,8 @@ func many(ctx context.Context, o options, dir string) (err error) {
 }
 
 func create(ctx context.Context, cluster *proc.Cluster, partitions int) error {
-	cl, err := client.New(cluster.Seeds())
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
 	began := time.Now()
-	_, err = cl.Admin().CreateTopic(ctx, &runnelv1.CreateTopicRequest{Name: topic, Partitions: int32(partitions), ReplicationFactor: 3})
-	if err != nil {
+	if err := workload.CreateTopic(ctx, cluster.Seeds(), topic, int32(partitions)); err != nil {
 		return err
 	}
 	fmt.Printf("%d partitions x 3 created and led in %.1f s\n", partitions, time.Since(began).Seconds())

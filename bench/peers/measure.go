@@ -86,6 +86,24 @@ func measureIn(ctx context.Context, t task) (m measurement, err error) {
 	return m, json.Unmarshal(out.Bytes(), &m)
 }
 
+// measureSettling is measureCounting, and waits until the topic of the measurement is deleted where servers tell it: the next
+// measurement would find them at work.
+func measureSettling(ctx context.Context, t task, servers system.Servers) measurement {
+	settling, ok := servers.(system.Settling)
+	if !ok {
+		return measureCounting(ctx, t, servers)
+	}
+	topics, err := settling.Topics(ctx)
+	if err != nil {
+		return measurement{Option: t.Option, Failed: err.Error()}
+	}
+	m := measureCounting(ctx, t, servers)
+	if err := settling.Settled(ctx, topics); err != nil && m.Failed == "" { // a failed one may have left its topic
+		m.Failed = "afterwards: " + err.Error()
+	}
+	return m
+}
+
 // measureCounting is measure, and puts the servers' commits beside the rate where they tell them.
 func measureCounting(ctx context.Context, t task, servers system.Servers) measurement {
 	counting, ok := servers.(system.Counting)

@@ -201,7 +201,7 @@ func prime(ctx context.Context, o options, c *column, servers system.Servers) er
 	}
 	config := r[0].config
 	config.Duration = o.prime
-	m := measure(ctx, task{System: c.kind.Name(), Addresses: servers.Addresses(), Option: defaultOption(c, system.Many), Config: config})
+	m := measureSettling(ctx, task{System: c.kind.Name(), Addresses: servers.Addresses(), Option: defaultOption(c, system.Many), Config: config}, servers)
 	if m.Failed != "" {
 		return fmt.Errorf("the load before the first measurement: %s", m.Failed)
 	}
@@ -241,7 +241,7 @@ func measureRow(ctx context.Context, o options, c *column, r row, servers system
 	case config.Mode == load.Consume:
 		config.Records = fill(config.Records, best(c, producing(r.config.RecordSize), n))
 	}
-	return measureCounting(ctx, task{System: c.kind.Name(), Addresses: servers.Addresses(), Option: option, Config: config}, servers)
+	return measureSettling(ctx, task{System: c.kind.Name(), Addresses: servers.Addresses(), Option: option, Config: config}, servers)
 }
 
 // near is the part of the best figure of the probes that an option must reach to be measured.

@@ -66,12 +66,15 @@ func (c *Cluster) next() *Broker {
 	}
 }
 
-// Add starts one more broker, which joins the others; it does not wait until it is ready.
+// Add starts one more broker, which joins the others; it does not wait until it is ready. One that cannot be started is not added.
 func (c *Cluster) Add() (*Broker, error) {
 	b := c.next()
 	b.seeds = c.seeds
+	if err := b.Start(); err != nil {
+		return nil, err
+	}
 	c.Brokers = append(c.Brokers, b)
-	return b, b.Start()
+	return b, nil
 }
 
 // Seeds are the client addresses.

@@ -71,7 +71,7 @@ func (b *Broker) Work(ctx context.Context) (w Work, err error) {
 func (b *Broker) Metric(ctx context.Context, name string) (sum float64, err error) {
 	found := false
 	err = b.scrape(ctx, func(r io.Reader) error {
-		return parse(r, func(n string, v float64) {
+		return parse(r, func(n, _ string, v float64) {
 			if n == name {
 				sum, found = sum+v, true
 			}
@@ -124,7 +124,7 @@ func (c *Cluster) Work(ctx context.Context) (Work, error) {
 // parseWork finds the counters. One that is missing is an error: a renamed metric must not read as "no commits".
 func parseWork(r io.Reader) (w Work, err error) {
 	seen := map[string]bool{}
-	err = parse(r, func(name string, v float64) {
+	err = parse(r, func(name, _ string, v float64) {
 		if field, ok := counted[name]; ok {
 			*field(&w) += v
 			seen[name] = true
@@ -141,8 +141,8 @@ func parseWork(r io.Reader) (w Work, err error) {
 	return w, nil
 }
 
-// parse gives each sample of Prometheus's text format, its labels left out.
-func parse(r io.Reader, sample func(name string, value float64)) error {
+// parse gives each sample of Prometheus's text format, its labels as they are written, with the braces.
+func parse(r io.Reader, sample func(name, labels string, value float64)) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -154,16 +154,16 @@ func parse(r io.Reader, sample func(name string, value float64)) error {
 		if i := strings.IndexAny(line, "{ "); i >= 0 {
 			name = line[:i]
 		}
-		rest := line[len(name):]
+		rest, labels := line[len(name):], ""
 		if i := strings.LastIndexByte(rest, '}'); i >= 0 {
-			rest = rest[i+1:]
+			rest, labels = rest[i+1:], rest[:i+1]
 		}
 		value, _, _ := strings.Cut(strings.TrimSpace(rest), " ") // a time stamp may follow
 		v, err := strconv.ParseFloat(value, 64)
 		if err != nil {
 			return fmt.Errorf("metric %s: %w", name, err)
 		}
-		sample(name, v)
+		sample(name, labels, v)
 	}
 	return lines.Err()
 }

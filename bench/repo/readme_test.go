@@ -35,6 +35,7 @@ var ranBy = map[string]string{
 	"make demo":                    ".ci/run",
 	"make test":                    ".ci/run",
 	"bin/brokerd dev":              ".ci/quickstart",
+	"bin/brokerd --insecure":       ".ci/quickstart",
 	"bin/brokerctl topic create":   ".ci/quickstart",
 	"echo 'customer-7":             ".ci/quickstart",
 	"bin/brokerctl consume":        ".ci/quickstart",
@@ -48,7 +49,7 @@ var ranBy = map[string]string{
 
 func TestEveryCommandOfTheReadmeIsRun(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(readme(t), -1) {
-		for line := range strings.Lines(m[1]) {
+		for line := range strings.Lines(strings.ReplaceAll(m[1], "\\\n", "")) {
 			line = strings.TrimSpace(line)
 			if line == "" || strings.HasPrefix(line, "#") {
 				continue
@@ -91,6 +92,23 @@ func TestEveryMakeTargetInTheTextsIsThere(t *testing.T) {
 			if !regexp.MustCompile(`(?m)^` + target + `: ##`).Match(makefile) {
 				t.Errorf("the Makefile has no target %s", target)
 			}
+		}
+	}
+}
+
+func TestEveryFigureHasItsCommandAndItsCommit(t *testing.T) {
+	_, table, found := strings.Cut(readme(t), "| What | Figure | Command | Commit |\n|---|---|---|---|\n")
+	if !found {
+		t.Fatal("the README has no table of figures with their commands and commits")
+	}
+	row := regexp.MustCompile("^\\| [^|]+ \\| [^|]+ \\| `make [^|]+` \\| [0-9a-f]{7,12}(, [0-9a-f]{7,12})* \\|$")
+	for line := range strings.Lines(table) {
+		line = strings.TrimSuffix(line, "\n")
+		if line == "" {
+			return
+		}
+		if !row.MatchString(line) {
+			t.Errorf("no command or no commit: %s", line)
 		}
 	}
 }

@@ -9,10 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/signal"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
@@ -26,18 +23,7 @@ func main() {
 	mib := flag.Int("mib", 1024, "MiB in the partition")
 	record := flag.Int("record-size", 16<<10, "bytes a record")
 	tries := flag.Int("tries", 3, "how often each kind of restart is tried")
-	temp := flag.String("temp", "", "folder for the brokers' data (default: the system's)")
-	limit := flag.Duration("limit", 10*time.Minute, "give up after this time")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *limit)
-	defer cancel()
-	err := proc.InTemp(*temp, "restart", func(dir string) error { return restart(ctx, dir, *mib, *record, *tries) })
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "restart:", err)
-		os.Exit(1)
-	}
+	proc.Main("restart", 10*time.Minute, func(ctx context.Context, dir string) error { return restart(ctx, dir, *mib, *record, *tries) })
 }
 
 func restart(ctx context.Context, dir string, mib, record, tries int) (err error) {

@@ -1,6 +1,8 @@
 // Command rolling restarts all three brokers in turn, as an upgrade does, while a client sends and another reads: SIGTERM, a start, and the
 // next one once the broker is ready and leads again what it led before. For each restart it prints the longest wait for an
-// acknowledgement of a record sent alone to one of the partitions. It fails if an error reaches a user of the SDK, if a record is lost or comes twice, or if a wait is longer than -most.
+// acknowledgement of a record sent alone to one of the partitions, which one that was, and when the record was sent, in seconds after
+// the broker was told to stop. It fails if an error reaches a user of the SDK, if a record is lost or comes twice, or if a wait is
+// longer than -most.
 package main
 
 import (
@@ -8,15 +10,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
 	"github.com/runnel-io/runnel/bench/source"
 	"github.com/runnel-io/runnel/bench/stream"
+	"github.com/runnel-io/runnel/bench/workload"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 	"github.com/runnel-io/runnel/rpc/client"
 )
@@ -24,8 +24,7 @@ import (
 const topic = "rolling"
 
 type options struct {
-	temp, root         string
-	brokerd            string
+	root, brokerd      string
 	rounds, partitions int
 	rate               int
 	most               time.Duration
@@ -34,22 +33,12 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.root, "source", "", "folder whose files are sent (default: the Go standard library's source)")
-	flag.StringVar(&o.temp, "temp", "", "folder for the brokers' data (default: the system's)")
 	flag.StringVar(&o.brokerd, "brokerd", "", "program to run (default: the one of this source)")
 	flag.IntVar(&o.rounds, "rounds", 2, "how often each broker is restarted")
 	flag.IntVar(&o.partitions, "partitions", 24, "partitions of the topic")
 	flag.IntVar(&o.rate, "rate", 10_000, "records a second, beside one at a time on each partition")
 	flag.DurationVar(&o.most, "most", 500*time.Millisecond, "longest wait for an acknowledgement that passes")
-	limit := flag.Duration("limit", 10*time.Minute, "give up after this time")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *limit)
-	defer cancel()
-	if err := proc.InTemp(o.temp, "rolling", func(dir string) error { return rolling(ctx, o, dir) }); err != nil {
-		fmt.Fprintln(os.Stderr, "rolling:", err)
-		os.Exit(1)
-	}
+	proc.Main("rolling", 10*time.Minute, func(ctx context.Context, dir string) error { return rolling(ctx, o, dir) })
 }
 
 func rolling(ctx context.Context, o options, dir string) (err error) {
@@ -65,7 +54,7 @@ func rolling(ctx context.Context, o options, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.KillAll()) }()
-	if err := create(ctx, cluster.Seeds(), int32(o.partitions)); err != nil {
+	if err := workload.CreateTopic(ctx, cluster.Seeds(), topic, int32(o.partitions)); err != nil {
 		return err
 	}
 	s, err := stream.Start(ctx, stream.Options{
@@ -76,7 +65,7 @@ func rolling(ctx context.Context, o options, dir string) (err error) {
 	}
 	took, err := restarts(ctx, o, cluster, s)
 	if err != nil {
-		return errors.Join(err, s.Abort())
+		return s.Abort(err)
 	}
 	v, err := s.Stop(ctx)
 	if err != nil {
@@ -97,16 +86,6 @@ func rolling(ctx context.Context, o options, dir string) (err error) {
 		return fmt.Errorf("a wait of %d ms is longer than %s", slowest.Milliseconds(), o.most)
 	}
 	return nil
-}
-
-func create(ctx context.Context, seeds []string, partitions int32) error {
-	cl, err := client.New(seeds)
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	_, err = cl.Admin().CreateTopic(ctx, &runnelv1.CreateTopicRequest{Name: topic, Partitions: partitions, ReplicationFactor: 3})
-	return err
 }
 
 // restarts restarts each broker in turn and answers the longest wait at each restart, the leaders' way back included.
@@ -141,11 +120,16 @@ func restarts(ctx context.Context, o options, cluster *proc.Cluster, s *stream.S
 			}
 			h := s.Waits()
 			longest = append(longest, max(w.Longest, h.Longest))
-			fmt.Printf("round %d, broker %d: stopped after %4d ms, ready after %4d ms, longest wait %4d ms; leaders back after %4.1f s, longest wait %4d ms, p99 %5.1f ms\n",
-				round, b.Number, stopped.Milliseconds(), ready.Milliseconds(), w.Longest.Milliseconds(), back.Seconds(), h.Longest.Milliseconds(), float64(h.P99)/1e6)
+			fmt.Printf("round %d, broker %d: stopped after %4d ms, ready after %4d ms, longest wait %s; leaders back after %4.1f s, longest wait %s, p99 %5.1f ms\n",
+				round, b.Number, stopped.Milliseconds(), ready.Milliseconds(), where(w, began), back.Seconds(), where(h, began), float64(h.P99)/1e6)
 		}
 	}
 	return longest, nil
+}
+
+// where tells of the longest wait which partition had it, and when its record was sent.
+func where(w stream.Waits, began time.Time) string {
+	return fmt.Sprintf("%4d ms (partition %2d, sent after %4.1f s)", w.Longest.Milliseconds(), w.Partition, max(0, w.Sent.Sub(began).Seconds()))
 }
 
 // homeWithin bounds the wait for leaders to go back: brokers that came back get none for a while.

@@ -2,7 +2,8 @@
 // disk on a majority, load and brokers on the same machine. It prints a table and appends the results, with commit, machine and
 // settings, to bench/results.
 //
-// A row is measured by `brokerctl bench`, on a topic of its own, in the same cluster as the others. With -limit the raw
+// A row is measured by `brokerctl bench`, on a topic of its own, in the same cluster as the others; a run begins once no broker has
+// anything left to delete of the one before. With -limit the raw
 // cost of the same bytes on the same disk is measured right beside each throughput row: three files appended to with one
 // fdatasync a batch. Beside each row that writes stands how many durable transactions that took, as the brokers' metrics say,
 // and how many records travelled in each. The last row restarts the brokers to read from a cold disk. With -profile the three

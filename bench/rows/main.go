@@ -6,9 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/disk"
@@ -28,7 +26,6 @@ type options struct {
 	duration time.Duration
 	limit    bool
 	profile  bool
-	temp     string
 	results  string
 }
 
@@ -39,15 +36,8 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "measured time of a run")
 	flag.BoolVar(&o.limit, "limit", false, "measure the raw disk beside each throughput row")
 	flag.BoolVar(&o.profile, "profile", false, "take the brokers' profiles while each row runs, once")
-	flag.StringVar(&o.temp, "temp", "", "folder for the brokers' data (default: the system's)")
 	flag.StringVar(&o.results, "results", "bench/results", "folder that results and profiles go to")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := proc.InTemp(o.temp, "rows", func(dir string) error { return run(ctx, o, dir) }); err != nil {
-		fmt.Fprintln(os.Stderr, "rows:", err)
-		os.Exit(1)
-	}
+	proc.Main("rows", 0, func(ctx context.Context, dir string) error { return run(ctx, o, dir) })
 }
 
 func run(ctx context.Context, o options, dir string) (err error) {

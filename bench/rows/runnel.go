@@ -38,8 +38,23 @@ type bencher struct {
 	cluster   *proc.Cluster
 }
 
-// run runs a row once.
+// run runs a row once, and leaves the cluster as it found it: brokers that still delete a topic are not those of the other rows.
 func (b bencher) run(ctx context.Context, r row, duration time.Duration, half float64) (result, error) {
+	topics, err := b.cluster.Topics(ctx)
+	if err != nil {
+		return result{}, err
+	}
+	res, err := b.once(ctx, r, duration, half)
+	if err != nil {
+		return res, err
+	}
+	if err := b.cluster.Settled(ctx, topics); err != nil {
+		return res, fmt.Errorf("after row %s: %w", r.id, err)
+	}
+	return res, nil
+}
+
+func (b bencher) once(ctx context.Context, r row, duration time.Duration, half float64) (result, error) {
 	if r.special != nil {
 		return r.special(ctx, b)
 	}

@@ -92,13 +92,17 @@ func TestWaitsCountWhatIsInFlight(t *testing.T) {
 		w.sent(3, at)
 		w.acked(3, at.Add(time.Duration(i+1)*time.Millisecond))
 	}
-	w.sent(5, at)
+	w.sent(5, at.Add(time.Millisecond))
 	got := w.take(at.Add(time.Second))
-	if got.Longest != time.Second || got.Partition != 5 || got.Probes != 100 || got.P99 != 100*time.Millisecond {
-		t.Errorf("%+v", got)
+	want := Waits{
+		Probes: 100, P50: 51 * time.Millisecond, P99: 100 * time.Millisecond, P999: 100 * time.Millisecond,
+		Longest: 999 * time.Millisecond, Partition: 5, Sent: at.Add(time.Millisecond),
+	}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 	w.acked(5, at.Add(2*time.Second))
-	if got = w.take(at.Add(3 * time.Second)); got.Longest != 2*time.Second || got.Probes != 1 {
+	if got = w.take(at.Add(3 * time.Second)); got.Longest != 1999*time.Millisecond || got.Probes != 1 || !got.Sent.Equal(at.Add(time.Millisecond)) {
 		t.Errorf("afterwards %+v", got)
 	}
 	if got = w.take(at); got != (Waits{}) {

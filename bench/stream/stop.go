@@ -9,12 +9,17 @@ import (
 	"github.com/runnel-io/runnel/rpc/client"
 )
 
-// Abort ends everything at once.
-func (s *Stream) Abort() error {
+// Abort ends everything at once, because of why. It answers why, with the first error that reached a user where why does not tell it.
+// Calling it again is harmless.
+func (s *Stream) Abort(why error) error {
 	s.stop()
 	s.sends.Wait()
 	s.reads.Wait()
-	return errors.Join(s.Err(), s.closeClients())
+	if err := s.Err(); err != nil && !errors.Is(why, err) {
+		why = errors.Join(why, err)
+	}
+	s.closed.Do(func() { why = errors.Join(why, s.closeClients()) })
+	return why
 }
 
 // Stop ends sending, waits until all is acknowledged and until the reader that followed has got it, and answers what that one found. It fails
@@ -29,12 +34,12 @@ func (s *Stream) Stop(ctx context.Context) (Verdict, error) {
 	select {
 	case <-acknowledged:
 	case <-ctx.Done():
-		return Verdict{}, errors.Join(fmt.Errorf("records are unanswered: %w", ctx.Err()), s.Abort())
+		return Verdict{}, s.Abort(fmt.Errorf("records are unanswered: %w", ctx.Err()))
 	}
 	if err := s.followed(ctx); err != nil {
-		return Verdict{}, errors.Join(err, s.Abort())
+		return Verdict{}, s.Abort(err)
 	}
-	if err := s.Abort(); err != nil {
+	if err := s.Abort(nil); err != nil {
 		return Verdict{}, err
 	}
 	return s.live.finish(s.o.Files, s.written, s.probed()), nil

@@ -33,7 +33,6 @@ type Stream struct {
 	live    *checker
 	waits   waits
 	loaded  chan struct{}
-	sent    atomic.Int64 // records of files handed to the client
 	acked   atomic.Int64 // records
 	probes  []atomic.Uint32
 	written int // files sent whole; of the sender until it ended
@@ -42,6 +41,7 @@ type Stream struct {
 	stop   context.CancelFunc // ends reading and what is unanswered
 	sends  sync.WaitGroup
 	reads  sync.WaitGroup
+	closed sync.Once
 
 	mu     sync.Mutex
 	err    error
@@ -123,8 +123,9 @@ func (s *Stream) Loaded(ctx context.Context) error {
 
 // sendFiles sends the files, round after round, and stops between two of them.
 func (s *Stream) sendFiles(sending, all context.Context) error {
+	sent := int64(0)
 	produce := func(key, value []byte) {
-		s.sent.Add(1)
+		sent++
 		s.files.Produce(all, &client.Record{Topic: s.o.Topic, Partition: -1, Key: key, Value: value}, func(_ *client.Record, err error) {
 			if err != nil {
 				if all.Err() == nil {
@@ -146,9 +147,9 @@ func (s *Stream) sendFiles(sending, all context.Context) error {
 			if s.o.Rate == 0 {
 				return nil
 			}
-			paced = pace{rate: s.o.Rate, began: time.Now(), base: s.sent.Load()}
+			paced = pace{rate: s.o.Rate, began: time.Now(), base: sent}
 		}
-		if s.written >= first && !paced.wait(sending, s.sent.Load()) {
+		if s.written >= first && !paced.wait(sending, sent) {
 			break
 		}
 		if err := source.Records(s.o.Root, uint32(s.written), s.o.Files[s.written%len(s.o.Files)], produce); err != nil {

@@ -21,17 +21,9 @@ func Final(ctx context.Context, seeds []string, topic string) (map[int32]check.L
 		return nil, err
 	}
 	defer cl.Close()
-	starts, err := cl.ListOffsets(ctx, topic, client.AtStart())
+	out, err := Bounds(ctx, cl, topic)
 	if err != nil {
 		return nil, err
-	}
-	ends, err := cl.ListOffsets(ctx, topic, client.AtEnd())
-	if err != nil {
-		return nil, err
-	}
-	out := map[int32]check.Log{}
-	for p, start := range starts {
-		out[p] = check.Log{Start: start, HighWatermark: ends[p]}
 	}
 	r, err := cl.NewReader(topic, client.FromStart(), client.ToEnd())
 	if err != nil {
@@ -52,28 +44,81 @@ func Final(ctx context.Context, seeds []string, topic string) (map[int32]check.L
 	return out, ctx.Err()
 }
 
-// Replicas hashes each replica's records below the high watermarks of final, read from the brokers themselves. A replica that
-// has not caught up yet is waited for until ctx ends.
-func Replicas(ctx context.Context, addresses []string, topic string, final map[int32]check.Log) (map[int32]map[int32]string, error) {
-	out := map[int32]map[int32]string{}
-	for i, addr := range addresses {
-		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
-		if err != nil {
-			return nil, err
+// Bounds answers where each partition starts and ends, without its records.
+func Bounds(ctx context.Context, cl *client.Client, topic string) (map[int32]check.Log, error) {
+	starts, err := cl.ListOffsets(ctx, topic, client.AtStart())
+	if err != nil {
+		return nil, err
+	}
+	ends, err := cl.ListOffsets(ctx, topic, client.AtEnd())
+	if err != nil {
+		return nil, err
+	}
+	out := map[int32]check.Log{}
+	for p, start := range starts {
+		out[p] = check.Log{Start: start, HighWatermark: ends[p]}
+	}
+	return out, nil
+}
+
+// Replicas hashes each replica's records within the bounds of final, read from the brokers that hold them, and answers the hashes by
+// partition and broker id. A replica that has not caught up yet is waited for until ctx ends.
+func Replicas(ctx context.Context, seeds []string, topic string, final map[int32]check.Log) (map[int32]map[int32]string, error) {
+	holders, brokers, err := connect(ctx, seeds, topic)
+	defer func() {
+		for _, conn := range brokers {
+			_ = conn.Close() // whatever was to be read has been
 		}
-		defer conn.Close()
-		for p, l := range final {
-			hash, err := replica(ctx, runnelv1.NewBrokerClient(conn), topic, p, l)
-			if err != nil {
-				return nil, fmt.Errorf("broker at %s, partition %d: %w", addr, p, err)
+	}()
+	if err != nil {
+		return nil, err
+	}
+	out := map[int32]map[int32]string{}
+	for p, l := range final {
+		out[p] = map[int32]string{}
+		if len(holders[p]) == 0 {
+			return nil, fmt.Errorf("partition %d has no replicas", p)
+		}
+		for _, id := range holders[p] {
+			if brokers[id] == nil {
+				return nil, fmt.Errorf("partition %d: nobody knows the address of broker %d", p, id)
 			}
-			if out[p] == nil {
-				out[p] = map[int32]string{}
+			if out[p][id], err = replica(ctx, runnelv1.NewBrokerClient(brokers[id]), topic, p, l); err != nil {
+				return nil, fmt.Errorf("broker %d, partition %d: %w", id, p, err)
 			}
-			out[p][int32(i+1)] = hash
 		}
 	}
 	return out, nil
+}
+
+// connect answers which brokers hold each partition, and a connection to each broker.
+func connect(ctx context.Context, seeds []string, topic string) (holders map[int32][]int32, brokers map[int32]*grpc.ClientConn, err error) {
+	cl, err := client.New(seeds)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer cl.Close()
+	d, err := cl.Admin().DescribeTopic(ctx, &runnelv1.DescribeTopicRequest{Name: topic})
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := cl.Admin().ListBrokers(ctx, &runnelv1.ListBrokersRequest{})
+	if err != nil {
+		return nil, nil, err
+	}
+	holders, brokers = map[int32][]int32{}, map[int32]*grpc.ClientConn{}
+	for _, p := range d.GetPartitions() {
+		holders[p.GetPartition()] = p.GetReplicas()
+	}
+	for _, b := range list.GetBrokers() {
+		brokers[b.GetId()], err = grpc.NewClient(b.GetAddress(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+		if err != nil {
+			delete(brokers, b.GetId())
+			return nil, brokers, err
+		}
+	}
+	return holders, brokers, nil
 }
 
 func replica(ctx context.Context, b runnelv1.BrokerClient, topic string, p int32, l check.Log) (string, error) {

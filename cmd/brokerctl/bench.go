@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/runnel-io/runnel/cmd/brokerctl/load"
 	"github.com/runnel-io/runnel/partition/record"
@@ -81,12 +79,7 @@ func (a *app) benchModeCmd(mode load.Mode, short string) *cobra.Command {
 	f.Int64Var(&c.Records, "records", 0, "stop after so many records; consume: fill the topic with so many")
 	f.StringArrayVar(&config, "config", nil, "setting of the new topic, name=value (repeatable; see topic create --help)")
 	mustComplete(cmd, "compression", "none", "gzip", "snappy", "lz4", "zstd")
-	completeTopic := func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
-		return a.completeTopic(cmd, nil, prefix)
-	}
-	if err := cmd.RegisterFlagCompletionFunc("topic", completeTopic); err != nil {
-		panic(err) // the flag is three lines above
-	}
+	mustCompleteWith(cmd, "topic", a.completeTopic)
 	return cmd
 }
 
@@ -100,9 +93,9 @@ func (a *app) bench(ctx context.Context, c load.Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, adm.Close()) }()
-	progress := newProgress(a.errOut)
-	res, runErr := load.Run(ctx, load.SDK(seeds, adm), c, progress.line)
-	if err := progress.end(); err != nil {
+	p := progress{w: a.errOut, terminal: a.errTTY}
+	res, runErr := load.Run(ctx, load.SDK(seeds, adm), c, p.line)
+	if err := p.end(); err != nil {
 		return err
 	}
 	if runErr != nil && res.Records == 0 { // it did not come to a measurement
@@ -162,14 +155,6 @@ type progress struct {
 	terminal bool
 	dirty    bool // the terminal's line is not ended yet
 	err      error
-}
-
-func newProgress(w io.Writer) *progress {
-	p := &progress{w: w}
-	if f, ok := w.(*os.File); ok {
-		p.terminal = term.IsTerminal(int(f.Fd()))
-	}
-	return p
 }
 
 // line is called by the run's reporter, by one goroutine that is gone when load.Run returns.

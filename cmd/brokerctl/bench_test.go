@@ -58,7 +58,7 @@ func TestBenchJSONKeys(t *testing.T) {
 
 func TestProgressIsALineASecondWhereThereIsNoTerminal(t *testing.T) {
 	var b bytes.Buffer
-	p := newProgress(&b)
+	p := progress{w: &b}
 	p.line(load.Snapshot{Phase: "creating topic", Elapsed: time.Second})
 	p.line(load.Snapshot{Phase: "measuring", Elapsed: 2 * time.Second, RecordsPerSecond: 1234.5, MBPerSecond: 0.25, P99: 1500 * time.Microsecond, Errors: 1})
 	if err := p.end(); err != nil {

@@ -52,12 +52,6 @@ func (a *app) brokerListCmd() *cobra.Command {
 
 func brokerGrid(brokers []*runnelv1.BrokerDescription) *grid {
 	g := newGrid("ID", "ADDRESS", "PEER-ADDRESS", "ALIVE", "DRAINING", "LEADERS", "REPLICAS", "RACK", "VERSION")
-	yesNo := func(b bool) string {
-		if b {
-			return "yes"
-		}
-		return "no"
-	}
 	for _, b := range brokers {
 		g.add(b.GetId(), orDash(b.GetAddress()), orDash(b.GetPeerAddress()), yesNo(b.GetAlive()), yesNo(b.GetDraining()), b.GetLeaders(),
 			b.GetReplicas(), orDash(b.GetRack()), orDash(b.GetVersion()))
@@ -71,7 +65,7 @@ func (a *app) brokerUndrainCmd() *cobra.Command {
 		Long: "Let a broker have replicas again, and end its drain. The controller then evens the brokers' load by itself.",
 		Args: these(brokerArg), ValidArgsFunction: a.completeBroker,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := brokerID(args[0])
+			id, err := onBroker(args)
 			if err != nil {
 				return err
 			}
@@ -102,7 +96,7 @@ func (a *app) brokerRemoveCmd() *cobra.Command {
 			"no use afterwards: with an empty one it can join as a new broker.",
 		Args: these(brokerArg), ValidArgsFunction: a.completeBroker,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := brokerID(args[0])
+			id, err := onBroker(args)
 			if err != nil {
 				return err
 			}

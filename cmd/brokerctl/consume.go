@@ -39,7 +39,7 @@ func (a *app) consumeCmd() *cobra.Command {
 			"UTF-8 is null there and stands in key_base64 or value_base64.",
 		Example: "  brokerctl consume orders --offset start --exit-at-end\n" +
 			`  brokerctl consume orders --offset -10 -f '%p/%o %k: %v\n'`,
-		Args: exactly("TOPIC", "the topic's name"), ValidArgsFunction: a.completeTopic,
+		Args: these(topicArg), ValidArgsFunction: a.completeTopic,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("count") && cf.count < 1 {
 				return fmt.Errorf("-n is %d: use 1 or more", cf.count)

@@ -66,7 +66,7 @@ func (a *app) brokerDrainCmd() *cobra.Command {
 		Example: "  brokerctl broker drain 3 --wait && brokerctl broker remove 3 --yes",
 		Args:    these(brokerArg), ValidArgsFunction: a.completeBroker,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := brokerID(args[0])
+			id, err := onBroker(args)
 			if err != nil {
 				return err
 			}

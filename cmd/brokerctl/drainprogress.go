@@ -80,10 +80,10 @@ func (p *drainProgress) text(d *runnelv1.DrainDescription) (string, int64) {
 	moved := p.replicas - d.GetReplicas()
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s of %s", count(int64(moved)), plural(int64(p.replicas), "replica"))
-	part := percentOf(int64(moved), int64(p.replicas))
+	part := partOf(permille, int64(moved), int64(p.replicas))
 	if p.bytes > 0 {
 		done := p.bytes - d.GetBytes() + min(d.GetBytesMovingDone(), d.GetBytes())
-		part = percentOf(done, p.bytes)
+		part = partOf(permille, done, p.bytes)
 		fmt.Fprintf(&b, " and %s of %s", size(done), size(p.bytes))
 	}
 	b.WriteString(" moved")
@@ -100,14 +100,6 @@ func (p *drainProgress) text(d *runnelv1.DrainDescription) (string, int64) {
 		return b.String(), permille
 	}
 	return b.String(), min(permille-1, part)
-}
-
-// percentOf is done of total, in permille.
-func percentOf(done, total int64) int64 {
-	if total <= 0 {
-		return permille
-	}
-	return max(0, min(permille, int64(float64(done)/float64(total)*permille)))
 }
 
 // unsaid are the reasons, for being blocked or waiting, that were not told yet. What moves wait for changes often.

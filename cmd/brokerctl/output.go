@@ -131,6 +131,13 @@ func orDash(s string) string {
 	return s
 }
 
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
 // orNone writes a number of which -1 means that there is none or that it is not known.
 func orNone(n int64, none string) right {
 	if n < 0 {

@@ -15,12 +15,6 @@ func (a *app) partitionCmd() *cobra.Command {
 		a.partitionListCmd(), a.partitionMoveCmd(), a.partitionCancelCmd(), a.partitionTransferCmd(), a.partitionRecoverCmd())
 }
 
-// onPartition reads the arguments TOPIC PARTITION.
-func onPartition(args []string) (topic string, n int32, err error) {
-	n, err = partitionNumber(args[1])
-	return args[0], n, err
-}
-
 func (a *app) partitionListCmd() *cobra.Command {
 	var topic string
 	cmd := &cobra.Command{
@@ -47,9 +41,7 @@ func (a *app) partitionListCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&topic, "topic", "", "only partitions of this topic")
-	if err := cmd.RegisterFlagCompletionFunc("topic", a.completeTopic); err != nil {
-		panic(err) // no such flag: a programmer's error
-	}
+	mustCompleteWith(cmd, "topic", a.completeTopic)
 	return cmd
 }
 
@@ -71,10 +63,8 @@ func (a *app) partitionMoveCmd() *cobra.Command {
 			if len(to) == 0 {
 				return errors.New("partition move needs --to: the brokers that shall have a replica, the preferred leader first")
 			}
-			for _, id := range to {
-				if id < 1 {
-					return fmt.Errorf("--to has %d: brokers' ids begin at 1", id)
-				}
+			if err := brokerFlag(cmd, "to", to...); err != nil {
+				return err
 			}
 			var m *runnelv1.MoveDescription
 			err = a.ask(cmd.Context(), func(ctx context.Context, c cluster) error {
@@ -89,14 +79,9 @@ func (a *app) partitionMoveCmd() *cobra.Command {
 				return err
 			}
 			if a.output == "json" {
-				answer := struct {
+				return printJSON(a.out, struct {
 					Move *moveJSON `json:"move"` // null if the replicas are there already
-				}{}
-				if m != nil {
-					j := moveOf(m)
-					answer.Move = &j
-				}
-				return printJSON(a.out, answer)
+				}{orNull(m, moveOf)})
 			}
 			if m == nil {
 				_, err = fmt.Fprintf(a.out, "the replicas of %s/%d are on brokers %s: no data is to be moved\n", topic, n, ids(to))
@@ -109,23 +94,29 @@ func (a *app) partitionMoveCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.Int32SliceVar(&to, "to", nil, "the brokers that shall have a replica, the preferred leader first")
 	f.StringVar(&reason, "reason", "", "why, for whoever looks at it")
-	mustCompleteBrokers(a, cmd, "to")
+	mustCompleteWith(cmd, "to", a.completeBrokers)
 	return cmd
 }
 
 func (a *app) partitionCancelCmd() *cobra.Command {
-	return &cobra.Command{
+	var move uint64
+	cmd := &cobra.Command{
 		Use: "cancel TOPIC PARTITION", Short: "Turn a partition's move back",
 		Long: "Turn a partition's move back: its replicas stay where they were, and what the new ones have is deleted. A move in phase\n" +
-			"joint or left can only go forward; move the partition back afterwards.",
-		Args: these(topicArg, partitionArg), ValidArgsFunction: a.completePartition,
+			"joint or left can only go forward; move the partition back afterwards. With --move only that move is turned back, and not\n" +
+			"one that has begun since.",
+		Example: "  brokerctl partition cancel orders 3 --move 17",
+		Args:    these(topicArg, partitionArg), ValidArgsFunction: a.completePartition,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			topic, n, err := onPartition(args)
 			if err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("move") && move == 0 {
+				return errors.New("--move is 0: moves' ids begin at 1, as partition list shows")
+			}
 			err = a.ask(cmd.Context(), func(ctx context.Context, c cluster) error {
-				_, err := c.Admin().CancelMove(ctx, &runnelv1.CancelMoveRequest{Topic: topic, Partition: n})
+				_, err := c.Admin().CancelMove(ctx, &runnelv1.CancelMoveRequest{Topic: topic, Partition: n, Move: move})
 				return err
 			})
 			if err != nil {
@@ -142,6 +133,8 @@ func (a *app) partitionCancelCmd() *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().Uint64Var(&move, "move", 0, "the move's id, as partition list shows it (default the one under way)")
+	return cmd
 }
 
 func (a *app) partitionTransferCmd() *cobra.Command {
@@ -156,8 +149,8 @@ func (a *app) partitionTransferCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if to < 0 || cmd.Flags().Changed("to") && to == 0 {
-				return fmt.Errorf("--to is %d: brokers' ids begin at 1", to)
+			if err := brokerFlag(cmd, "to", to); err != nil {
+				return err
 			}
 			var leader int32
 			err = a.ask(cmd.Context(), func(ctx context.Context, c cluster) error {
@@ -180,13 +173,6 @@ func (a *app) partitionTransferCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().Int32Var(&to, "to", 0, "the broker that shall lead (default the partition's preferred leader)")
-	mustCompleteBrokers(a, cmd, "to")
+	mustCompleteWith(cmd, "to", a.completeBrokers)
 	return cmd
-}
-
-// mustCompleteBrokers offers brokers for a flag. It fails only for a flag that is not there: a programmer's error.
-func mustCompleteBrokers(a *app, cmd *cobra.Command, flag string) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, a.completeBrokers); err != nil {
-		panic(err)
-	}
 }

@@ -59,14 +59,23 @@ func each[T, U any](ts []T, f func(T) U) []U {
 	return us
 }
 
+// orNull converts what may be absent; JSON shows null for that, or leaves it out.
+func orNull[T, U any](t *T, f func(*T) U) *U {
+	if t == nil {
+		return nil
+	}
+	u := f(t)
+	return &u
+}
+
 // list is a copy that is never nil.
 func list[T any](ts []T) []T { return append([]T{}, ts...) }
 
 func moveGrid(ms []*runnelv1.MoveDescription) *grid {
-	g := newGrid("TOPIC", "PARTITION", "FROM", "TO", "PHASE", "RECEIVED", "WHY", "WAITING-FOR")
+	g := newGrid("MOVE", "TOPIC", "PARTITION", "FROM", "TO", "PHASE", "RECEIVED", "WHY", "WAITING-FOR")
 	for _, m := range ms {
-		g.add(shortName(m.GetTopic()), m.GetPartition(), ids(m.GetFrom()), ids(m.GetTo()), phase(m), received(m), why(m.GetKind(), m.GetReason()),
-			orDash(m.GetWaiting()))
+		g.add(m.GetId(), shortName(m.GetTopic()), m.GetPartition(), ids(m.GetFrom()), ids(m.GetTo()), phase(m), received(m),
+			why(m.GetKind(), m.GetReason()), orDash(m.GetWaiting()))
 	}
 	return g
 }
@@ -92,7 +101,7 @@ func received(m *runnelv1.MoveDescription) string {
 	if m.GetBytesTotal() <= 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%d%% of %s", percent(m.GetBytesDone(), m.GetBytesTotal()), size(m.GetBytesTotal()))
+	return fmt.Sprintf("%d%% of %s", partOf(100, m.GetBytesDone(), m.GetBytesTotal()), size(m.GetBytesTotal()))
 }
 
 // why is the reason, or the kind of a move without one.
@@ -103,11 +112,12 @@ func why(kind, reason string) string {
 	return orDash(strings.ReplaceAll(kind, "_", " "))
 }
 
-func percent(done, total int64) int64 {
+// partOf is the part of whole that done is of total. Of nothing, all is done.
+func partOf(whole, done, total int64) int64 {
 	if total <= 0 {
-		return 100
+		return whole
 	}
-	return max(0, min(100, int64(float64(done)/float64(total)*100)))
+	return max(0, min(whole, int64(float64(done)/float64(total)*float64(whole))))
 }
 
 // size writes bytes for a person.

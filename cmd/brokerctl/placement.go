@@ -131,11 +131,7 @@ func duration(ms int64) string {
 func drainGrid(list []*runnelv1.DrainDescription) *grid {
 	g := newGrid("DRAINED-BROKER", "REPLICAS-LEFT", "SIZE", "MOVING", "BLOCKED", "LEADERS", "CONTROLLER-VOTER")
 	for _, d := range list {
-		voter := "no"
-		if d.GetControllerVoter() {
-			voter = "yes"
-		}
-		g.add(d.GetBroker(), d.GetReplicas(), sizeOrDash(d.GetBytes()), d.GetMoving(), blockedCount(d), d.GetLeaders(), voter)
+		g.add(d.GetBroker(), d.GetReplicas(), sizeOrDash(d.GetBytes()), d.GetMoving(), blockedCount(d), d.GetLeaders(), yesNo(d.GetControllerVoter()))
 	}
 	return g
 }

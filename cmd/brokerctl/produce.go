@@ -44,7 +44,7 @@ func (a *app) produceCmd() *cobra.Command {
 		Short: "Write each line of stdin as a record",
 		Example: "  echo 'hello' | brokerctl produce greetings\n" +
 			`  brokerctl produce orders -K : -z zstd <orders.txt    # key:value lines`,
-		Args: exactly("TOPIC", "the topic's name"), ValidArgsFunction: a.completeTopic,
+		Args: these(topicArg), ValidArgsFunction: a.completeTopic,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("partition") && pf.partition < 0 {
 				return fmt.Errorf("-p is %d: use a partition number from 0 on", pf.partition)

@@ -56,8 +56,8 @@ func (a *app) partitionRecoverCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if keep < 0 || cmd.Flags().Changed("keep") && keep == 0 {
-				return fmt.Errorf("--keep is %d: brokers' ids begin at 1", keep)
+			if err := brokerFlag(cmd, "keep", keep); err != nil {
+				return err
 			}
 			if yes && !accept {
 				return fmt.Errorf("--yes alone recovers nothing: say --accept-data-loss too")
@@ -90,12 +90,9 @@ func (a *app) partitionRecoverCmd() *cobra.Command {
 				resp.Recovered = done.GetRecovered()
 			}
 			if a.output == "json" {
-				j := recoverJSON{Topic: topic, Partition: n, Recovered: resp.GetRecovered(), Lost: each(resp.GetLost(), replicaOf)}
-				if k := resp.GetKept(); k != nil {
-					r := replicaOf(k)
-					j.Kept = &r
-				}
-				return printJSON(a.out, j)
+				return printJSON(a.out, recoverJSON{
+					Topic: topic, Partition: n, Recovered: resp.GetRecovered(), Kept: orNull(resp.GetKept(), replicaOf), Lost: each(resp.GetLost(), replicaOf),
+				})
 			}
 			if resp.GetRecovered() && resp.GetKept() == nil {
 				_, err = fmt.Fprintf(a.out, "recovered %s/%d: it begins anew, empty\n", topic, n)
@@ -118,7 +115,7 @@ func (a *app) partitionRecoverCmd() *cobra.Command {
 	f.BoolVar(&accept, "accept-data-loss", false, "recover it, and lose what is shown")
 	f.BoolVar(&yes, "yes", false, "with --accept-data-loss: without being asked")
 	f.StringVar(&note, "note", "", "who does it and why, for the controller's log")
-	mustCompleteBrokers(a, cmd, "keep")
+	mustCompleteWith(cmd, "keep", a.completeBrokers)
 	return cmd
 }
 

@@ -56,7 +56,7 @@ func (a *app) topicCreateCmd() *cobra.Command {
 		Short:             "Create a topic; answers when every partition has a leader",
 		Long:              "Create a topic; answers when every partition has a leader.\n\n" + settingsHelp(),
 		Example:           "  brokerctl topic create orders --partitions 12 --replication-factor 3 --config retention.ms=86400000",
-		Args:              exactly("NAME", "the topic's name"),
+		Args:              these(nameArg),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			settings, err := keyValues("--config", config)
@@ -138,7 +138,7 @@ func (a *app) topicListCmd() *cobra.Command {
 func (a *app) topicDescribeCmd() *cobra.Command {
 	return &cobra.Command{
 		Annotations: asks(), Use: "describe NAME", Short: "Show a topic's settings, replicas, leaders and offsets",
-		Args: exactly("NAME", "the topic's name"), ValidArgsFunction: a.completeTopic,
+		Args: these(nameArg), ValidArgsFunction: a.completeTopic,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var resp *runnelv1.DescribeTopicResponse
 			err := a.ask(cmd.Context(), func(ctx context.Context, c cluster) (err error) {
@@ -160,16 +160,11 @@ func describeJSON(resp *runnelv1.DescribeTopicResponse) topicDescriptionJSON {
 	d := topicDescriptionJSON{Name: resp.GetName(), ID: resp.GetId(), Config: map[string]string{}, Partitions: []partitionJSON{}}
 	maps.Copy(d.Config, resp.GetConfig())
 	for _, p := range resp.GetPartitions() {
-		pj := partitionJSON{
+		d.Partitions = append(d.Partitions, partitionJSON{
 			Partition: p.GetPartition(), Leader: p.GetLeader(), Term: p.GetTerm(),
 			Replicas: append([]int32{}, p.GetReplicas()...), Learners: append([]int32{}, p.GetLearners()...),
-			LogStartOffset: p.GetLogStartOffset(), HighWatermark: p.GetHighWatermark(),
-		}
-		if m := p.GetMove(); m != nil {
-			mj := moveOf(m)
-			pj.Move = &mj
-		}
-		d.Partitions = append(d.Partitions, pj)
+			LogStartOffset: p.GetLogStartOffset(), HighWatermark: p.GetHighWatermark(), Move: orNull(p.GetMove(), moveOf),
+		})
 	}
 	return d
 }
@@ -208,7 +203,7 @@ func (a *app) topicDeleteCmd() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "delete NAME --yes", Short: "Delete a topic and all its records",
-		Args: exactly("NAME", "the topic's name"), ValidArgsFunction: a.completeTopic,
+		Args: these(nameArg), ValidArgsFunction: a.completeTopic,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.confirm(cmd.Context(), yes, fmt.Sprintf("deleting topic %s loses all its records", args[0])); err != nil {
 				return err
@@ -232,25 +227,4 @@ func (a *app) topicDeleteCmd() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "really delete, without being asked")
 	return cmd
-}
-
-// exactly wants one argument and says what it is.
-func exactly(name, what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		switch {
-		case len(args) == 0:
-			return fmt.Errorf("%s needs %s, %s", verb(cmd), name, what)
-		case len(args) > 1:
-			return fmt.Errorf("%s takes one %s, not also %q", verb(cmd), name, args[1])
-		}
-		return nil
-	}
-}
-
-// nothing wants no argument.
-func nothing(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("%s takes no argument, not %q", verb(cmd), args[0])
-	}
-	return nil
 }

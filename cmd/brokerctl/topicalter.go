@@ -41,7 +41,7 @@ func (a *app) topicAlterCmd() *cobra.Command {
 		Example: "  brokerctl topic alter orders --config retention.ms=86400000 --delete-config segment.ms\n" +
 			"  brokerctl topic alter orders --partitions 24\n" +
 			"  brokerctl topic alter orders --replication-factor 3",
-		Args:              exactly("NAME", "the topic's name"),
+		Args:              these(nameArg),
 		ValidArgsFunction: a.completeTopic,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			alt.topic = args[0]
@@ -75,9 +75,12 @@ func (a *app) topicAlterCmd() *cobra.Command {
 }
 
 func (t *alteration) check(cmd *cobra.Command) error {
-	for flag, n := range map[string]int32{"partitions": t.partitions, "replication-factor": t.replicas} {
-		if cmd.Flags().Changed(flag) && n < 1 {
-			return fmt.Errorf("--%s is %d: use 1 or more", flag, n)
+	for _, f := range []struct {
+		name string
+		n    int32
+	}{{"partitions", t.partitions}, {"replication-factor", t.replicas}} {
+		if cmd.Flags().Changed(f.name) && f.n < 1 {
+			return fmt.Errorf("--%s is %d: use 1 or more", f.name, f.n)
 		}
 	}
 	for _, k := range t.unset {

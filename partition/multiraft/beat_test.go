@@ -113,3 +113,72 @@ func BenchmarkTickGroups(b *testing.B) {
 		})
 	}
 }
+
+// What a process sent before it died may be read after the first words of the one that took its place.
+func TestTheBootThatGoesOnSpeakingIsTheLivingOne(t *testing.T) {
+	w := sim.New(1)
+	e := w.Env()
+	l := newLiveness(1, 1, 500*time.Millisecond, e, e.Log, func() {})
+	l.setBrokers([]int32{1, 2})
+	const dead, living = 10, 11
+	say := func(boot uint64) bool {
+		return l.heard(2, &Packet{Nonce: boot, Heartbeat: &Heartbeat{Ack: true, EchoNonce: 1}})
+	}
+	if !say(living) || !say(dead) {
+		t.Fatal("a boot that was never heard is not listened to")
+	}
+	if say(living) {
+		t.Fatal("nothing tells the two apart yet: one has to wait")
+	}
+	for range 10 {
+		w.Run(w.Now() + 100*time.Millisecond)
+		say(living)
+	}
+	if !say(living) || !l.alive(2) {
+		t.Fatal("the living boot is not heard, although the dead one has long been silent")
+	}
+	if say(dead) || !l.alive(2) {
+		t.Fatal("what the dead boot sent is still listened to")
+	}
+}
+
+// At rest all brokers send their heartbeats at the same moments, as often as before; see inStep.
+func TestBrokersAtRestBeatInStep(t *testing.T) {
+	c := loadedCluster(t, 61)
+	type beat struct {
+		from int32
+		at   time.Duration
+	}
+	var beats []beat
+	c.tap = func(from, to int32, _ Lane, p *Packet) bool {
+		if p.Heartbeat != nil && to == 1+from%3 {
+			beats = append(beats, beat{from, c.w.Now()})
+		}
+		return true
+	}
+	for _, id := range []int32{2, 3} { // all began at once
+		c.kill(id)
+		c.w.Run(c.w.Now() + 330*time.Millisecond)
+		c.start(id)
+	}
+	c.w.Run(c.w.Now() + time.Second)
+	beats = nil
+	c.w.Run(c.w.Now() + 10*time.Second)
+	last := map[int32]time.Duration{}
+	alone := 0
+	for i, b := range beats {
+		if i > 0 && i < len(beats)-1 && b.at-beats[i-1].at > 10*time.Millisecond && beats[i+1].at-b.at > 10*time.Millisecond {
+			alone++
+		}
+		if d := b.at - last[b.from]; last[b.from] > 0 && d > 110*time.Millisecond {
+			t.Errorf("broker %d sent no heartbeat for %s", b.from, d)
+		}
+		last[b.from] = b.at
+	}
+	if n := len(beats); n < 290 || n > 330 {
+		t.Errorf("%d heartbeats in 10 s of 3 brokers to one other each, want about 300", n)
+	}
+	if alone > len(beats)/20 {
+		t.Errorf("%d of %d heartbeats were sent while no other broker sent one", alone, len(beats))
+	}
+}

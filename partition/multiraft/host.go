@@ -56,12 +56,15 @@ type Host struct {
 
 	// beat is the one ticker of the broker: heartbeats, slow ticks, elections, leader changes. It is a task so that what it does
 	// is ordered, and a timer wakes it.
-	beat     env.Task
-	timer    env.Timer // owned by beat
-	started  atomic.Bool
-	stopped  atomic.Bool // Stop began
-	deaf     atomic.Bool // and no group runs any more
-	ticker   ticker      // owned by beat
+	beat    env.Task
+	timer   env.Timer // owned by beat
+	started atomic.Bool
+	stopped atomic.Bool // Stop began
+	deaf    atomic.Bool // and no group runs any more
+	ticker  ticker      // owned by beat
+	// nextBeat is when the next heartbeat is due, in Unix nanoseconds; early asks for it before that. See inStep.
+	nextBeat atomic.Int64
+	early    atomic.Bool
 	watchers leaderWatchers
 }
 
@@ -138,6 +141,9 @@ func (h *Host) Receive(from int32, p *Packet) {
 	}
 	if !h.live.heard(from, p) {
 		return // of a boot that is over
+	}
+	if p.Heartbeat != nil {
+		h.inStep()
 	}
 	h.leaders.receive(from, p)
 	for _, n := range p.NoLead {

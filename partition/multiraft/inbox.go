@@ -91,11 +91,13 @@ func (in *inbox) control(f func()) {
 	}
 }
 
-// tick is capped: a worker that was held up needs no burst of elections.
-func (in *inbox) tick() {
+// tick is capped: a worker that was held up needs no burst of elections. It answers whether an earlier one still waits.
+func (in *inbox) tick() (waiting bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	waiting = in.box.ticks > 0
 	in.box.ticks = min(in.box.ticks+1, 2)
+	return waiting
 }
 
 func (in *inbox) wantTurn() {

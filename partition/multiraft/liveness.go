@@ -103,8 +103,13 @@ func (l *liveness) heard(from int32, pk *Packet) bool {
 		return true
 	}
 	if pk.Nonce != p.nonce {
-		if slices.Contains(p.old, pk.Nonce) {
-			return false
+		// Of two boots, that of the first packet need not be the earlier one: what a dead process sent may be read after the first
+		// words of its successor. The one that goes on speaking while the other is silent is alive.
+		if past := slices.Index(p.old, pk.Nonce); past >= 0 {
+			if now.Sub(p.heardAt) < l.silent {
+				return false
+			}
+			p.old = slices.Delete(p.old, past, past+1)
 		}
 		if p.nonce != 0 {
 			p.old = append(p.old, p.nonce)

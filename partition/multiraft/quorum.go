@@ -50,13 +50,6 @@ func (l *liveness) quorumWithin(cs *raftpb.ConfState, members map[uint64]int32, 
 	})
 }
 
-// HearsVoters tells whether packets pass both ways between this broker and those of a majority of the group's voters, of both halves
-// while it is joint (RULES 16). A majority of all brokers would be too much to ask: a partition whose own voters live goes on
-// whatever becomes of the rest of the cluster, and so does one that was kept alone.
-func (g *Group) HearsVoters() bool {
-	return g.live.quorumWithin(g.view.Load().conf, g.members.get(), g.replica, g.env.Now(), g.live.silent)
-}
-
 // hearing is whether all brokers were heard lately: then so was a majority of each group whose voters are on these, and
 // with thousands of groups nobody wants to count it for each, ten times a second.
 type hearing struct {

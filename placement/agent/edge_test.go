@@ -102,7 +102,7 @@ func TestSettingsReachRunningPartitions(t *testing.T) {
 	c, n, _ := alone(t, nil)
 	c.do(n, controller.CreateTopic{Name: "t"})
 	c.await("leaders", func() (bool, string) { return c.led("t", 1) })
-	c.do(n, controller.SetTopicConfig{Name: "t", Config: map[string]string{"max.message.bytes": "5000"}})
+	c.do(n, controller.AlterTopicConfig{Name: "t", Set: map[string]string{"max.message.bytes": "5000"}})
 	c.await("the new limit", func() (bool, string) {
 		p, err := n.agent.Partition("t", 0)
 		if err != nil {

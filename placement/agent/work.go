@@ -125,14 +125,12 @@ func (a *Agent) run(r *replica, created bool) error {
 	a.mu.Lock()
 	settings, members, gone, preferred := r.settings, r.members, a.goneLocked(r), r.preferred
 	a.mu.Unlock()
-	var g *multiraft.Group // set before anything asks HasQuorum
 	p := partition.New(partition.Config{
 		Env: a.cfg.Env, Topic: r.topic, Number: r.number, Group: r.group, Replica: r.id,
 		Settings: settings, Budget: a.cfg.Budget, Metrics: a.cfg.Metrics,
-		DiskFull: a.cfg.DiskFull, HasQuorum: func() bool { return g.HearsVoters() },
+		DiskFull: a.cfg.DiskFull,
 	})
-	var err error
-	g, err = a.host.StartGroup(multiraft.GroupConfig{
+	g, err := a.host.StartGroup(multiraft.GroupConfig{
 		Group: r.group, Replica: r.id, Members: members, Gone: gone, Machine: p, Name: r.name(),
 		Log:   raftlog.LogOptions{SegmentBytes: settings.SegmentBytes, SegmentAge: time.Duration(settings.SegmentMS) * time.Millisecond},
 		Found: created && preferred,

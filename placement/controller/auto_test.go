@@ -214,8 +214,14 @@ func TestLeadersGoHomeAFewAtATime(t *testing.T) {
 
 func TestBrokerThatJustCameGetsNoLeaders(t *testing.T) {
 	s := population(t, 3, 3)
-	l := newLoop(t, s, func(c *Config) { c.Automatic = true; c.MuteAfterReturn = 10 * time.Second })
-	l.answer = l.quiet
+	l := newLoop(t, s, func(c *Config) { c.Automatic = true })
+	boot := uint64(1)
+	l.answer = func(broker int32, method string, body []byte) ([]byte, error) {
+		if method == ask.MethodStatus {
+			return ask.Encode(ask.StatusResponse{Broker: broker, Boot: boot, Revision: l.state.Revision}), nil
+		}
+		return l.quiet(broker, method, body)
+	}
 	away := int32(2)
 	l.leader = func(group uint64) (int32, uint64, bool) {
 		p, _ := find(s, group)
@@ -224,28 +230,38 @@ func TestBrokerThatJustCameGetsNoLeaders(t *testing.T) {
 		}
 		return p.Replicas[0].Broker, 1, true
 	}
-	l.run(9 * time.Second)
+	const moment = 100 * time.Millisecond
+	l.run(firstMute - moment)
 	if l.changes > 0 {
-		t.Fatalf("%d transfers to brokers that the leader has just met", l.changes)
+		t.Fatalf("%d transfers to brokers that were just met", l.changes)
 	}
-	l.run(5 * time.Second)
+	l.run(2 * moment)
 	if l.changes == 0 {
 		t.Fatal("no leader goes home")
 	}
+	l.run(calmFor)
 	l.silent[away] = true
 	l.run(3 * time.Second)
 	l.changes = 0
-	l.run(time.Minute)
+	l.run(2 * time.Minute)
 	if l.changes > 0 {
 		t.Errorf("%d transfers to a broker that is silent", l.changes)
 	}
 	l.silent[away] = false
-	l.run(9 * time.Second)
+	boot++ // it was restarted
+	noticed := idlePause
+	l.run(noticed)
+	l.d.transfers.next = l.now.Add(time.Minute) // as in a large state, where the looks are rarer
+	l.run(firstMute - noticed - moment)
 	if l.changes > 0 {
 		t.Errorf("%d transfers to a broker that just came back", l.changes)
 	}
+	l.run(noticed + 2*moment)
+	if l.changes == 0 {
+		t.Errorf("no leader went home %s after its broker came back", firstMute+noticed+moment)
+	}
 	l.run(time.Minute)
-	if l.changes == 0 || l.changes > 10 {
+	if l.changes > 10 {
 		t.Errorf("%d tries in a minute to send home a leader that does not go, want a few", l.changes)
 	}
 }

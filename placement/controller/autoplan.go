@@ -172,7 +172,7 @@ func (d *driver) view(now time.Time, s *placement.State) plan.View {
 		Quarantined: d.quarantined(), MaxMoves: d.cfg.Parallel, MaxPerBroker: d.cfg.PerBroker, Muted: map[int32]bool{},
 	}
 	v.Cooling, _ = d.planner.cools(now)
-	for id, b := range d.hearing.brokers {
+	d.hearing.each(func(id int32, b heard) {
 		v.Alive[id] = b.alive
 		if !b.alive {
 			v.DeadFor[id] = b.silent
@@ -180,7 +180,7 @@ func (d *driver) view(now time.Time, s *placement.State) plan.View {
 		if b.muted > 0 {
 			v.Muted[id] = true
 		}
-	}
+	})
 	for id, b := range d.brokers {
 		if why := b.refuses(now); why != "" {
 			if v.Refusing == nil {

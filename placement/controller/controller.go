@@ -46,7 +46,8 @@ type Config struct {
 	Parallel int
 	// PerBroker is how many replicas one broker receives, and sends as a leader, at the same time; 0 means 2.
 	PerBroker int
-	// MuteAfterReturn is how long a broker that came back gets no leaders; 0 means 10 s.
+	// MuteAfterReturn is the longest that a broker gets no leaders after it came back: 2 s, and twice as long each time that it was there
+	// for less than half a minute. 0 means 10 s.
 	MuteAfterReturn time.Duration
 	// Automatic has the leader plan moves and send leaders home by itself. Without it only moves that were asked for are driven.
 	Automatic bool
@@ -80,6 +81,8 @@ type Controller struct {
 	fold *placement.State // folded up to the last Apply
 	done []applied        // outcomes of own commands since the last Applied
 
+	hearing *hearing
+
 	// planning serialises planners, so that a long plan is not overtaken again and again. Taken before mu.
 	planning sync.Mutex
 
@@ -104,7 +107,8 @@ type Controller struct {
 
 // New makes the machine of the controller group. It is given to multiraft.Host.StartGroup and then attached.
 func New(cfg Config) *Controller {
-	c := &Controller{cfg: cfg, log: cfg.Log, nonce: cfg.Env.Uint64(), fold: placement.New(), overviews: make(chan struct{}, 1)}
+	cfg = cfg.withDefaults()
+	c := &Controller{cfg: cfg, log: cfg.Log, nonce: cfg.Env.Uint64(), fold: placement.New(), overviews: make(chan struct{}, 1), hearing: newHearing(cfg)}
 	if c.log == nil {
 		c.log = cfg.Env.Log
 	}

@@ -67,7 +67,7 @@ func TestRefusalsAreDefiniteAndSayWhy(t *testing.T) {
 		{CreateTopic{Name: "t", Partitions: -1}, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT},
 		{CreateTopic{Name: "t", RF: 2}, runnelv1.ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS},
 		{CreateTopic{Name: "t", Config: map[string]string{"no.such": "1"}}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING},
-		{SetTopicConfig{Name: "t"}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC},
+		{AlterTopicConfig{Name: "t"}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC},
 		{AllocateProducers{Broker: 9}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
 		{RegisterBroker{Broker: placement.Registration{ID: 2, Incarnation: "other", PeerAddr: "x:1"}}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER},
 	} {
@@ -171,6 +171,25 @@ func TestDeleteSurvivesALeaderChangeInFlight(t *testing.T) {
 	}
 }
 
+// Two who alter different settings at the same time, on two brokers, do not undo each other.
+func TestConcurrentAlterationsOfSettingsAreBothKept(t *testing.T) {
+	g, nodes := cluster(t, 2)
+	do(t, nodes[0].c, CreateTopic{Name: "t", Config: map[string]string{"old": "1"}})
+	g.job(func() { g.hold = true })
+	var wg sync.WaitGroup
+	for i, r := range []AlterTopicConfig{{Name: "t", Set: map[string]string{"a": "1"}}, {Name: "t", Set: map[string]string{"b": "2"}, Unset: []string{"old"}}} {
+		wg.Go(func() { do(t, nodes[i].c, r) })
+	}
+	g.await(func() bool { return len(g.held) == 2 })
+	g.job(func() { g.entries, g.held, g.hold = append(g.entries, g.held...), nil, false })
+	wg.Wait()
+	if got, want := nodes[0].c.State().Topics["t"].Config, map[string]string{"a": "1", "b": "2"}; !maps.Equal(got, want) {
+		t.Errorf("settings %v, want %v", got, want)
+	}
+	_, err := nodes[0].c.Do(t.Context(), AlterTopicConfig{Name: "t", Set: map[string]string{"no.such": "1"}})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING, runnelv1.ErrorKind_ERROR_KIND_DEFINITE)
+}
+
 func TestUnrepeatableRequestIsReportedAsIndeterminate(t *testing.T) {
 	g, nodes := cluster(t, 2)
 	do(t, nodes[0].c, CreateTopic{Name: "t"})
@@ -178,7 +197,7 @@ func TestUnrepeatableRequestIsReportedAsIndeterminate(t *testing.T) {
 	var wg sync.WaitGroup
 	var err error
 	wg.Go(func() {
-		_, err = nodes[0].c.Do(t.Context(), SetTopicConfig{Name: "t", Config: map[string]string{"retention.ms": "1"}})
+		_, err = nodes[0].c.Do(t.Context(), AlterTopicConfig{Name: "t", Set: map[string]string{"retention.ms": "1"}})
 	})
 	g.await(func() bool { return len(g.held) > 0 })
 	g.lead(2, false)
@@ -294,30 +313,6 @@ func TestOnChangeSeesEveryRun(t *testing.T) {
 	if !reflect.DeepEqual(seen, []uint64{1, 2, 3}) { // 1 is the founding, told at once
 		t.Fatalf("saw revisions %v", seen)
 	}
-}
-
-// until asks the condition, off the worker, until it holds. The time limit only ends a test that hangs.
-func (g *fakeGroup) until(cond func() bool) {
-	g.t.Helper()
-	over := time.After(time.Minute)
-	look := time.NewTicker(200 * time.Microsecond)
-	defer look.Stop()
-	for !cond() {
-		select {
-		case <-over:
-			g.t.Fatal("it never happened")
-		case <-look.C:
-		}
-	}
-}
-
-// await is until with the condition asked on the worker.
-func (g *fakeGroup) await(cond func() bool) {
-	g.t.Helper()
-	g.until(func() (ok bool) {
-		g.job(func() { ok = cond() })
-		return ok
-	})
 }
 
 func TestAStrangerMayOnlyJoinAndAMemberSpeaksForItself(t *testing.T) {

@@ -133,6 +133,9 @@ func stoppedError(broker int32, unsure bool) *runnelv1.Error {
 }
 
 func gaveUp(ctx context.Context, last *runnelv1.Error, unsure bool) *runnelv1.Error {
+	if last.GetReason() == runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE { // a controller answered that it is under way
+		return last
+	}
 	if unsure {
 		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT,
 			"the change may or may not have been made (%v): look whether it was, and try again; last answer: %s", context.Cause(ctx), last.Error())

@@ -21,6 +21,9 @@
 //     harmless (see Do) and otherwise reported as indeterminate.
 //   - Recovery by hand (RULES 30) is refused while a majority of the partition's brokers is alive, unless no broker has told of a leader in
 //     session for a minute (vigil.go).
+//   - A broker is replaced only by a leader that has not heard it for Config.ReplaceAfter itself. Every member listens all the time
+//     (hearing.go), so a new leader does not begin anew.
+//   - Brokers are polled each second while something is afoot (driver.afoot), and each five at rest.
 //   - A move advances only on what the partition's leader in session said after the last step had ended; installing and joint are
 //     committed before anything is asked, the other phases after it was done. A step may be asked for twice.
 //   - The loop never waits: calls and commands run on workers, bounded by kind, each with a time limit. What fails is tried again with

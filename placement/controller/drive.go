@@ -37,8 +37,7 @@ type desk interface {
 	alive(broker int32) bool
 }
 
-// driver is the loop of one leader session: it asks the brokers how their replicas are (poll.go), keeps who is silent
-// (hearing.go), plans (autoplan.go), takes each move from phase to phase (mover.go, moves.go) and sends leaders home (transfers.go).
+// driver is the loop of one leader session: it asks the brokers how their replicas are (poll.go), plans (autoplan.go), takes each move from phase to phase (mover.go, moves.go) and sends leaders home (transfers.go).
 //
 // One goroutine owns every field. What takes time, calls to brokers and commands, runs on workers, whose number is bounded by kind; a
 // worker hands back a function that the loop runs. Nothing here needs to outlive the session: whoever leads next reads the phases from
@@ -58,7 +57,8 @@ type driver struct {
 
 	due     time.Time // when the loop passes again at the latest
 	again   bool      // something happened that a pass has to look at
-	hearing hearing
+	hearing *hearing
+	changes uint64 // of what is heard, as of the last pass
 	brokers map[int32]*source
 	polls   int  // in flight
 	left    bool // a broker is due and was not polled, for want of room
@@ -120,7 +120,7 @@ func (c *Controller) startDriving() {
 	before := c.drives.current
 	c.endDrivingLocked()
 	ctx, cancel := context.WithCancel(context.Background())
-	d := newDriver(ctx, c.cfg, c, c.log)
+	d := newDriver(ctx, c.cfg, c, c.hearing, c.log)
 	d.counts = &c.counts
 	c.drives.cancel, c.drives.current = cancel, d
 	c.drives.running.Go(func() {
@@ -174,13 +174,11 @@ func (c *Controller) Stop() {
 	c.drives.running.Wait()
 }
 
-func newDriver(ctx context.Context, cfg Config, desk desk, log *slog.Logger) *driver {
-	cfg = cfg.withDefaults()
+func newDriver(ctx context.Context, cfg Config, desk desk, hearing *hearing, log *slog.Logger) *driver {
 	d := &driver{
 		counts: &driveCounts{}, cfg: cfg, desk: desk, log: log, ctx: ctx,
 		results: make(chan func(), maxInFlight), asks: make(chan func()), wakeup: make(chan struct{}, 1), ticks: make(chan struct{}, 1), ended: make(chan struct{}),
-		hearing: hearing{replaceAfter: cfg.ReplaceAfter, mute: cfg.MuteAfterReturn, brokers: map[int32]*heard{}},
-		brokers: map[int32]*source{}, movers: map[uint64]*mover{}, topics: newTopicWatch(), transfers: newTransfers(),
+		hearing: hearing, brokers: map[int32]*source{}, movers: map[uint64]*mover{}, topics: newTopicWatch(), transfers: newTransfers(),
 	}
 	d.quarantine.Store(&map[uint64]string{})
 	return d
@@ -250,9 +248,7 @@ func (d *driver) turn(now time.Time) {
 func (d *driver) pass(now time.Time) {
 	d.due = now.Add(idlePause)
 	s := d.desk.State()
-	if d.hearing.pass(now, s.Brokers, d.desk.alive) {
-		d.planner.dirty = true
-	}
+	d.listen(now, s)
 	d.watchTopics(now, s)
 	d.stepMoves(now, s)
 	d.counts.moving.Store(int64(len(d.movers)))
@@ -260,6 +256,19 @@ func (d *driver) pass(now time.Time) {
 	if d.cfg.Automatic {
 		d.sendHome(now, s)
 		d.plan(now, s)
+	}
+}
+
+// listen takes in who is heard.
+func (d *driver) listen(now time.Time, s *placement.State) {
+	changes, unmutes := d.hearing.pass(now, s.Brokers, d.desk.alive)
+	if changes != d.changes {
+		d.changes = changes
+		d.planner.dirty = true
+		d.transfers.next = now // who could not go home before may now
+	}
+	if unmutes > 0 {
+		d.dueAt(now.Add(unmutes))
 	}
 }
 

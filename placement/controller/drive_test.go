@@ -228,7 +228,7 @@ func TestWaitingMoveIsDroppedAtOnce(t *testing.T) {
 	p := partitionOf(j.nodes[0], "other", 0)
 	free := 10 - p.Replicas[0].Broker - p.Replicas[1].Broker - p.Replicas[2].Broker
 	r := do(t, j.nodes[0].c, MovePartition{Topic: "other", Brokers: []int32{free, p.Replicas[1].Broker, p.Replicas[2].Broker}})
-	j.g.until(func() bool { return waitingFor(t, j.nodes[0], r.Move.ID) != "" })
+	eventually(t, func() bool { return waitingFor(t, j.nodes[0], r.Move.ID) != "" })
 	if got := waitingFor(t, j.nodes[0], r.Move.ID); got != "1 moves are under way, as many as may be at a time" {
 		t.Errorf("it waits for %q", got)
 	}
@@ -257,7 +257,7 @@ func TestOverviewTellsHowFarAMoveIs(t *testing.T) {
 	j.a.set(func() { j.a.bytes[j.group] = 4_000 })
 	j.begin(t)
 	var m MoveProgress
-	j.g.until(func() bool {
+	eventually(t, func() bool {
 		o := do(t, j.nodes[3].c, Overview{}).Overview
 		if len(o.Moves) == 1 {
 			m = o.Moves[0]
@@ -271,7 +271,7 @@ func TestOverviewTellsHowFarAMoveIs(t *testing.T) {
 		j.a.installs[j.next] = ask.Install{State: ask.InstallWaiting, Err: "disk full", Done: 30, Total: 100}
 	})
 	want := fmt.Sprintf("broker %d tries again to install replica %d: disk full", j.to, j.next)
-	j.g.until(func() bool { return waitingFor(t, j.nodes[3], m.Move.ID) == want })
+	eventually(t, func() bool { return waitingFor(t, j.nodes[3], m.Move.ID) == want })
 	release()
 	j.arrived(t)
 	o := do(t, j.nodes[3].c, Overview{}).Overview

@@ -60,10 +60,6 @@ func (n *fakeNode) change(done func(error), step func() error) {
 	}
 }
 
-func without(ids []uint64, gone ...uint64) []uint64 {
-	return slices.DeleteFunc(slices.Clone(ids), func(id uint64) bool { return slices.Contains(gone, id) })
-}
-
 func (n *fakeNode) AddLearner(id uint64, broker int32, done func(error)) {
 	n.change(done, func() error {
 		g := n.g

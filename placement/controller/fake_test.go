@@ -44,6 +44,8 @@ type fakeGroup struct {
 	held    []fakeEntry     // those
 	behind  map[uint64]bool // replicas that look as if not caught up
 	lacking map[uint64]bool // replicas that lack what is no longer in the log
+	unsure  bool            // the last change is not safe from a power cut
+	mute    map[uint64]bool // replicas that write nothing any more, on brokers that are heard
 	silent  map[int32]bool  // brokers that are not heard; guarded by mu
 
 	mu     sync.Mutex
@@ -70,7 +72,7 @@ func newFakeGroup(t *testing.T) *fakeGroup {
 	e, stop := env.NewReal(env.RealOptions{})
 	g := &fakeGroup{
 		t: t, env: e, jobs: make(chan func(), 1024), nodes: map[int32]*fakeNode{}, term: 1, voters: []uint64{1},
-		behind: map[uint64]bool{}, lacking: map[uint64]bool{}, silent: map[int32]bool{}, status: map[int32]multiraft.Status{},
+		behind: map[uint64]bool{}, lacking: map[uint64]bool{}, mute: map[uint64]bool{}, silent: map[int32]bool{}, status: map[int32]multiraft.Status{},
 	}
 	var worker sync.WaitGroup
 	worker.Go(func() {
@@ -156,7 +158,7 @@ func (g *fakeGroup) publish() {
 	for id, n := range g.nodes {
 		st := multiraft.Status{
 			Term: g.term, LeadBroker: g.leader, Session: n.started && g.leader == id, Last: last, Commit: last, Applied: last,
-			Conf: g.conf(),
+			Conf: g.conf(), Changing: g.unsure,
 		}
 		if l := g.nodes[g.leader]; l != nil {
 			st.Lead = l.replica
@@ -165,6 +167,9 @@ func (g *fakeGroup) publish() {
 			st.Peers = map[uint64]multiraft.PeerStatus{}
 			for _, r := range slices.Concat(g.voters, g.learn, g.old) {
 				p := multiraft.PeerStatus{Match: last, State: "StateReplicate", RecentActive: true, CaughtUp: !g.behind[r]}
+				if g.mute[r] {
+					p.Match = 1
+				}
 				if g.lacking[r] {
 					p.State, p.CaughtUp, p.Behind = "StateSnapshot", false, true
 				}

@@ -51,6 +51,9 @@ func (c *Controller) lead(ctx context.Context, r Request) (Response, *runnelv1.E
 			if o.err != nil {
 				return Response{}, o.err
 			}
+			if !whole(r, o.state) {
+				continue
+			}
 			return respond(r, o, reasons), nil
 		case <-ctx.Done():
 			return Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT,
@@ -212,11 +215,14 @@ func (c *Controller) plan(s *placement.State, r Request) (placement.Command, []s
 		return c.planTopic(s, r)
 	case DeleteTopic:
 		return placement.DeleteTopic{Name: r.Name, ID: r.ID}, nil, nil
-	case SetTopicConfig:
-		if err := c.validateConfig(r.Config); err != nil {
-			return nil, nil, err
+	case AlterTopicConfig:
+		cmd := placement.AlterTopicConfig{Name: r.Name, ID: r.ID, Set: r.Set, Unset: r.Unset}
+		if t := s.Topics[r.Name]; t != nil { // else Apply has the answer
+			if err := c.validateConfig(cmd.Merged(t.Config)); err != nil {
+				return nil, nil, err
+			}
 		}
-		return placement.SetTopicConfig{Name: r.Name, ID: r.ID, Config: r.Config}, nil, nil
+		return cmd, nil, nil
 	case AllocateProducers:
 		count := r.Count
 		if count == 0 {

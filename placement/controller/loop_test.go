@@ -67,7 +67,8 @@ func newLoop(t testing.TB, s *placement.State, more func(*Config)) *loop {
 		more(&cfg)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	l.d = newDriver(ctx, cfg, l, slog.New(slog.NewTextHandler(l.log, nil)))
+	cfg = cfg.withDefaults()
+	l.d = newDriver(ctx, cfg, l, newHearing(cfg), slog.New(slog.NewTextHandler(l.log, nil)))
 	t.Cleanup(func() {
 		cancel()
 		l.d.workers.Wait()
@@ -129,9 +130,6 @@ func (l *loop) run(span time.Duration) {
 	end := loopClock{l}.Now().Add(span)
 	for {
 		now := loopClock{l}.Now()
-		if now.After(end) {
-			return
-		}
 		l.passes++
 		if l.passes > 1_000_000 {
 			l.t.Fatal("the loop spins")
@@ -151,8 +149,15 @@ func (l *loop) run(span time.Duration) {
 			l.t.Fatalf("the loop has nothing in flight and passes again at once: it spins; due %s", l.d.due.Sub(now))
 		}
 		l.mu.Lock()
+		over := l.d.due.After(end)
 		l.now = l.d.due
+		if over {
+			l.now = end
+		}
 		l.mu.Unlock()
+		if over {
+			return
+		}
 	}
 }
 
@@ -193,19 +198,51 @@ func withMove(t testing.TB, s *placement.State, to int32) *placement.State {
 	return next
 }
 
-func TestIdleLoopPollsEachBrokerOnceASecond(t *testing.T) {
+func TestBrokersArePolledEachSecondWhileSomethingIsAfootAndRarelyAtRest(t *testing.T) {
 	s := population(t, 5, 20)
 	l := newLoop(t, s, func(c *Config) { c.Automatic = true })
 	l.answer = l.quiet
-	l.leader = func(uint64) (int32, uint64, bool) { return 0, 0, false }
+	away := false
+	l.leader = func(group uint64) (int32, uint64, bool) {
+		p, _ := find(s, group)
+		if away {
+			return p.Replicas[1].Broker, 1, true
+		}
+		return p.Replicas[0].Broker, 1, true
+	}
 	l.run(30 * time.Second) // what it has to record first, it records
-	l.polls, l.commands, l.passes = 0, 0, 0
-	l.run(time.Minute)
-	if l.polls > 5*61 || l.commands > 0 || l.passes > 5*61*3 {
-		t.Errorf("an idle minute with five brokers: %d polls, %d commands, %d passes", l.polls, l.commands, l.passes)
+	minute := func() int {
+		l.polls, l.commands, l.passes = 0, 0, 0
+		l.run(time.Minute)
+		return l.polls
+	}
+	if n := minute(); n > 5*13 || l.commands > 0 || l.passes > 5*61*3 {
+		t.Errorf("an idle minute with five brokers: %d polls, %d commands, %d passes", n, l.commands, l.passes)
 	}
 	if lines := strings.Count(l.log.String(), "\n"); lines > 0 {
 		t.Errorf("it logged %d lines:\n%s", lines, l.log)
+	}
+	away = true
+	if n := minute(); n < 5*58 || n > 5*61 {
+		t.Errorf("a minute with leaders away from home: %d polls", n)
+	}
+	away = false
+	l.run(10 * time.Second)
+	if n := minute(); n > 5*13 {
+		t.Errorf("a minute after they went home: %d polls", n)
+	}
+	l.silent[3] = true
+	l.run(30 * time.Second)
+	l.silent[3] = false
+	l.polls = 0
+	l.run(idlePause)
+	if l.polls == 0 {
+		t.Error("a broker that came back is not asked at once")
+	}
+	l.polls = 0
+	l.run(5 * time.Second)
+	if l.polls < 5*4 {
+		t.Errorf("%d polls in the five seconds after a broker came back", l.polls)
 	}
 }
 

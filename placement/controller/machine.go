@@ -95,7 +95,7 @@ func (c *Controller) Apply(m record.Meta, payload []byte) {
 	var r placement.Result
 	c.fold, r, err = placement.Apply(c.fold, cmd)
 	if nonce == c.nonce {
-		c.done = append(c.done, applied{seq: seq, outcome: outcome{result: r, state: c.fold, err: toError(err)}})
+		c.done = append(c.done, applied{seq: seq, outcome: outcome{result: r, state: c.fold, err: toError(err), index: m.Index}})
 	}
 }
 
@@ -176,8 +176,9 @@ func (c *Controller) Proposed(err error) {
 func (c *Controller) SessionStarted(s multiraft.Session) {
 	c.mu.Lock()
 	c.pipeline.open(s.Term, c.fold)
-	c.members.busy, c.members.silent = false, nil
+	c.members.busy = false
 	c.mu.Unlock()
+	c.hearing.began()
 	c.log.Info("this broker leads the cluster", "term", s.Term, "revision", c.fold.Revision)
 	c.members.task.Wake()
 	c.startDriving()

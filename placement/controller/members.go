@@ -36,25 +36,29 @@ type members struct {
 	changes uint64
 	// waited counts the looks in a row at which there was nothing to do but wait.
 	waited int
-	// silent tells for how long a broker has not been heard in this session, as of looked. Short spans are added up: a leader that
-	// was itself stopped for an hour, or whose clock jumped, must not take the others for lost.
-	silent map[int32]time.Duration
-	looked time.Time
+	proof  proof // of the task alone
 	// said is the last refusal that was logged: the next 10 a second may be the same.
 	said string
 }
 
-// stepMembers does the next step, on the leader only. It runs when a session starts, when the state or raft's configuration
-// changes, when a change was answered, and each membersEvery.
+// stepMembers does the next step, on the leader only; the others listen, since each may lead next. It runs when a session starts, when the
+// state or raft's configuration changes, when a change was answered, and each membersEvery.
 func (c *Controller) stepMembers() {
+	c.listen()
 	c.mu.Lock()
 	g, leads, busy, conf := c.group, c.pipeline.term != 0, c.members.busy, c.members.conf
 	c.mu.Unlock()
-	if g == nil || !leads {
+	switch {
+	case g == nil:
+		return
+	case !leads:
+		c.lookAgain(true, false)
 		return
 	}
 	st := g.Status()
-	v := memberView{state: c.State(), conf: conf, self: st.Lead, peers: st.Peers, heard: c.alive, lost: c.silence()}
+	v := memberView{state: c.State(), conf: conf, self: st.Lead, peers: st.Peers, heard: c.alive, lost: c.hearing.lost}
+	now := c.cfg.Env.Now()
+	v.proof, v.proofOld = c.proven(now)
 	if cmd := v.unrecorded(); cmd != nil {
 		c.proposeAside(cmd)
 	}
@@ -65,6 +69,8 @@ func (c *Controller) stepMembers() {
 	switch step.kind {
 	case stepNone, stepWait:
 		g.Wake() // what Status tells of peers is as old as the group's last run
+	case stepProve:
+		c.prove(now, v.self)
 	case stepReplace:
 		c.proposeAside(placement.ReplaceControllerReplica{Broker: step.broker, Old: step.replica})
 	default:
@@ -72,42 +78,12 @@ func (c *Controller) stepMembers() {
 			step.kind = stepWait
 		}
 	}
-	c.lookAgain(step.kind == stepNone, step.kind == stepWait)
+	c.lookAgain(step.kind == stepNone, step.kind == stepWait || step.kind == stepProve)
 }
 
-// maxSilentSpan is the most that one look adds to a silence.
-const maxSilentSpan = 5 * time.Second
-
-// silence notes who is heard and gives the brokers that are silent for too long.
-func (c *Controller) silence() func(broker int32) bool {
-	now, after := c.cfg.Env.Now(), c.cfg.ReplaceAfter
-	if after <= 0 {
-		after = defaultReplaceAfter
-	}
-	silent := map[int32]time.Duration{}
-	for id := range c.State().Brokers {
-		if !c.alive(id) {
-			silent[id] = 0
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	m := &c.members
-	span := min(max(0, now.Sub(m.looked)), maxSilentSpan)
-	for id := range silent {
-		if before, known := m.silent[id]; known {
-			silent[id] = before + span
-		}
-	}
-	m.silent, m.looked = silent, now
-	return func(broker int32) bool { d, known := silent[broker]; return known && d >= after }
-}
-
-// silences tells for how long brokers have not been heard in this session, as of the last look.
-func (c *Controller) silences() map[int32]time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.members.silent // replaced by each look, never changed
+// listen takes in who is heard.
+func (c *Controller) listen() {
+	c.hearing.pass(c.cfg.Env.Now(), c.State().Brokers, c.alive)
 }
 
 // changeMembers has raft change the group; what was done already is answered as done. It does nothing, and says so, if a command under way
@@ -224,16 +200,27 @@ func planRegister(s *placement.State, r RegisterBroker) placement.Command {
 // that is under way: such a replica would be missed by a majority.
 func (c *Controller) votes(s *placement.State, broker int32) *runnelv1.Error {
 	c.mu.Lock()
-	conf, busy, promoted := c.members.conf, c.members.busy, c.members.promoted
+	g, conf, busy, promoted := c.group, c.members.conf, c.members.busy, c.members.promoted
 	c.mu.Unlock()
+	voters := slices.Concat(conf.GetVoters(), conf.GetVotersOutgoing(), conf.GetLearnersNext())
+	changing := false
+	if g != nil { // its Status may be older: then it shows who voted before
+		st := g.Status()
+		voters, changing = append(voters, slices.Concat(st.Conf.GetVoters(), st.Conf.GetVotersOutgoing())...), st.Changing
+	}
 	for _, r := range s.Controller {
 		switch {
 		case r.Broker != broker:
-		case slices.Contains(slices.Concat(conf.GetVoters(), conf.GetVotersOutgoing(), conf.GetLearnersNext()), r.ID):
+		case slices.Contains(voters, r.ID):
 			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "broker %d still votes in the controller group as replica %d: wait until another votes in its place", broker, r.ID)
 		case busy && slices.Contains(promoted, r.ID):
 			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "broker %d is about to vote in the controller group as replica %d: wait until another votes in its place", broker, r.ID)
 		}
+	}
+	if s.Brokers[broker] != nil && changing {
+		e := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "a change of the controller group is not safe from a power cut yet, after which broker %d may be needed: ask again", broker)
+		e.Kind = runnelv1.ErrorKind_ERROR_KIND_RETRIABLE
+		return e
 	}
 	return nil
 }

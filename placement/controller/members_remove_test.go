@@ -2,6 +2,7 @@ package controller
 
 import (
 	"testing"
+	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -82,6 +83,66 @@ func TestNobodyIsPromotedWhoseRemovalIsUnderWay(t *testing.T) {
 	}
 	if c.pipeline.version == planned {
 		t.Error("a removal that was planned before could be proposed now")
+	}
+}
+
+// The group left the joint configuration, and a power cut could put its voters back into it: they would need the vote of the broker that
+// left, which may be gone for good once it is removed.
+func TestBrokerIsRemovedOnlyWhenItsVoteIsGoneForGood(t *testing.T) {
+	g, nodes := grown(t, 4, time.Hour)
+	c := nodes[0].c
+	do(t, c, SetDraining{Broker: 3, Draining: true})
+	g.job(func() { g.unsure = true; g.publish() })
+	g.await(func() bool { return len(without(ids(1, 2, 4), g.voters...)) == 0 && g.old == nil })
+	awaitRoles(g, nodes[0])
+	for _, silent := range []bool{false, true} {
+		g.setSilent(3, silent)
+		_, err := c.lead(t.Context(), RemoveBroker{Broker: 3})
+		wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, runnelv1.ErrorKind_ERROR_KIND_RETRIABLE)
+	}
+	g.job(func() { g.unsure = false; g.publish() })
+	do(t, c, RemoveBroker{Broker: 3})
+}
+
+// Of a dead broker that holds nothing only its vote is left: a removal takes that first, and needs no drain before it.
+func TestSilentBrokerGivesUpItsVoteAndIsRemoved(t *testing.T) {
+	g, nodes := grown(t, 4, time.Hour)
+	g.setSilent(3, true)
+	do(t, nodes[1].c, RemoveBroker{Broker: 3})
+	if nodes[0].c.State().Brokers[3] != nil {
+		t.Error("it is a member still")
+	}
+	g.await(func() bool { return len(without(ids(1, 2, 4), g.voters...)) == 0 && len(g.learn) == 0 && g.old == nil })
+}
+
+// As long as nobody can vote in its place, the removal says that it goes on.
+func TestRemovalThatIsUnderWaySaysSo(t *testing.T) {
+	g, nodes := grown(t, 3, time.Hour)
+	c := nodes[0].c
+	g.job(func() { g.mute[2] = true; g.publish() })
+	g.setSilent(3, true)
+	for range 2 {
+		_, err := c.lead(t.Context(), RemoveBroker{Broker: 3})
+		wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, runnelv1.ErrorKind_ERROR_KIND_RETRIABLE)
+		if !c.State().Brokers[3].Draining {
+			t.Error("it was not begun")
+		}
+		if gave := gaveUp(t.Context(), err, false); gave.GetMessage() != err.GetMessage() {
+			t.Errorf("who waited for it in vain hears %q", gave.GetMessage())
+		}
+	}
+	g.job(func() { g.mute[2] = false; g.publish() })
+	do(t, c, RemoveBroker{Broker: 3})
+}
+
+func TestSilentBrokerWithReplicasIsNotRemoved(t *testing.T) {
+	g, nodes := grown(t, 3, time.Hour)
+	do(t, nodes[0].c, CreateTopic{Name: "t", Partitions: 1, RF: 3})
+	g.setSilent(3, true)
+	_, err := nodes[0].c.Do(t.Context(), RemoveBroker{Broker: 3})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, runnelv1.ErrorKind_ERROR_KIND_DEFINITE)
+	if nodes[0].c.State().Brokers[3].Draining {
+		t.Error("it is drained, and nobody asked for that")
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 func TestBrokersBecomeVotersUpToFive(t *testing.T) {
 	g, nodes := cluster(t, 7)
-	g.awaitMembers(func() bool { return len(g.voters) == 5 && len(g.learn) == 2 && g.old == nil })
+	g.await(func() bool { return len(g.voters) == 5 && len(g.learn) == 2 && g.old == nil })
 	if want := []uint64{1, 2, 3, 4, 5}; !slices.Equal(slices.Sorted(slices.Values(g.voters)), want) {
 		t.Errorf("voters %v, want the oldest brokers %v", g.voters, want)
 	}
@@ -26,38 +26,59 @@ func TestMembershipGoesOnUnderAnotherLeader(t *testing.T) {
 	g.job(func() { g.behind[3] = true; g.publish() })
 	do(t, nodes[0].c, RegisterBroker{Broker: registration(3)})
 	g.add(3)
-	g.awaitMembers(func() bool { return slices.Contains(g.learn, 3) })
+	g.await(func() bool { return slices.Contains(g.learn, 3) })
 	g.lead(2, false)
 	g.job(func() { g.behind[3] = false; g.publish() })
-	g.awaitMembers(func() bool { return slices.Contains(g.voters, 3) })
+	g.await(func() bool { return slices.Contains(g.voters, 3) })
 }
 
 // A leader that stops in the middle of a change leaves it to the next one.
 func TestJointConfigurationIsLeftByTheNextLeader(t *testing.T) {
 	g, _ := cluster(t, 3)
-	g.awaitMembers(func() bool { return len(g.voters) == 3 && g.old == nil })
+	g.await(func() bool { return len(g.voters) == 3 && g.old == nil })
 	g.job(func() {
 		g.old = []uint64{1, 2}
 		g.nodes[1].changed()
 		g.leadNow(2, false)
 	})
-	g.awaitMembers(func() bool { return g.old == nil })
+	g.await(func() bool { return g.old == nil })
 }
 
 func TestLostVoterGivesItsPlaceToALearner(t *testing.T) {
 	g, nodes := grown(t, 6, time.Millisecond)
 	g.setSilent(2, true)
-	g.awaitMembers(func() bool { return slices.Contains(g.voters, 6) && !slices.Contains(g.voters, 2) && g.old == nil })
+	g.await(func() bool { return slices.Contains(g.voters, 6) && !slices.Contains(g.voters, 2) && g.old == nil })
 	if len(g.voters) != 5 || g.largest != 5 || !slices.Contains(g.learn, 2) {
 		t.Errorf("voters %v, at most %d at a time, learners %v", g.voters, g.largest, g.learn)
 	}
 	awaitRoles(g, nodes[0])
 }
 
+// Who is silent is known to every member, and so to the next leader at once.
+func TestEveryMemberHearsWhoIsSilent(t *testing.T) {
+	g, nodes := grown(t, 3, time.Hour)
+	g.setSilent(3, true)
+	silent := func() (d time.Duration) {
+		nodes[1].c.hearing.each(func(id int32, b heard) {
+			if id == 3 {
+				d = b.silent
+			}
+		})
+		return d
+	}
+	eventually(t, func() bool { return silent() > 0 })
+	before := silent()
+	g.lead(2, false)
+	g.await(func() bool { return nodes[1].started })
+	if d := silent(); d < before {
+		t.Errorf("silent for %s, and then, when this broker leads, for %s", before, d)
+	}
+}
+
 func TestDrainingLeaderHandsOverAndLeaves(t *testing.T) {
 	g, nodes := grown(t, 6, time.Hour)
 	apply(t, nodes[0].c, placement.SetDraining{Broker: 1, Draining: true})
-	g.awaitMembers(func() bool {
+	g.await(func() bool {
 		return g.leader != 1 && !slices.Contains(g.voters, 1) && slices.Contains(g.voters, 6) && g.old == nil
 	})
 	awaitRoles(g, nodes[1])
@@ -69,21 +90,44 @@ func TestGroupShrinksToOne(t *testing.T) {
 	for _, b := range []int32{3, 1, 5, 2} {
 		apply(t, nodes[3].c, placement.SetDraining{Broker: b, Draining: true})
 		id := nodes[3].c.State().Brokers[b].ControllerReplica
-		g.awaitMembers(func() bool { return !slices.Contains(g.voters, id) && g.old == nil })
+		g.await(func() bool { return !slices.Contains(g.voters, id) && g.old == nil })
 		awaitRoles(g, nodes[3])
 		apply(t, nodes[3].c, placement.RemoveBroker{Broker: b})
-		g.awaitMembers(func() bool { return !slices.Contains(g.learn, id) })
+		g.await(func() bool { return !slices.Contains(g.learn, id) })
 	}
 	if !slices.Equal(g.voters, []uint64{4}) || len(g.learn) != 0 || len(nodes[3].members()) != 1 {
 		t.Errorf("voters %v, learners %v, members %v", g.voters, g.learn, nodes[3].members())
 	}
 }
 
+// Broker 2 is heard, and its replica writes nothing any more. With two voters of which it is one, the group could commit nothing, and not
+// even leave the joint configuration.
+func TestGroupDoesNotShrinkOntoAVoterThatDoesNotWrite(t *testing.T) {
+	g, nodes := grown(t, 3, time.Hour)
+	g.job(func() { g.mute[2] = true; g.publish() })
+	apply(t, nodes[0].c, placement.SetDraining{Broker: 3, Draining: true})
+	m := &nodes[0].c.members
+	looks := func() int {
+		nodes[0].c.mu.Lock()
+		defer nodes[0].c.mu.Unlock()
+		return m.waited
+	}
+	eventually(t, func() bool { return looks() > 3 })
+	g.job(func() {
+		if len(g.voters) != 3 || g.old != nil {
+			t.Errorf("voters %v, before %v", g.voters, g.old)
+		}
+		g.mute[2] = false
+		g.publish()
+	})
+	g.await(func() bool { return len(g.voters) == 2 && g.old == nil })
+}
+
 // The state does not know yet that a replica was promoted when its broker is removed: raft is asked what it is.
 func TestRemovedBrokersVoteIsTaken(t *testing.T) {
 	g, nodes := grown(t, 3, time.Hour)
 	apply(t, nodes[0].c, placement.SetControllerReplica{Replica: 3, Learner: true}, placement.RemoveBroker{Broker: 3})
-	g.awaitMembers(func() bool { return len(g.voters) == 2 && len(g.learn) == 0 && g.old == nil })
+	g.await(func() bool { return len(g.voters) == 2 && len(g.learn) == 0 && g.old == nil })
 }
 
 // RULES 19: a member that lacks what is no longer in the log comes back under a new id, once its broker has installed that.
@@ -111,8 +155,8 @@ func TestRule19MemberBehindTheLogIsReplacedUnderANewID(t *testing.T) {
 				t.Fatalf("asked for replica %d, and then for %d", id, r.ControllerReplica)
 			}
 			members := func() []uint64 { return slices.Concat(g.voters, g.learn) }
-			g.awaitMembers(func() bool { return slices.Contains(members(), id) && !slices.Contains(members(), old) && g.old == nil })
-			g.awaitMembers(func() bool { return role == "learner" || slices.Contains(g.voters, id) })
+			g.await(func() bool { return slices.Contains(members(), id) && !slices.Contains(members(), old) && g.old == nil })
+			g.await(func() bool { return role == "learner" || slices.Contains(g.voters, id) })
 			awaitRoles(g, nodes[0])
 		})
 	}
@@ -135,7 +179,7 @@ func TestLostReplicaIsReplacedOnce(t *testing.T) {
 		t.Fatal("another incarnation gave up the replica")
 	}
 	do(t, nodes[0].c, RegisterBroker{Broker: self, Replica: id})
-	g.awaitMembers(func() bool {
+	g.await(func() bool {
 		return slices.Contains(g.voters, id) && len(g.voters) == 3 && len(g.learn) == 0 && g.old == nil
 	})
 }
@@ -145,7 +189,7 @@ func grown(t *testing.T, n int, replaceAfter time.Duration) (*fakeGroup, []*fake
 	g := newFakeGroup(t)
 	g.configure = func(c *Config) { c.ReplaceAfter = replaceAfter }
 	_, nodes := clusterOf(t, g, n)
-	g.awaitMembers(func() bool {
+	g.await(func() bool {
 		return len(g.voters) == wantVoters(n) && len(g.voters)+len(g.learn) == n && g.old == nil
 	})
 	return g, nodes
@@ -171,31 +215,9 @@ func apply(t *testing.T, c *Controller, cmds ...placement.Command) {
 	})
 }
 
-// awaitMembers waits for a condition that is asked on the worker; the loop may look only once a second.
-func (g *fakeGroup) awaitMembers(cond func() bool) {
-	g.t.Helper()
-	eventually(g.t, func() (ok bool) { g.job(func() { ok = cond() }); return ok })
-}
-
-// eventually asks a condition off the worker until it holds.
-func eventually(t *testing.T, cond func() bool) {
-	t.Helper()
-	end := time.NewTimer(time.Minute) // only a hanging test gets there
-	defer end.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-end.C:
-			t.Fatal("it never happened")
-		}
-	}
-}
-
 // awaitRoles waits until the state knows who votes.
 func awaitRoles(g *fakeGroup, n *fakeNode) {
-	g.awaitMembers(func() bool {
+	g.await(func() bool {
 		for _, r := range n.c.State().Controller {
 			if r.Learner == slices.Contains(g.voters, r.ID) {
 				return false

@@ -31,6 +31,9 @@ type memberView struct {
 	peers map[uint64]multiraft.PeerStatus
 	// heard tells whether a broker is heard now, lost whether it is silent for so long that it is replaced.
 	heard, lost func(broker int32) bool
+	// proof is the index of an entry that shows who writes, 0 if there is none; proofOld says that it is too old.
+	proof    uint64
+	proofOld bool
 }
 
 // membershipStep is the next thing to do to the controller group.
@@ -52,11 +55,12 @@ const (
 	stepRemoveLearner                 // a learner that the state does not know any more
 	stepReplace                       // a replica that can never catch up gets a successor
 	stepAddLearner                    // a replica that runs is not in the group
+	stepProve                         // it is to be seen which replicas write
 )
 
 // String names the kind.
 func (k stepKind) String() string {
-	return [...]string{"none", "wait", "leave joint", "voters", "remove learner", "replace", "add learner"}[k]
+	return [...]string{"none", "wait", "leave joint", "voters", "remove learner", "replace", "add learner", "prove"}[k]
 }
 
 // nextStep compares the state's replicas of the controller group with raft's configuration. It is pure.
@@ -73,7 +77,7 @@ func nextStep(v memberView) membershipStep {
 		return membershipStep{kind: stepLeaveJoint}
 	}
 	voters := v.voterStep()
-	if voters.kind == stepVoters {
+	if voters.kind == stepVoters || voters.kind == stepProve {
 		return voters
 	}
 	for _, id := range v.conf.GetLearners() {
@@ -171,10 +175,7 @@ func (v *memberView) voterStep() membershipStep {
 			c.Promote = in[:1]
 			return v.change(c, fmt.Sprintf("replica %d votes in place of %s", in[0], out[0]))
 		}
-		if step := v.shrink(out, coming); step.kind == stepVoters {
-			return step
-		}
-		return membershipStep{kind: stepWait}
+		return v.shrink(out, coming)
 	}
 	return v.toOdd(in, coming)
 }
@@ -237,24 +238,29 @@ func (v *memberView) shrink(out []leaver, coming bool) membershipStep {
 			continue
 		}
 		why := fmt.Sprintf("%s leaves and there is nobody to vote in its place", l)
-		if step := v.change(l.change(), why); step.kind == stepVoters {
+		if step := v.change(l.change(), why); step.kind != stepWait {
 			return step
 		}
 		// Those that are lost may keep it: without them the rest is a majority.
 		if v.fit(l.id) {
-			return v.change(join(useless, l.change()), why+", and those that are gone leave with it")
+			if step := v.change(join(useless, l.change()), why+", and those that are gone leave with it"); step.kind != stepWait {
+				return step
+			}
 		}
 	}
 	return membershipStep{kind: stepWait}
 }
 
-// change is a step to other voters, unless too few of them would be fit.
+// change is a step to other voters, unless too few of them would be fit or have shown that they write.
 func (v *memberView) change(c multiraft.VoterChange, why string) membershipStep {
 	after := slices.DeleteFunc(slices.Concat(v.conf.GetVoters(), c.Promote), func(id uint64) bool {
 		return slices.Contains(c.Demote, id) || slices.Contains(c.Remove, id)
 	})
 	if spare(len(after), v.fitVoters(after)) < 0 {
 		return membershipStep{kind: stepWait}
+	}
+	if step, ok := v.shown(after); !ok {
+		return membershipStep{kind: step}
 	}
 	return membershipStep{kind: stepVoters, voters: c, reason: why}
 }

@@ -21,6 +21,8 @@ type groupScene struct {
 	gone                        []uint64 // the state knows neither them nor a broker of theirs
 	votersInState               []uint64 // as recorded; nil: those of raft
 	rackOf                      map[int32]string
+	unproven                    []uint64 // lack the entry that was proposed to see who writes
+	noProof, oldProof           bool
 }
 
 func (c groupScene) view() memberView {
@@ -44,10 +46,18 @@ func (c groupScene) view() memberView {
 	peers := map[uint64]multiraft.PeerStatus{}
 	for _, id := range slices.Concat(c.voters, c.learners, c.outgoing) {
 		lacking := slices.Contains(c.lacking, id)
-		peers[id] = multiraft.PeerStatus{RecentActive: true, CaughtUp: !lacking && !slices.Contains(c.behind, id), Behind: lacking}
+		p := multiraft.PeerStatus{Match: 1, RecentActive: true, CaughtUp: !lacking && !slices.Contains(c.behind, id), Behind: lacking}
+		if slices.Contains(c.unproven, id) {
+			p.Match = 0
+		}
+		peers[id] = p
+	}
+	proof := uint64(1)
+	if c.noProof {
+		proof = 0
 	}
 	return memberView{
-		state: s, self: 1, peers: peers,
+		state: s, self: 1, peers: peers, proof: proof, proofOld: c.oldProof,
 		conf:  &raftpb.ConfState{Voters: c.voters, Learners: c.learners, VotersOutgoing: c.outgoing},
 		heard: func(b int32) bool { return !slices.Contains(c.silent, b) && !slices.Contains(c.lost, b) },
 		lost:  func(b int32) bool { return slices.Contains(c.lost, b) },
@@ -108,6 +118,20 @@ func TestNextStep(t *testing.T) {
 		"no drain below a majority":            {groupScene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{3}, silent: []int32{2}}, wait},
 		"a draining lost broker need not vote": {groupScene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{2}, lost: []int32{2}}, voters(nil, ids(2), nil)},
 
+		"of two each must have shown that it writes": {groupScene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{3}, noProof: true}, membershipStep{kind: stepProve}},
+		"lately":                 {groupScene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{3}, oldProof: true}, membershipStep{kind: stepProve}},
+		"who has not is awaited": {groupScene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{3}, unproven: ids(2)}, wait},
+		"without end":            {groupScene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{3}, unproven: ids(2), oldProof: true}, wait},
+		"who has not goes first": {groupScene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{2, 3}, unproven: ids(2)}, voters(nil, ids(2), nil)},
+		"whatever its place":     {groupScene{brokers: 3, voters: ids(1, 2, 3), draining: []int32{2, 3}, unproven: ids(3)}, voters(nil, ids(3), nil)},
+		"the last one too, if it is not the leader":    {groupScene{brokers: 2, voters: ids(1, 2), draining: []int32{1}, unproven: ids(2)}, wait},
+		"the leader alone needs to show nothing":       {groupScene{brokers: 2, voters: ids(1, 2), draining: []int32{2}, unproven: ids(2), noProof: true}, voters(nil, ids(2), nil)},
+		"a second voter has to":                        {groupScene{brokers: 2, voters: ids(1), learners: ids(2), unproven: ids(2)}, wait},
+		"who leaves for a successor need not":          {groupScene{brokers: 3, voters: ids(1, 2), learners: ids(3), draining: []int32{2}, unproven: ids(2)}, voters(ids(3), ids(2), nil)},
+		"of three it is not asked":                     {groupScene{brokers: 4, voters: ids(1, 2, 3, 4), noProof: true}, voters(nil, ids(4), nil)},
+		"it keeps no learner from coming":              {groupScene{brokers: 4, voters: ids(1, 2, 3), draining: []int32{3, 4}, unproven: ids(2)}, membershipStep{kind: stepAddLearner, replica: 4, broker: 4}},
+		"nor does it ask while the group has a change": {groupScene{brokers: 3, voters: ids(1, 2, 3), outgoing: ids(1, 2), draining: []int32{3}, noProof: true}, membershipStep{kind: stepLeaveJoint}},
+
 		"a removed broker's learner":           {groupScene{brokers: 3, voters: ids(1, 2), learners: ids(3), gone: ids(3)}, membershipStep{kind: stepRemoveLearner, replica: 3}},
 		"a removed broker's voter":             {groupScene{brokers: 3, voters: ids(1, 2, 3), gone: ids(3)}, voters(nil, nil, ids(3))},
 		"a removed broker's voter, replaced":   {groupScene{brokers: 4, voters: ids(1, 2, 3), learners: ids(4), gone: ids(3)}, voters(ids(4), nil, ids(3))},
@@ -155,6 +179,8 @@ type world struct {
 
 func (w *world) play(t *rapid.T, step membershipStep) {
 	switch step.kind {
+	case stepProve:
+		w.noProof, w.oldProof = false, false
 	case stepLeaveJoint:
 		w.outgoing = nil
 	case stepVoters:
@@ -168,6 +194,10 @@ func (w *world) play(t *rapid.T, step membershipStep) {
 		v := w.view()
 		if spare(len(w.voters), v.fitVoters(w.voters)) < 0 {
 			t.Fatalf("%+v: of the voters %v too few are heard; silent %v, lost %v", step, w.voters, w.silent, w.lost)
+		}
+		if len(w.voters) <= needsProof && (w.noProof || w.oldProof || slices.ContainsFunc(w.voters, func(id uint64) bool { return id != 1 && slices.Contains(w.unproven, id) })) &&
+			!slices.Equal(w.voters, ids(1)) {
+			t.Fatalf("%+v: of the voters %v not all have shown that they write", step, w.voters)
 		}
 		for _, id := range step.voters.Promote {
 			if slices.Contains(w.behind, id) || slices.Contains(w.lacking, id) || !v.fit(id) {
@@ -216,7 +246,11 @@ func TestStepsEndWhereTheyShould(t *testing.T) {
 		}
 		for range rapid.IntRange(1, 6).Draw(t, "rounds") {
 			w.draining, w.silent, w.lost = some("draining", 2), some("silent", 2), some("lost", 2)
-			w.behind, w.lacking = nil, nil
+			w.behind, w.lacking, w.unproven = nil, nil, nil
+			w.noProof, w.oldProof = rapid.Bool().Draw(t, "no proof"), rapid.Bool().Draw(t, "old proof")
+			for _, id := range some("unproven", 2) {
+				w.unproven = append(w.unproven, uint64(id))
+			}
 			for _, id := range some("behind", 2) {
 				w.behind = append(w.behind, uint64(id))
 			}
@@ -225,7 +259,7 @@ func TestStepsEndWhereTheyShould(t *testing.T) {
 			}
 			settle()
 		}
-		w.silent, w.lost, w.behind, w.lacking = nil, nil, nil, nil
+		w.silent, w.lost, w.behind, w.lacking, w.unproven = nil, nil, nil, nil, nil
 		if step := settle(); step.kind != stepNone {
 			t.Fatalf("nothing is awaited and yet: %+v", step)
 		}

@@ -22,7 +22,8 @@ type CancelMove struct {
 	Topic     string
 	ID        uint64
 	Partition int32
-	// Move pins the move, so that a repeated request never cancels a later one. Do looks it up if it is 0.
+	// Move pins the move, so that neither a repeated request nor one of somebody who saw another move cancels a later one. Do looks it up
+	// if it is 0.
 	Move uint64
 }
 
@@ -40,7 +41,8 @@ type SetDraining struct {
 	Draining bool
 }
 
-// RemoveBroker removes an empty broker for good. A broker that is dead and holds nothing any more may be removed too.
+// RemoveBroker removes an empty broker for good: one that was drained, or one that is silent. If a silent one still votes in the controller
+// group, that is ended first, by having it drain; until it is, the answer is BROKER_IN_USE, retriable.
 type RemoveBroker struct {
 	Broker int32
 }

@@ -65,21 +65,18 @@ func (c *Controller) planOperation(s *placement.State, r Request) (placement.Com
 		if err != nil {
 			return nil, nil, err
 		}
-		if p.Move == nil || p.Move.ID != r.Move {
+		if p.Move != nil && r.Move != 0 && p.Move.ID != r.Move {
+			return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE, "move %d of %s/%d is over: move %d is under way, which is left alone", r.Move, t.Name, r.Partition, p.Move.ID)
+		}
+		if p.Move == nil || r.Move == 0 {
 			return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE, "%s/%d has no move under way that could be cancelled", t.Name, r.Partition)
 		}
 		return placement.CancelMove{TopicID: t.ID, Partition: r.Partition, Move: p.Move.ID}, nil, nil
 	case SetDraining:
 		return placement.SetDraining{Broker: r.Broker, Draining: r.Draining}, nil, nil
 	case RemoveBroker:
-		// One that is alive and not draining may be given replicas at any moment.
-		if b := s.Brokers[r.Broker]; b != nil && !b.Draining && c.alive(b.ID) {
-			return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "broker %d is alive and not being drained: drain it first, or stop it", b.ID)
-		}
-		if err := c.votes(s, r.Broker); err != nil { // the record of it may lag
-			return nil, nil, err
-		}
-		return placement.RemoveBroker{Broker: r.Broker}, nil, nil
+		cmd, err := c.planRemoval(s, r.Broker)
+		return cmd, nil, err
 	case AddPartitions:
 		return c.planPartitions(s, r)
 	case SetReplicationFactor:
@@ -88,6 +85,37 @@ func (c *Controller) planOperation(s *placement.State, r Request) (placement.Com
 		return c.planRecovery(s, r)
 	}
 	return nil, nil, invalid("request %T is unknown to this broker: upgrade it", r)
+}
+
+// planRemoval removes a broker, or, if it is silent and only its vote in the controller group is left of it, begins to take that.
+func (c *Controller) planRemoval(s *placement.State, broker int32) (placement.Command, *runnelv1.Error) {
+	b := s.Brokers[broker]
+	silent := b != nil && !c.alive(broker)
+	// One that is alive and not draining may be given replicas at any moment.
+	if b != nil && !b.Draining && !silent {
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "broker %d is alive and not being drained: drain it first, or stop it", b.ID)
+	}
+	vote := c.votes(s, broker) // the record of it may lag
+	if vote == nil && b != nil && slices.ContainsFunc(s.Controller, func(r placement.Replica) bool { return r.Broker == broker && !r.Learner }) {
+		vote = runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, "broker %d is still recorded as a voter of the controller group: ask again", broker)
+	}
+	switch {
+	case vote == nil:
+		return placement.RemoveBroker{Broker: broker}, nil
+	case vote.GetKind() == runnelv1.ErrorKind_ERROR_KIND_RETRIABLE || !silent || s.Empty(broker) != nil:
+		return nil, vote
+	case !b.Draining: // the controller group takes the vote of one that drains, silent or not
+		return placement.SetDraining{Broker: broker, Draining: true}, nil
+	}
+	vote.Kind = runnelv1.ErrorKind_ERROR_KIND_RETRIABLE
+	vote.Message = fmt.Sprintf("broker %d is silent and holds nothing; its vote in the controller group is being taken: ask again in a moment", broker)
+	return nil, vote
+}
+
+// whole tells whether a command did all that was asked; if not, the request is planned anew on what it led to.
+func whole(q Request, s *placement.State) bool {
+	r, removal := q.(RemoveBroker)
+	return !removal || s.Brokers[r.Broker] == nil
 }
 
 // showResult sets what a request answers beside what its command gave.
@@ -182,7 +210,7 @@ func (c *Controller) planPartitions(s *placement.State, r AddPartitions) (placem
 	have := len(t.Partitions)
 	switch {
 	case r.Partitions == have:
-		return placement.SetTopicConfig{Name: t.Name, ID: t.ID, Config: t.Config}, nil, nil // changes nothing and answers the topic
+		return placement.AlterTopicConfig{Name: t.Name, ID: t.ID}, nil, nil // changes nothing and answers the topic
 	case r.Partitions < have:
 		return nil, nil, invalid("topic %q has %d partitions and can only get more: records would be lost with a partition", t.Name, have)
 	}

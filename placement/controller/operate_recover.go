@@ -43,7 +43,7 @@ func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (place
 		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
 			"a majority of the replicas of %s/%d is there: it needs no recovery by hand, and acknowledged records could be lost by one; if it has no leader all the same, ask again in %s", t.Name, r.Partition, stuckFor)
 	}
-	silent, after := c.silences(), c.recoverAfter()
+	silent, after := c.hearing.silences(), min(recoverAfter, c.cfg.ReplaceAfter)
 	if !stuck && c.majority(p, func(broker int32) bool { return c.alive(broker) || silent[broker] < after }) {
 		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
 			"a majority of the replicas of %s/%d was there a moment ago (%s) and may come back: ask again when they have been silent for %s", t.Name, r.Partition,
@@ -62,13 +62,6 @@ func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (place
 	}
 	cmd.Note = r.Note
 	return cmd, reasons, nil
-}
-
-func (c *Controller) recoverAfter() time.Duration {
-	if c.cfg.ReplaceAfter > 0 {
-		return min(recoverAfter, c.cfg.ReplaceAfter)
-	}
-	return recoverAfter
 }
 
 // saySilent tells since when the brokers of a partition are not heard.
@@ -90,21 +83,11 @@ func (c *Controller) quarantined() map[uint64]string {
 	return nil
 }
 
-// majority tells whether the replicas that decide now can, those being there whose broker is: in a joint configuration both the old and
-// the new ones have to.
+// majority tells whether the replicas that are not lost may decide, those being there whose broker is.
 func (c *Controller) majority(p *placement.Partition, there func(broker int32) bool) bool {
 	bad := c.quarantined()
-	enough := func(rs []placement.Replica) bool {
-		n := 0
-		for _, r := range rs {
-			if _, q := bad[r.ID]; !q && there(r.Broker) {
-				n++
-			}
-		}
-		return n > len(rs)/2
-	}
-	if p.Move != nil && p.Move.Phase == placement.PhaseJoint && !enough(p.Desired()) {
-		return false
-	}
-	return enough(p.Replicas)
+	return p.MayDecide(func(r placement.Replica) bool {
+		_, lost := bad[r.ID]
+		return !lost && there(r.Broker)
+	})
 }

@@ -29,7 +29,7 @@ const (
 func TestEveryRequestTravels(t *testing.T) {
 	for _, r := range []Request{
 		FoundCluster{ClusterID: "c"}, RegisterBroker{Broker: registration(1)}, CreateTopic{Name: "t", RF: 2}, DeleteTopic{Name: "t", ID: 3},
-		SetTopicConfig{Name: "t", Config: map[string]string{"a": "b"}}, AllocateProducers{Broker: 1}, ForgetReplicas{Broker: 2, Replicas: []uint64{7}}, LookUpTopic{Name: "t"},
+		AlterTopicConfig{Name: "t", Set: map[string]string{"a": "b"}, Unset: []string{"c"}}, AllocateProducers{Broker: 1}, ForgetReplicas{Broker: 2, Replicas: []uint64{7}}, LookUpTopic{Name: "t"},
 		MovePartition{Topic: "t", ID: 1, Partition: 2, Brokers: []int32{3, 1}, Reason: "why"}, CancelMove{Topic: "t", Partition: 2, Move: 8},
 		TransferLeadership{Topic: "t", Partition: 1, To: 3}, SetDraining{Broker: 2, Draining: true}, RemoveBroker{Broker: 2},
 		AddPartitions{Topic: "t", Partitions: 9}, SetReplicationFactor{Topic: "t", RF: 5}, RecoverPartition{Topic: "t", Keep: 2, Lost: []uint64{4}, Note: "n"}, Overview{},
@@ -313,7 +313,7 @@ func TestPartitionBeginsAnewOnce(t *testing.T) {
 	p := partitionOf(n, "t", 0)
 	at := p.Replicas[0]
 	a.set(func() { a.bad[at.Broker] = map[uint64]string{at.ID: "the test says so"} })
-	nodes[0].g.until(func() bool { return n.c.quarantined()[at.ID] != "" })
+	eventually(t, func() bool { return n.c.quarantined()[at.ID] != "" })
 	recovery := RecoverPartition{Topic: "t", Anew: true, Lost: []uint64{at.ID}}
 	do(t, n.c, recovery)
 	do(t, n.c, recovery)
@@ -324,24 +324,21 @@ func TestPartitionBeginsAnewOnce(t *testing.T) {
 
 // silentFor has a leader think that a broker has been silent for so long at least.
 func silentFor(n *fakeNode, d time.Duration, broker int32) {
-	n.c.mu.Lock()
-	defer n.c.mu.Unlock()
-	silent := maps.Clone(n.c.members.silent)
-	if silent == nil {
-		silent = map[int32]time.Duration{}
-	}
-	silent[broker] = d
-	n.c.members.silent = silent
+	h := n.c.hearing
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.session = max(h.session, d)
+	h.brokers[broker] = &heard{silent: d}
 }
 
 func TestBrokerIsRemovedOnlyWhenItIsEmpty(t *testing.T) {
-	g, nodes, a := driven(t, 6, func(c *Config) { c.Automatic = true; c.MuteAfterReturn = 1 })
+	_, nodes, a := driven(t, 6, func(c *Config) { c.Automatic = true; c.MuteAfterReturn = 1 })
 	n := nodes[0]
 	do(t, n.c, CreateTopic{Name: "t", Partitions: 6, RF: 3})
 	refused(t, n, RemoveBroker{Broker: 6}, runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE) // alive, and not draining
 	do(t, n.c, SetDraining{Broker: 6, Draining: true})
 	do(t, n.c, SetDraining{Broker: 6, Draining: true})
-	g.until(func() bool {
+	eventually(t, func() bool {
 		d := do(t, n.c, Overview{}).Overview.Drains
 		return len(d) == 1 && d[0].Empty()
 	})
@@ -379,6 +376,9 @@ func TestCancelIsOfOneMove(t *testing.T) {
 	pinned := with(move(7).Topics["t"])
 	if name != "t" || pinned.(CancelMove).Move != 7 || pinned.(CancelMove).ID != s.Topics["t"].ID {
 		t.Fatalf("pinned as %+v", pinned)
+	}
+	if _, with = pin(CancelMove{Topic: "t", Move: 6}); with(move(7).Topics["t"]).(CancelMove).Move != 6 {
+		t.Error("another move is pinned than the one that was named")
 	}
 	if cmd, _, err := n.c.planOperation(move(7), pinned); err != nil || cmd.(placement.CancelMove).Move != 7 {
 		t.Errorf("cancels %+v, %v", cmd, err)

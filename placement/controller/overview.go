@@ -35,8 +35,7 @@ func (c *Controller) observe(ctx context.Context) (o observed) {
 		return o
 	}
 	s := c.State()
-	cfg := c.cfg.withDefaults()
-	return observed{view: plan.View{State: s, Alive: c.aliveOf(s), ReplaceAfter: cfg.ReplaceAfter, MaxMoves: cfg.Parallel}}
+	return observed{view: plan.View{State: s, Alive: c.aliveOf(s), ReplaceAfter: c.cfg.ReplaceAfter, MaxMoves: c.cfg.Parallel}}
 }
 
 func (d *driver) observed() observed {

@@ -39,6 +39,7 @@ type outcome struct {
 	result placement.Result
 	state  *placement.State // right after the command
 	err    *runnelv1.Error
+	index  uint64 // in the log; 0 if that is not known
 }
 
 type applied struct {

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	pollIdle  = 5 * time.Second        // between two polls of a broker: each asks it to look at all its replicas
-	pollWatch = time.Second            // of one with a part in a vigil
+	pollIdle  = 5 * time.Second        // between two polls of a broker at rest: each asks it to look at all its replicas
+	pollWatch = time.Second            // while something is afoot, and of one with a part in a vigil
 	pollBusy  = 200 * time.Millisecond // of one that has a part in a move
 	pollSoon  = 10 * time.Millisecond  // of one whose answer is awaited
 	// pollLimit bounds one poll. The broker is asked again after it.
@@ -85,17 +85,19 @@ type wanted struct {
 func (d *driver) poll(now time.Time, s *placement.State) {
 	want := d.wantedOf(s)
 	d.left = false
+	afoot := d.afoot()
 	for _, id := range s.BrokerIDs() {
 		b := d.brokers[id]
 		if b == nil {
 			b = &source{}
 			d.brokers[id] = b
 		}
-		if !d.hearing.alive(id) && len(b.behind) > 0 {
+		alive := d.hearing.alive(id)
+		if !alive && len(b.behind) > 0 {
 			b.behind = nil
 			d.planner.facts++
 		}
-		if b.asking || !d.hearing.alive(id) {
+		if b.asking || !alive {
 			continue
 		}
 		w := want[id]
@@ -105,7 +107,7 @@ func (d *driver) poll(now time.Time, s *placement.State) {
 			pause = pollSoon
 		case w != nil && len(w.movers) > 0:
 			pause = pollBusy
-		case w != nil:
+		case w != nil || afoot:
 			pause = pollWatch
 		}
 		if at := b.begun.Add(pause); !b.begun.IsZero() && now.Before(at) {
@@ -124,6 +126,12 @@ func (d *driver) poll(now time.Time, s *placement.State) {
 			d.planner.facts++
 		}
 	}
+}
+
+// afoot tells whether the brokers are asked each second: one came, came back or fell silent, something moves, or a leader is not where it
+// should be. At rest they are asked each pollIdle.
+func (d *driver) afoot() bool {
+	return len(d.movers) > 0 || d.transfers.away || d.transfers.inFlight > 0 || d.hearing.news()
 }
 
 // wantedOf lists, by broker, what the moves under way and the vigils need to know. Every broker with a replica is asked for the group, since

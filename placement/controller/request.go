@@ -51,11 +51,12 @@ type DeleteTopic struct {
 	ID uint64
 }
 
-// SetTopicConfig replaces a topic's settings. Answers Topic.
-type SetTopicConfig struct {
-	Name   string
-	ID     uint64 // as in DeleteTopic
-	Config map[string]string
+// AlterTopicConfig sets and removes some of a topic's settings and leaves the others. Answers Topic.
+type AlterTopicConfig struct {
+	Name  string
+	ID    uint64 // as in DeleteTopic; here 0 means any of that name
+	Set   map[string]string
+	Unset []string
 }
 
 // AllocateProducers gives a broker a block of producer ids. Answers FirstProducer and Producers.
@@ -80,7 +81,7 @@ func (FoundCluster) repeatable() bool      { return true } // the same cluster i
 func (RegisterBroker) repeatable() bool    { return true } // the incarnation finds its own work
 func (r CreateTopic) repeatable() bool     { return r.RequestID != "" }
 func (r DeleteTopic) repeatable() bool     { return r.ID != 0 }
-func (SetTopicConfig) repeatable() bool    { return false } // a repetition could undo another's later change
+func (AlterTopicConfig) repeatable() bool  { return false } // a repetition could undo another's later change
 func (AllocateProducers) repeatable() bool { return true }  // a lost block costs nothing
 func (ForgetReplicas) repeatable() bool    { return true }
 func (LookUpTopic) repeatable() bool       { return true }
@@ -130,7 +131,7 @@ var requestKinds = map[reflect.Type]requestKind{
 	reflect.TypeFor[RegisterBroker]():       {"register_broker", decodeBody[RegisterBroker]},
 	reflect.TypeFor[CreateTopic]():          {"create_topic", decodeBody[CreateTopic]},
 	reflect.TypeFor[DeleteTopic]():          {"delete_topic", decodeBody[DeleteTopic]},
-	reflect.TypeFor[SetTopicConfig]():       {"set_topic_config", decodeBody[SetTopicConfig]},
+	reflect.TypeFor[AlterTopicConfig]():     {"alter_topic_config", decodeBody[AlterTopicConfig]},
 	reflect.TypeFor[AllocateProducers]():    {"allocate_producers", decodeBody[AllocateProducers]},
 	reflect.TypeFor[ForgetReplicas]():       {"forget_replicas", decodeBody[ForgetReplicas]},
 	reflect.TypeFor[LookUpTopic]():          {"look_up_topic", decodeBody[LookUpTopic]},

@@ -28,6 +28,7 @@ const (
 // (Plan.Transfers); it is found without making a plan, since it has to be looked for each second.
 type transfers struct {
 	next     time.Time // of the next look
+	away     bool      // the last look found a leader that should go home, now or when something is over
 	waiting  []transfer
 	inFlight int
 	busy     map[uint64]bool      // groups with one in flight
@@ -74,7 +75,7 @@ func (d *driver) lookForLeaders(now time.Time, s *placement.State) {
 			delete(x.paused, group)
 		}
 	}
-	x.waiting = nil
+	x.waiting, x.away = nil, false
 	for _, w := range d.topics.topics {
 		for n := range w.t.Partitions {
 			p := &w.t.Partitions[n]
@@ -90,7 +91,11 @@ func (d *driver) lookForLeaders(now time.Time, s *placement.State) {
 				continue
 			}
 			t := transfer{topic: w.t.Name, topicID: w.t.ID, partition: int32(n), group: p.Group, from: lead, to: home.Broker, replica: home.ID} //nolint:gosec // bounded by MaxPartitions
-			if !d.mayGoHome(now, s, t) {
+			if !d.belongsHome(now, s, t) {
+				continue
+			}
+			x.away = true
+			if !d.mayGoHome(now, t) {
 				continue
 			}
 			x.waiting = append(x.waiting, t)
@@ -104,16 +109,23 @@ func (d *driver) lookForLeaders(now time.Time, s *placement.State) {
 	})
 }
 
-func (d *driver) mayGoHome(now time.Time, s *placement.State, t transfer) bool {
+// belongsHome tells whether nothing but time keeps a leader from its home, and nobody sent it elsewhere.
+func (d *driver) belongsHome(now time.Time, s *placement.State, t transfer) bool {
 	b := s.Brokers[t.to]
-	if b == nil || b.Draining || !d.hearing.alive(t.to) || d.hearing.muted(t.to) || d.transfers.busy[t.group] {
+	if b == nil || b.Draining || !d.hearing.alive(t.to) {
 		return false
 	}
 	if _, bad := d.quarantined()[t.replica]; bad {
 		return false
 	}
 	c := d.transfers.paused[t.group]
-	return c == nil || !now.Before(c.until)
+	return c == nil || c.times > 0 || !now.Before(c.until)
+}
+
+// mayGoHome tells whether a leader that belongs home may go there now.
+func (d *driver) mayGoHome(now time.Time, t transfer) bool {
+	c := d.transfers.paused[t.group]
+	return !d.hearing.muted(t.to) && !d.transfers.busy[t.group] && (c == nil || !now.Before(c.until))
 }
 
 // awayFromHome tells whether a transfer is still wanted.
@@ -124,7 +136,7 @@ func (d *driver) awayFromHome(now time.Time, s *placement.State, t transfer) boo
 	}
 	p := &top.Partitions[t.partition]
 	lead, _, ok := d.cfg.Leader(t.group)
-	return ok && lead == t.from && p.Move == nil && p.Replicas[0].ID == t.replica && d.mayGoHome(now, s, t)
+	return ok && lead == t.from && p.Move == nil && p.Replicas[0].ID == t.replica && d.belongsHome(now, s, t) && d.mayGoHome(now, t)
 }
 
 func (d *driver) transfer(t transfer) {

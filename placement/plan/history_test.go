@@ -190,7 +190,9 @@ func (h *history) recover(p Plan) bool {
 				break
 			}
 		}
+		h.v.Stuck = map[uint64]bool{at.Group: true} // of a joint configuration one half may have its majority, and no leader shows
 		c, reasons, err := Recover(h.v, b.Topic, b.Partition, keep)
+		h.v.Stuck = nil
 		if err != nil || len(reasons) != len(c.Lost)+1 {
 			h.t.Fatalf("%+v cannot be recovered: %v, %v", at, err, reasons)
 		}

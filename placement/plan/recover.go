@@ -54,22 +54,23 @@ func Recover(v View, name string, partition, keep int32) (placement.RecordRecove
 	return c, reasons, nil
 }
 
-// mayRecover refuses as long as the partition has the majorities that it needs, unless they do not find together.
+// mayRecover refuses as long as the partition may have its majority, unless that does not find together.
 func (w *world) mayRecover(p *part) error {
 	if w.v.Stuck[p.p.Group] {
 		return nil
 	}
+	may := p.p.MayDecide(func(r placement.Replica) bool {
+		b := w.at(r.Broker)
+		return b >= 0 && w.serves(slot{id: r.ID, broker: b})
+	})
+	if !may {
+		return nil
+	}
 	now := w.quorum(w.slots(p.p.Replicas))
-	after := quorum{}
-	if m := p.p.Move; m != nil && m.Phase == placement.PhaseJoint {
-		after = w.quorum(p.at)
-	} else if m != nil && m.Phase == placement.PhaseLeft {
+	if !now.ok() {
 		now = w.quorum(p.at)
 	}
-	if now.ok() && (after.of == 0 || after.ok()) {
-		return placement.Errorf(placement.CodeInvalid, "%d of %d replicas of %s/%d serve: it has its majority, and nothing has to be given up", now.serve, now.of, p.topic.t.Name, p.n)
-	}
-	return nil
+	return placement.Errorf(placement.CodeInvalid, "%d of %d replicas of %s/%d serve: it has its majority, and nothing has to be given up", now.serve, now.of, p.topic.t.Name, p.n)
 }
 
 // kept finds the replica on a broker that can be kept, a learner only if the broker holds no other.

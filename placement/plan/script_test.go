@@ -22,7 +22,7 @@ import (
 //	set                   what happens, a line each:
 //	                        join [rack] · silent B DURATION · wake B · mute B · drain B · undrain B · remove B
 //	                        quarantine T/N@B REASON · refuse B REASON · accept B · bytes T/N SIZE (MiB) · leader T/N B · rf T N · add T N
-//	                        recover T/N B (keeps the replica on B, or begins anew if B is 0) · limits MOVES PER-BROKER
+//	                        recover T/N B (keeps the replica on B, or begins anew if B is 0) · stuck T/N · limits MOVES PER-BROKER
 //	plan                  what the planner would do
 //	start [phase=P]       records the plan and takes its moves to a phase (proposed)
 //	settle                plans and finishes until nothing is left; tells how many moves of each kind that took
@@ -191,6 +191,9 @@ func (s *sim) set(out *strings.Builder, f []string) {
 		fmt.Fprintln(out, a.Brokers)
 		s.apply(placement.AddPartitions{Topic: f[1], From: len(s.v.State.Topics[f[1]].Partitions), Brokers: a.Brokers})
 		s.elect()
+	case "stuck":
+		_, _, p := s.find(f[1])
+		s.v.Stuck = map[uint64]bool{p.Group: true}
 	case "recover":
 		_, n, _ := s.find(f[1])
 		name, _, _ := strings.Cut(f[1], "/")

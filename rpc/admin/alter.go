@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/runnel-io/runnel/partition"
@@ -91,27 +90,22 @@ func (s *Server) alteration(ctx context.Context, r *runnelv1.AlterTopicRequest) 
 	case r.GetReplicationFactor() != 0:
 		return controller.SetReplicationFactor{Topic: t.Name, ID: t.ID, RF: int(r.GetReplicationFactor())}, nil
 	}
-	config, err := merged(t, r)
-	if err != nil {
+	if err := unsettable(t, r.GetDeleteConfig()); err != nil {
 		return nil, err
 	}
-	return controller.SetTopicConfig{Name: t.Name, ID: t.ID, Config: config}, nil
+	return controller.AlterTopicConfig{Name: t.Name, ID: t.ID, Set: r.GetSetConfig(), Unset: slices.Sorted(slices.Values(r.GetDeleteConfig()))}, nil
 }
 
-// merged are the topic's settings with those of the request. A setting that is deleted must be one, or a typing error
-// would pass for success.
-func merged(t *placement.Topic, r *runnelv1.AlterTopicRequest) (map[string]string, error) {
-	config := map[string]string{}
-	maps.Copy(config, t.Config)
-	maps.Copy(config, r.GetSetConfig())
-	for _, k := range slices.Sorted(slices.Values(r.GetDeleteConfig())) {
-		if _, set := config[k]; !set {
-			_, err := partition.ParseSettings(map[string]string{k: ""})
-			if e := runnelv1.AsError(err); e.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING {
-				return nil, e
-			}
+// unsettable refuses a setting to delete that is none, or a typing error would pass for success.
+func unsettable(t *placement.Topic, keys []string) error {
+	for _, k := range slices.Sorted(slices.Values(keys)) {
+		if _, set := t.Config[k]; set {
+			continue
 		}
-		delete(config, k)
+		_, err := partition.ParseSettings(map[string]string{k: ""})
+		if e := runnelv1.AsError(err); e.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING {
+			return e
+		}
 	}
-	return config, nil
+	return nil
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,25 +19,25 @@ func (h *harness) answerWith(topic *placement.Topic) {
 	}
 }
 
-func TestAlterTopicMergesSettingsIntoWhatTheControllerHas(t *testing.T) {
+func TestAlterTopicNamesTheSettingsThatChangeAndNoOther(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		set    map[string]string
 		unset  []string
-		want   map[string]string
 		reason runnelv1.ErrorReason
 	}{
-		{"set", map[string]string{"segment.ms": "9"}, nil, map[string]string{"retention.ms": "2", "segment.ms": "9"}, 0},
-		{"replace", map[string]string{"retention.ms": "9"}, nil, map[string]string{"retention.ms": "9"}, 0},
-		{"delete", nil, []string{"retention.ms"}, map[string]string{}, 0},
-		{"delete what is at its default", nil, []string{"segment.ms"}, map[string]string{"retention.ms": "2"}, 0},
-		{"delete what there is not", nil, []string{"retention.m"}, nil, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING},
-		{"set and delete", map[string]string{"segment.ms": "9"}, []string{"segment.ms"}, nil, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT},
+		{"set", map[string]string{"segment.ms": "9"}, nil, 0},
+		{"replace", map[string]string{"retention.ms": "9"}, nil, 0},
+		{"delete", nil, []string{"retention.ms"}, 0},
+		{"delete what this version does not know", nil, []string{"of.another.version"}, 0},
+		{"delete what is at its default", nil, []string{"segment.ms"}, 0},
+		{"delete what there is not", nil, []string{"retention.m"}, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING},
+		{"set and delete", map[string]string{"segment.ms": "9"}, []string{"segment.ms"}, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := newHarness(t)
 			newer := topicT(2)
-			newer.Config = map[string]string{"retention.ms": "2"} // this broker believes 1
+			newer.Config = map[string]string{"retention.ms": "2", "of.another.version": "3"} // this broker believes 1
 			h.ctrl.topics = map[string]*placement.Topic{"t": newer}
 			h.answerWith(newer)
 			r, err := h.s.AlterTopic(t.Context(), &runnelv1.AlterTopicRequest{Name: "t", SetConfig: tc.set, DeleteConfig: tc.unset})
@@ -50,8 +51,8 @@ func TestAlterTopicMergesSettingsIntoWhatTheControllerHas(t *testing.T) {
 			if err != nil || r.GetId() != 5 || r.GetPartitions() != 2 || r.GetReplicationFactor() != 3 {
 				t.Fatalf("%v %v", r, err)
 			}
-			if got, ok := h.ctrl.last.(controller.SetTopicConfig); !ok || got.ID != 5 || !maps.Equal(got.Config, tc.want) {
-				t.Errorf("asked for %+v, want the settings %v", h.ctrl.last, tc.want)
+			if got, ok := h.ctrl.last.(controller.AlterTopicConfig); !ok || got.ID != 5 || !maps.Equal(got.Set, tc.set) || !slices.Equal(got.Unset, tc.unset) {
+				t.Errorf("asked for %+v", h.ctrl.last)
 			}
 		})
 	}

@@ -77,10 +77,10 @@ func (s *Server) CancelMove(ctx context.Context, r *runnelv1.CancelMoveRequest) 
 	if err := s.begin(api); err != nil {
 		return nil, err
 	}
-	if _, err := s.change(ctx, api, controller.CancelMove{Topic: r.GetTopic(), Partition: r.GetPartition()}); err != nil {
+	if _, err := s.change(ctx, api, controller.CancelMove{Topic: r.GetTopic(), Partition: r.GetPartition(), Move: r.GetMove()}); err != nil {
 		return nil, err
 	}
-	s.log.Info("move cancelled", "topic", r.GetTopic(), "partition", r.GetPartition())
+	s.log.Info("move cancelled", "topic", r.GetTopic(), "partition", r.GetPartition(), "move", r.GetMove())
 	return &runnelv1.CancelMoveResponse{}, nil
 }
 

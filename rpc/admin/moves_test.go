@@ -106,6 +106,10 @@ func TestOrdersReachTheController(t *testing.T) {
 			return err
 		}, "controller.CancelMove{Topic:t ID:0 Partition:1 Move:0}"},
 		{func() error {
+			_, err := h.s.CancelMove(t.Context(), &runnelv1.CancelMoveRequest{Topic: "t", Partition: 1, Move: 77})
+			return err
+		}, "controller.CancelMove{Topic:t ID:0 Partition:1 Move:77}"},
+		{func() error {
 			_, err := h.s.DrainBroker(t.Context(), &runnelv1.DrainBrokerRequest{Broker: 3})
 			return err
 		}, "controller.SetDraining{Broker:3 Draining:true}"},

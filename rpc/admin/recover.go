@@ -37,7 +37,7 @@ func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartit
 	replicas := s.describeReplicas(wait, t, r.GetPartition())
 	if !r.GetAcceptDataLoss() {
 		there := known(replicas)
-		quorum := hasQuorum(p, there)
+		quorum := p.MayDecide(func(x placement.Replica) bool { return there[x.ID] })
 		if _, _, led := s.cluster.Leader(p.Group); quorum && (led || r.GetAnew()) {
 			return nil, s.fail(api, s.done(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
 				"%s/%d has a majority of its replicas, on brokers %s: nothing is to be given up; what is missing is replaced by itself",
@@ -193,31 +193,6 @@ func known(replicas []*runnelv1.ReplicaDescription) map[uint64]bool {
 func mayKeep(p *placement.Partition, replica uint64) bool {
 	r, _ := p.Replica(replica)
 	return !r.Learner || p.Move != nil && !p.Move.Cancellable()
-}
-
-// hasQuorum tells whether the partition can have a leader with the replicas there: in the joint phase of a move both
-// configurations need a majority, after it the new one.
-func hasQuorum(p *placement.Partition, there map[uint64]bool) bool {
-	majority := func(ids []placement.Replica) bool {
-		n := 0
-		for _, r := range ids {
-			if there[r.ID] {
-				n++
-			}
-		}
-		return n > len(ids)/2
-	}
-	var phase placement.Phase
-	if p.Move != nil {
-		phase = p.Move.Phase
-	}
-	switch phase {
-	case placement.PhaseJoint:
-		return majority(p.Replicas) && majority(p.Desired())
-	case placement.PhaseLeft:
-		return majority(p.Desired())
-	}
-	return majority(p.Replicas)
 }
 
 func brokersThere(p *placement.Partition, there map[uint64]bool) (out []int32) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -242,28 +243,38 @@ func TestRule30AReplicaBeingInstalledIsNeverKept(t *testing.T) {
 	}
 }
 
-// In the joint phase both configurations decide: to have the old one's majority is not enough.
-func TestRule30AMajorityOfBothIsNeededInTheJointPhase(t *testing.T) {
-	h := recoverable(t)
-	p := &h.cluster.st.Topics["t"].Partitions[0]
-	p.Replicas = p.Replicas[:3] // on 1, 2 and 3, of which 3 is dead
-	p.Move = &placement.Move{
-		Phase: placement.PhaseJoint, Adds: []placement.Replica{{ID: 104, Broker: 4}, {ID: 105, Broker: 5}}, Removes: []uint64{101, 102}, Order: []uint64{103, 104, 105},
-	}
-	if r, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"}); err != nil || r.GetKept().GetReplica() != 102 {
-		t.Errorf("%v %v", r, err)
-	}
-	h.cluster.dead[4], h.cluster.dead[5] = false, false
-	h.caller.f = func(context.Context, int32, []byte) ([]byte, error) { return nil, errors.New("busy") }
-	asked := false // nobody leads, so the controller judges
-	h.ctrl.f = func(r controller.Request) (controller.Response, error) {
-		asked = r.(controller.RecoverPartition).Ask
-		return controller.Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, "a majority is there")
-	}
-	_, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"})
-	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, definite)
-	if !asked {
-		t.Error("the controller was not asked whether the group is stuck")
+// In the joint phase the group may be in the old configuration still, or have left it: the majority of either half may decide, so only the
+// controller can tell that it does not.
+func TestRule30AMajorityOfEitherHalfMayDecideInTheJointPhase(t *testing.T) {
+	for name, dead := range map[string][]int32{"the old half": {4, 5}, "the new half": {2, 3}, "neither": {2, 3, 4}} {
+		t.Run(name, func(t *testing.T) {
+			h := recoverable(t)
+			p := &h.cluster.st.Topics["t"].Partitions[0]
+			p.Replicas = p.Replicas[:3] // on 1, 2 and 3
+			p.Move = &placement.Move{
+				Phase: placement.PhaseJoint, Adds: []placement.Replica{{ID: 104, Broker: 4}, {ID: 105, Broker: 5}}, Removes: []uint64{101, 102}, Order: []uint64{103, 104, 105},
+			}
+			for id := int32(1); id <= 5; id++ {
+				h.cluster.dead[id] = slices.Contains(dead, id)
+			}
+			h.caller.f = func(context.Context, int32, []byte) ([]byte, error) { return nil, errors.New("busy") }
+			asked := false
+			h.ctrl.f = func(r controller.Request) (controller.Response, error) {
+				asked = r.(controller.RecoverPartition).Ask
+				return controller.Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, "a majority is there")
+			}
+			_, err := h.s.RecoverPartition(t.Context(), &runnelv1.RecoverPartitionRequest{Topic: "t"})
+			if name == "neither" {
+				if err != nil || asked {
+					t.Errorf("%v, and the controller was asked: %t", err, asked)
+				}
+				return
+			}
+			wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE, definite)
+			if !asked {
+				t.Error("the controller was not asked whether the group is stuck")
+			}
+		})
 	}
 }
 

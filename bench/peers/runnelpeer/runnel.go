@@ -63,7 +63,10 @@ func (k *kind) Start(ctx context.Context, dir string) (system.Servers, error) {
 
 type servers struct{ *proc.Cluster }
 
-var _ system.Counting = servers{}
+var (
+	_ system.Counting = servers{}
+	_ system.Settling = servers{}
+)
 
 func (s servers) Addresses() []string { return s.Seeds() }
 func (s servers) Stop() error         { return s.KillAll() }

@@ -63,6 +63,14 @@ type Counting interface {
 	Commits(ctx context.Context) (commits, records float64, err error)
 }
 
+// Settling are Servers that go on deleting a topic after its client was answered, and tell when they are done.
+type Settling interface {
+	// Topics are those that there are.
+	Topics(ctx context.Context) (int, error)
+	// Settled waits until there are so many topics and nothing is being deleted. An error says what still is.
+	Settled(ctx context.Context, topics int) error
+}
+
 // Client is how a measurement talks to a system.
 type Client interface {
 	load.Cluster

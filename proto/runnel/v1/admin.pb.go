@@ -1309,9 +1309,12 @@ func (x *MovePartitionResponse) GetMove() *MoveDescription {
 }
 
 type CancelMoveRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Topic         string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	Partition     int32                  `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Topic     string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	Partition int32                  `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	// The id of the move, so that no later one is turned back: without it that is UNKNOWN_MOVE. 0 means the one that is under way when the
+	// controller is asked.
+	Move          uint64 `protobuf:"varint,3,opt,name=move,proto3" json:"move,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1356,6 +1359,13 @@ func (x *CancelMoveRequest) GetTopic() string {
 func (x *CancelMoveRequest) GetPartition() int32 {
 	if x != nil {
 		return x.Partition
+	}
+	return 0
+}
+
+func (x *CancelMoveRequest) GetMove() uint64 {
+	if x != nil {
+		return x.Move
 	}
 	return 0
 }
@@ -2420,10 +2430,11 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\abrokers\x18\x03 \x03(\x05R\abrokers\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\"G\n" +
 	"\x15MovePartitionResponse\x12.\n" +
-	"\x04move\x18\x01 \x01(\v2\x1a.runnel.v1.MoveDescriptionR\x04move\"G\n" +
+	"\x04move\x18\x01 \x01(\v2\x1a.runnel.v1.MoveDescriptionR\x04move\"[\n" +
 	"\x11CancelMoveRequest\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
-	"\tpartition\x18\x02 \x01(\x05R\tpartition\"\x14\n" +
+	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x12\n" +
+	"\x04move\x18\x03 \x01(\x04R\x04move\"\x14\n" +
 	"\x12CancelMoveResponse\"_\n" +
 	"\x19TransferLeadershipRequest\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +

@@ -114,10 +114,10 @@ const (
 	ErrorReason_ERROR_REASON_DISK_FULL             ErrorReason = 24 // retriable: free space is below the broker's reserve
 	ErrorReason_ERROR_REASON_INTERNAL              ErrorReason = 25 // indeterminate: a defect; the broker's log has more
 	ErrorReason_ERROR_REASON_UNKNOWN_BROKER        ErrorReason = 26 // definite: no broker has this id
-	ErrorReason_ERROR_REASON_UNKNOWN_MOVE          ErrorReason = 27 // definite: the partition has no move
+	ErrorReason_ERROR_REASON_UNKNOWN_MOVE          ErrorReason = 27 // definite: the partition has no move, or not the one that was named
 	ErrorReason_ERROR_REASON_MOVE_UNDER_WAY        ErrorReason = 28 // definite: the partition has a move; one at a time
 	ErrorReason_ERROR_REASON_MOVE_TOO_FAR          ErrorReason = 29 // definite: the move can only go forward
-	ErrorReason_ERROR_REASON_BROKER_IN_USE         ErrorReason = 30 // definite: the broker holds replicas or votes in the controller group
+	ErrorReason_ERROR_REASON_BROKER_IN_USE         ErrorReason = 30 // definite: the broker holds replicas or votes in the controller group; retriable while a removal takes its vote
 	ErrorReason_ERROR_REASON_QUORUM_ALIVE          ErrorReason = 31 // definite: a majority of the partition's replicas is there
 	ErrorReason_ERROR_REASON_OUTDATED              ErrorReason = 32 // definite: what the request is based on has changed since
 )
