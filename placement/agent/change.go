@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"go.etcd.io/raft/v3/raftpb"
+
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/ask"
@@ -33,9 +35,14 @@ func (a *Agent) change(ctx context.Context, q ask.ChangeRequest) error {
 	case <-ctx.Done():
 		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "another step of %s/%d is still under way: ask again", r.topic, r.number)
 	}
-	if err := allowed(partitionAt(a.latest.Load(), r.replica), q); err != nil { // by the state as of now, not as of when the turn was waited for
+	s := a.latest.Load()
+	p := partitionAt(s, r.replica)
+	if err := allowed(p, q); err != nil { // by the state as of now, not as of when the turn was waited for
 		<-r.turn
 		return err
+	}
+	if q.Kind == ask.ChangeVoters {
+		q.Remove = slices.Concat(q.Remove, strangersIn(r.raft.Status().Conf, s, p))
 	}
 	answer := make(chan error, 1)
 	err := step(r.raft, q, func(err error) {
@@ -52,6 +59,21 @@ func (a *Agent) change(ctx context.Context, q ask.ChangeRequest) error {
 	case <-ctx.Done():
 		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT, "%s of %s/%d has not taken effect yet: ask again", q.Kind, r.topic, r.number)
 	}
+}
+
+// strangersIn lists the voters of a group that the state does not name. There are none, unless the command which finished their move was
+// lost when the controller group was recovered by hand: nobody runs them any more (aside.go), and each would be missed by a majority. They
+// leave with the next change.
+func strangersIn(conf *raftpb.ConfState, s *placement.State, p *placement.Partition) (ids []uint64) {
+	if _, ok := s.ControllerRecovered(); !ok {
+		return nil
+	}
+	for _, id := range conf.GetVoters() {
+		if _, known := p.Replica(id); !known {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // step begins one, unless it answers with an error. done is called once, on the group's worker, and may be called at once.

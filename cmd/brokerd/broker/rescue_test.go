@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runnel-io/runnel/cmd/brokerd/broker"
 	"github.com/runnel-io/runnel/cmd/brokerd/broker/brokertest"
 	"github.com/runnel-io/runnel/cmd/brokerd/rescue"
 	"github.com/runnel-io/runnel/partition/raftlog"
@@ -202,4 +203,54 @@ func TestAnOldControllerGroupEndsWhenItMeetsTheRecoveredOne(t *testing.T) {
 	if s := c.Broker(1).State(); s.Topics["meanwhile"] != nil || s.Topics["orders"] == nil {
 		t.Error("what the old group did on its own is not given up")
 	}
+}
+
+// The log that is left lacks a topic and a move. What they did to disks is not undone, and no record of what the log does know is lost.
+func TestACommandsLossCostsOnlyWhatItSaid(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some ten seconds")
+	}
+	c := elastic(t, 5, never, brokertest.Edit(func(_ int, c *broker.Config) { c.ManualPlacement = true }))
+	settled(t, c, 5, 5)
+	cl := dial(t, c)
+	create(t, cl, "orders", 1, 3)
+	produce(t, cl, "orders", 0, 1000)
+	before := partitionOf(t, cl, "orders", 0).GetReplicas()
+	var free []int32 // the brokers that do not have it; the last one keeps the log
+	for id := range c.Broker(1).State().Brokers {
+		if !slices.Contains(before, id) {
+			free = append(free, id)
+		}
+	}
+	kept := c.ByID(free[1])
+	c.Crash(kept)
+	move(t, c, cl, []int32{before[0], before[1], free[0]})
+	create(t, cl, "later", 1, 3)
+	produce(t, cl, "later", 0, 100)
+	for n := 1; n <= 5; n++ {
+		if n != kept {
+			c.Crash(n)
+		}
+		c.Edit(n, func(cfg *broker.Config) { cfg.ManualPlacement = false })
+	}
+	recoverController(t, c, kept)
+	c.Restart(kept)
+	leads(t, c, kept)
+	for n := 1; n <= 5; n++ {
+		if n != kept {
+			c.Restart(n)
+		}
+	}
+	settled(t, c, 5, 5)
+	p := settle(t, c, cl, nil)
+	if p.topics["later"] != nil {
+		t.Error("a topic is there that the log does not know")
+	}
+	produce(t, cl, "orders", 1000, 100)
+	wantEach(t, readAll(t, cl, "orders"), 1100)
+	// It has three replicas again that count: it bears the loss of any.
+	on := partitionOf(t, cl, "orders", 0).GetReplicas()
+	c.Crash(c.ByID(on[0]))
+	produce(t, cl, "orders", 1100, 100)
+	wantEach(t, readAll(t, cl, "orders"), 1200)
 }
