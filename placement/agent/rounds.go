@@ -78,7 +78,8 @@ func (a *Agent) lookAfter(l *live) {
 		}
 		return
 	}
-	lacks := len(lackingVoters(l.raft.Status())) > 0
+	st := l.raft.Status()
+	lacks := len(lackingVoters(st)) > 0 || len(a.outsiders(l, st)) > 0
 	if !lacks && !l.lacked {
 		return
 	}

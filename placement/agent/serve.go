@@ -68,13 +68,18 @@ func (a *Agent) report(q ask.StatusRequest) ask.StatusResponse {
 		}
 	}
 	a.mu.Unlock()
-	for _, l := range lacking {
-		for _, id := range lackingVoters(l.raft.Status()) {
+	behind := func(ids []uint64, why string) {
+		for _, id := range ids {
 			if out.Behind == nil {
 				out.Behind = map[uint64]string{}
 			}
-			out.Behind[id] = fmt.Sprintf("it lacks what is no longer in the log of its leader on broker %d", a.cfg.BrokerID)
+			out.Behind[id] = fmt.Sprintf("%s its leader on broker %d", why, a.cfg.BrokerID)
 		}
+	}
+	for _, l := range lacking {
+		st := l.raft.Status()
+		behind(lackingVoters(st), "it lacks what is no longer in the log of")
+		behind(a.outsiders(l, st), "it was taken out of the group by a move that a recovery of the controller group lost, says")
 	}
 	for _, id := range q.Groups {
 		if v, ok := a.running.Load(id); ok {
@@ -145,6 +150,26 @@ func lackingVoters(st multiraft.Status) (out []uint64) {
 	for id, p := range st.Peers {
 		if p.Behind && (slices.Contains(st.Conf.GetVoters(), id) || slices.Contains(st.Conf.GetVotersOutgoing(), id)) {
 			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// outsiders lists the partition's replicas that are no members of its group, whose leader is here. There are none but after a recovery of
+// the controller group by hand, for the same reason as strangersIn: nobody sends them anything.
+func (a *Agent) outsiders(l *live, st multiraft.Status) (out []uint64) {
+	s := a.latest.Load()
+	if _, ok := s.ControllerRecovered(); !ok || !st.Session {
+		return nil
+	}
+	p := partitionAt(s, l.replica)
+	if p == nil || p.Move != nil {
+		return nil
+	}
+	members := slices.Concat(st.Conf.GetVoters(), st.Conf.GetVotersOutgoing(), st.Conf.GetLearners(), st.Conf.GetLearnersNext())
+	for _, r := range p.Replicas {
+		if !slices.Contains(members, r.ID) {
+			out = append(out, r.ID)
 		}
 	}
 	return out
