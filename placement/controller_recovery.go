@@ -18,25 +18,39 @@ type RecoverController struct {
 	// Kept is the replica that goes on, Broker the one that has it.
 	Kept   uint64 `json:"kept"`
 	Broker int32  `json:"broker"`
-	// Lost are the replicas that its configuration had beside it. Those that the state knows are lost as well.
+	// Lost are the replicas that its configuration had beside it, for people.
 	Lost []uint64 `json:"lost"`
-	Note string   `json:"note,omitempty"`
+	// Below is the first id that a replica gets after it; see NewRecoverController. All of the group below it, but Kept, are given up: lost
+	// commands may have made some that no log names.
+	Below uint64 `json:"below"`
+	Note  string `json:"note,omitempty"`
 }
 
 func (RecoverController) isCommand() {}
 
-// ControllerRecovery is the controller group's majority given up by hand. The replicas in Lost must never be heard again: a majority of them
-// could go on by itself. Their brokers, if they come back, get new ones.
+// NewRecoverController makes the command for a state that is left.
+func NewRecoverController(s *State, kept uint64, broker int32, lost []uint64, note string) RecoverController {
+	return RecoverController{Kept: kept, Broker: broker, Lost: lost, Below: s.NextReplica + recoveryJump, Note: note}
+}
+
+// ControllerRecovery is the controller group's majority given up by hand.
 type ControllerRecovery struct {
 	Kept     uint64   `json:"kept"`
 	Broker   int32    `json:"broker"`
 	Lost     []uint64 `json:"lost"`
+	Below    uint64   `json:"below"`
 	Note     string   `json:"note,omitempty"`
 	Revision uint64   `json:"revision"`
 }
 
+// GivesUp tells whether a replica of the controller group was given up. It must never be heard again: a majority of such could go on by itself.
+// Its broker, if it comes back, gets another one.
+func (r ControllerRecovery) GivesUp(replica uint64) bool {
+	return replica < r.Below && replica != r.Kept
+}
+
 const (
-	// recoveryJump is more than any number of commands that were lost, brokersJump than any number of brokers that joined by them.
+	// recoveryJump is more than any number of ids that lost commands gave, brokersJump than any number of brokers that joined by them.
 	recoveryJump = 1 << 32
 	brokersJump  = 1000
 	// MaxControllerRecoveries bounds State.ControllerRecoveries; the oldest go.
@@ -44,24 +58,16 @@ const (
 )
 
 func (s *State) recoverController(c RecoverController) (Result, error) {
-	kept := s.Brokers[c.Broker]
-	if kept == nil {
+	if s.Brokers[c.Broker] == nil {
 		return Result{}, Errorf(CodeUnknownBroker, "broker %d is not a member of the cluster", c.Broker)
 	}
-	lost := slices.Clone(c.Lost)
-	for _, r := range s.Controller {
-		lost = append(lost, r.ID)
+	if c.Below < s.NextReplica+recoveryJump || c.Kept >= s.NextReplica {
+		return Result{}, Errorf(CodeInvalid, "replica %d cannot be kept, with new replicas from %d on: the next id is %d", c.Kept, c.Below, s.NextReplica)
 	}
-	for _, b := range s.Brokers {
-		lost = append(lost, b.ControllerReplica)
-	}
-	slices.Sort(lost)
-	lost = slices.DeleteFunc(slices.Compact(lost), func(id uint64) bool { return id == c.Kept })
-
 	s.NextBroker += brokersJump
 	s.NextTopic += recoveryJump
 	s.NextGroup += recoveryJump
-	s.NextReplica += recoveryJump
+	s.NextReplica = c.Below
 	s.NextMove += recoveryJump
 	s.NextProducer += recoveryJump * MaxProducerBlock
 	s.Revision += recoveryJump
@@ -92,15 +98,16 @@ func (s *State) recoverController(c RecoverController) (Result, error) {
 		keep = keep[len(keep)-MaxControllerRecoveries+1:]
 	}
 	s.ControllerRecoveries = append(slices.Clone(keep), ControllerRecovery{
-		Kept: c.Kept, Broker: c.Broker, Lost: lost, Note: c.Note, Revision: s.Revision + 1,
+		Kept: c.Kept, Broker: c.Broker, Lost: c.Lost, Below: c.Below, Note: c.Note, Revision: s.Revision + 1,
 	})
 	return Result{Changed: true, Broker: c.Broker, ControllerReplica: c.Kept}, nil
 }
 
-// LostControllers are the replicas of the controller group that were given up by hand, of all recoveries that the state knows.
-func (s *State) LostControllers() (ids []uint64) {
-	for _, r := range s.ControllerRecoveries {
-		ids = append(ids, r.Lost...)
+// ControllerRecovered is the newest recovery of the controller group; false if there was none.
+func (s *State) ControllerRecovered() (ControllerRecovery, bool) {
+	n := len(s.ControllerRecoveries)
+	if n == 0 {
+		return ControllerRecovery{}, false
 	}
-	return ids
+	return s.ControllerRecoveries[n-1], true
 }

@@ -35,12 +35,13 @@ func recoverable(t *testing.T) *State {
 func TestARecoveredControllerGivesNothingTwiceAndNamesTheLost(t *testing.T) {
 	s := recoverable(t)
 	old := *s
-	n, r, err := Apply(s, RecoverController{Kept: 3, Broker: 3, Lost: []uint64{1, 77}, Note: "why"})
+	n, r, err := Apply(s, NewRecoverController(s, 3, 3, []uint64{1, 77}, "why"))
 	if err != nil || !r.Changed {
 		t.Fatalf("%+v %v", r, err)
 	}
-	if !slices.Equal(n.LostControllers(), []uint64{1, 2, 77}) {
-		t.Errorf("lost are %v; what the log had, 77, and what the state has, 2, are to be", n.LostControllers())
+	rec, ok := n.ControllerRecovered()
+	if !ok || rec.GivesUp(3) || !rec.GivesUp(1) || !rec.GivesUp(2) || !rec.GivesUp(old.NextReplica+100) || rec.GivesUp(n.Brokers[1].ControllerReplica) {
+		t.Errorf("%+v: all that may have been made before is to be given up, and nothing else", rec)
 	}
 	if len(n.Controller) != 1 || n.Controller[0] != (Replica{ID: 3, Broker: 3}) {
 		t.Errorf("the group is %v", n.Controller)
@@ -80,15 +81,22 @@ func TestARecoveredControllerGivesNothingTwiceAndNamesTheLost(t *testing.T) {
 	if _, still := before.Founding(); !still {
 		t.Error("the state before was changed")
 	}
-	if _, _, err := Apply(s, RecoverController{Kept: 3, Broker: 9}); err == nil {
+	if _, _, err := Apply(s, NewRecoverController(s, 3, 9, nil, "")); err == nil {
 		t.Error("a broker that is no member keeps the cluster")
+	}
+	if _, _, err := Apply(s, RecoverController{Kept: 3, Broker: 3, Below: old.NextReplica}); err == nil {
+		t.Error("ids are given that lost commands may have given")
 	}
 	// It is in the state that is written down.
 	b, err := n.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := Unmarshal(b); err != nil || !slices.Equal(again.LostControllers(), n.LostControllers()) {
-		t.Errorf("read back: %v", err)
+	again, err := Unmarshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, _ := again.ControllerRecovered(); back.Below != rec.Below || back.Kept != rec.Kept {
+		t.Errorf("read back it is %+v", back)
 	}
 }

@@ -80,7 +80,12 @@ func runDev(ctx context.Context, brokers int, dir string, stdout io.Writer, log 
 	})
 	for i, b := range started {
 		wg.Go(func() {
-			errs[i] = errors.Join(b.Wait(ctx), b.Stop())
+			err := b.Wait(ctx)
+			if broker.IsRemoved(err) { // the others go on without it
+				errs[i] = b.Stop()
+				return
+			}
+			errs[i] = errors.Join(err, b.Stop())
 			cancel() // one that cannot go on ends the whole; a signal has ended it already
 		})
 	}

@@ -181,7 +181,9 @@ type GroupConfig struct {
 	// Members maps replica ids to brokers.
 	Members map[uint64]int32
 	// Gone are replicas that shall never be heard again; see Group.SetGone.
-	Gone    []uint64
+	Gone []uint64
+	// GoneIf tells so by a rule, instead of Gone; see Group.SetGoneIf.
+	GoneIf  func(replica uint64) bool
 	Machine Machine
 	// Log is passed to the store; its Spawn, Ready and Poisoned are wrapped.
 	Log raftlog.LogOptions

@@ -33,7 +33,7 @@ type Group struct {
 	// view is what other tasks see of the replica; replaced by the worker when it changes.
 	view   atomic.Pointer[view]
 	status statusBox
-	gone   atomic.Pointer[[]uint64] // see SetGone; sorted
+	gone   atomic.Pointer[func(replica uint64) bool] // see SetGone
 	// footing is the beat's.
 	footing footing
 	failed  atomic.Pointer[error] // why the replica no longer runs
@@ -133,16 +133,18 @@ func (g *Group) SetMembers(m map[uint64]int32) {
 func (g *Group) SetGone(replicas []uint64) {
 	s := slices.Clone(replicas)
 	slices.Sort(s)
-	g.gone.Store(&s)
+	g.SetGoneIf(func(replica uint64) bool {
+		_, gone := slices.BinarySearch(s, replica)
+		return gone
+	})
 }
+
+// SetGoneIf is SetGone by a rule, where not every replica that is gone is known by its id. The rule is called from any goroutine.
+func (g *Group) SetGoneIf(gone func(replica uint64) bool) { g.gone.Store(&gone) }
 
 func (g *Group) isGone(replica uint64) bool {
 	p := g.gone.Load()
-	if p == nil {
-		return false
-	}
-	_, gone := slices.BinarySearch(*p, replica)
-	return gone
+	return p != nil && (*p)(replica)
 }
 
 // TransferLeader hands the leadership to another replica, if this one leads. It gives up after half a second. Transfer has an answer.

@@ -34,7 +34,9 @@ func (h *Host) StartGroup(c GroupConfig) (*Group, error) {
 		g.name = fmt.Sprintf("group %d", c.Group)
 	}
 	g.members.set(c.Members)
-	g.SetGone(c.Gone)
+	if g.SetGone(c.Gone); c.GoneIf != nil {
+		g.SetGoneIf(c.GoneIf)
+	}
 	g.showView()
 	g.task = h.env.NewTask(env.ClassRaft, "raft "+g.name, g.run)
 	g.appends.g = g

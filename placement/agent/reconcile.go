@@ -21,6 +21,10 @@ func (a *Agent) reconcile() {
 	}
 	a.silence(s, prev)
 	// What goes is dropped before anything is wanted: from then on whatever is wanted is wanted by this state.
+	if wasRecovered(s, prev) {
+		a.setAside(s)
+		prev = &placement.State{Tombstones: prev.Tombstones} // the other topics are compared anew, too
+	}
 	for name, t := range prev.Topics {
 		if now := s.Topics[name]; now != t {
 			a.dropReplicas(t, now, s.Revision)

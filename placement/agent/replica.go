@@ -15,8 +15,9 @@ import (
 type want uint8
 
 const (
-	wantRun  want = iota
-	wantGone      // stop it, delete its data, report that
+	wantRun   want = iota
+	wantGone       // stop it, delete its data, report that
+	wantAside      // stop it and leave its data, see setAside
 )
 
 // birth says how a replica that is not on the disk comes to be there. A replica on the disk is simply run.

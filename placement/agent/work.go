@@ -37,6 +37,8 @@ func (a *Agent) work() bool {
 	switch {
 	case do == wantGone && !r.gone:
 		err = a.remove(r)
+	case do == wantAside:
+		err = a.aside(r)
 	case do == wantRun && !lost:
 		err = a.keep(r)
 	}

@@ -35,6 +35,8 @@
 //     without a majority of voters that are heard.
 //   - What raft says of its configuration is the truth; the state's record of it follows. A replica that the state does not know is
 //     taken out of the group, whatever it was.
+//   - Replicas that were given up by hand (State.ControllerRecoveries) are never heard: a majority of them could lead a second group, and
+//     overwrite what this one has (offline.go).
 //   - The group's log begins at one of its newest segments: a checkpoint holds the rest (ownlog.go). A replica that lacks what
 //     went is replaced under a new id, never mended.
 //

@@ -137,7 +137,7 @@ func (c *Controller) publish() {
 	if g != nil && !sameReplicas(old.Controller, c.fold.Controller) {
 		g.SetMembers(c.whereabouts(c.fold))
 	}
-	if g != nil && len(old.ControllerRecoveries) != len(c.fold.ControllerRecoveries) {
+	if g != nil {
 		silence(g, c.fold)
 	}
 	if g != nil {

@@ -48,34 +48,40 @@ func ReadOffline(s *raftlog.Store, replica uint64) (o Offline, err error) {
 	return o, err
 }
 
-// LostOffline tells which replicas must never be heard by a replica that is about to start: its log names them, but what it holds is
-// applied only after the start.
-func LostOffline(s *raftlog.Store, replica uint64) (lost []uint64, err error) {
-	mark := []byte(`"recover_controller"`)
-	o := placement.New()
+// GivenUpOffline tells which replicas must never be heard by a replica that is about to start: its log tells it, but what it holds is
+// applied only after the start. Nil: any may be heard.
+func GivenUpOffline(s *raftlog.Store, replica uint64) (gone func(replica uint64) bool, err error) {
 	err = eachOffline(s, replica, func(cp []byte) error {
 		if !bytes.Contains(cp, []byte(`"controller_recoveries"`)) {
 			return nil
 		}
-		o, err = placement.Unmarshal(cp)
-		return err
+		o, err := placement.Unmarshal(cp)
+		if err != nil {
+			return err
+		}
+		if r, ok := o.ControllerRecovered(); ok {
+			gone = r.GivesUp
+		}
+		return nil
 	}, func(_ record.Meta, command []byte) error {
-		if bytes.Contains(command, mark) {
-			if cmd, err := placement.Decode(command); err == nil {
-				if r, ok := cmd.(placement.RecoverController); ok {
-					lost = append(lost, r.Lost...)
-				}
+		if !bytes.Contains(command, []byte(`"recover_controller"`)) {
+			return nil
+		}
+		if cmd, err := placement.Decode(command); err == nil {
+			if c, ok := cmd.(placement.RecoverController); ok {
+				gone = placement.ControllerRecovery{Kept: c.Kept, Below: c.Below}.GivesUp
 			}
 		}
 		return nil
 	})
-	return append(lost, o.LostControllers()...), err
+	return gone, err
 }
 
 // silence has a group never hear the replicas that were given up by hand.
 func silence(g group, s *placement.State) {
-	if x, ok := g.(interface{ SetGone(replicas []uint64) }); ok && len(s.ControllerRecoveries) > 0 {
-		x.SetGone(s.LostControllers())
+	r, ok := s.ControllerRecovered()
+	if x, takes := g.(interface{ SetGoneIf(gone func(uint64) bool) }); ok && takes {
+		x.SetGoneIf(r.GivesUp)
 	}
 }
 

@@ -71,6 +71,9 @@ func (w *world) reason(format string, args ...any) {
 // describe tells of brokers that shape the plan.
 func (w *world) describe() {
 	w.reason("brokers alive and not draining: %s", w.usable())
+	if r, ok := w.v.State.ControllerRecovered(); ok {
+		w.reason("the controller group was recovered by hand at revision %d with what broker %d had; the replicas %v of it were given up", r.Revision, r.Broker, r.Lost)
+	}
 	racks := map[int]bool{}
 	for _, b := range w.targets {
 		racks[w.brokers[b].rack] = true

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/runnel-io/runnel/gossip"
 	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -65,7 +64,7 @@ func (b *Broker) askNewController(ctx context.Context, held uint64, lost string)
 		lost = "" // the new group never had it
 	}
 	r, leader, err = b.askController(ctx, controller.RegisterBroker{Broker: b.registration(), Replica: held, Lost: lost})
-	if (err == nil || refused(err)) && given && b.askGivenUp(ctx, held, []gossip.Member{{Meta: gossip.Meta{ClusterID: b.store.Identity().ClusterID, BrokerID: leader}}}) == 0 {
+	if (err == nil || refused(err)) && given && !b.askGivenUp(ctx, held, leader) {
 		return r, leader, fmt.Errorf("broker %d, which leads the old controller group, does not know of its recovery", leader)
 	}
 	return r, leader, err
@@ -113,8 +112,8 @@ func (b *Broker) controllerMembers() []int32 {
 	} else {
 		delete(rank, self)
 	}
-	if by := b.given.teller(); by != 0 {
-		rank[by] = -1
+	if held, _ := b.heldController(); b.given.of(held) != 0 {
+		rank[b.given.of(held)] = -1
 	}
 	ids := make([]int32, 0, len(rank))
 	for id := range rank {

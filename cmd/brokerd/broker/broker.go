@@ -386,8 +386,10 @@ func (b *Broker) servePeer(ctx context.Context, from int32, method string, body 
 		c.leaving.says(from, b.env.Now())
 		c.ctl.Notice()
 		return nil, nil
-	case method == methodGivenUp, method == methodWasGivenUp:
-		return b.serveGivenUp(c, from, method, body)
+	case method == methodGivenUp:
+		return serveGivenUp(c.ctl.State(), body)
+	case method == methodRecovered:
+		return b.serveRecovered(c, from, body)
 	case catchup.Handles(method):
 		return c.ships.Serve(ctx, from, method, body)
 	case ask.Handles(method):

@@ -34,7 +34,6 @@ func (b *Broker) controllerReplica(ctx context.Context) (uint64, error) {
 	held, lost := b.heldController()
 	if held != 0 && lost == "" {
 		if by := b.askAllGivenUp(ctx, held); by != 0 {
-			b.given.told(by, []uint64{held})
 			lost = saidGivenUp(by)
 		}
 	}
@@ -101,12 +100,12 @@ func (b *Broker) openController(c *core, replica uint64, founding bool) error {
 	}
 	// Who else is a member stands in the replica's checkpoint and log; Attach tells the group.
 	members := map[uint64]int32{firstController: firstBroker, replica: b.ID()}
-	gone, err := controller.LostOffline(b.store, replica)
+	gone, err := controller.GivenUpOffline(b.store, replica)
 	if err != nil {
 		return err
 	}
 	group, err := c.host.StartGroup(multiraft.GroupConfig{
-		Group: controllerGroup, Replica: replica, Members: members, Gone: gone, Machine: c.ctl, Log: o, Name: "controller", Found: founding,
+		Group: controllerGroup, Replica: replica, Members: members, GoneIf: gone, Machine: c.ctl, Log: o, Name: "controller", Found: founding,
 	})
 	if err != nil {
 		return err
@@ -246,7 +245,7 @@ func (b *Broker) keepController(ctx context.Context, held uint64) {
 		case <-wait.C:
 		}
 		next := controllerSoon
-		b.tellGivenUp(ctx, c)
+		b.tellRecovered(ctx, c)
 		lost := run.look(held)
 		r, leader, err := b.askNewController(ctx, held, lost)
 		switch {

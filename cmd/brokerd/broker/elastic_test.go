@@ -54,6 +54,20 @@ func TestABrokerThatComesBackInTimeKeepsItsReplicas(t *testing.T) {
 	f := startFlow(t, cl, "orders", 0)
 	c.Crash(2)
 	produce(t, cl, "orders", 1_000_000, 500)
+	// The controller has missed it, and leaves its replicas where they are.
+	var why string
+	c.Eventually(func() bool {
+		p, err := look(t, cl)
+		if err != nil {
+			why = err.Error()
+			return false
+		}
+		if n := len(p.plan.GetMoves()) + len(p.plan.GetUnderWay()); n > 0 {
+			t.Fatalf("%d moves for a broker that is silent for a moment: %v %v", n, p.plan.GetMoves(), p.plan.GetUnderWay())
+		}
+		why = says(p, "and keeps its replicas until")
+		return why == ""
+	}, func() string { return why })
 	c.Restart(2)
 	c.WaitReady()
 	after := settle(t, c, cl, nil)

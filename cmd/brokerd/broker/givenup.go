@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/runnel-io/runnel/gossip"
+	"github.com/runnel-io/runnel/placement"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -18,52 +18,43 @@ import (
 // none could, is stopped as soon as the new leader reaches it. Its broker then gets a replica of the new group.
 
 const (
-	// methodGivenUp asks whether a replica of the controller group was given up, methodWasGivenUp tells that it was.
-	methodGivenUp    = "controller.given_up"
-	methodWasGivenUp = "controller.was_given_up"
+	// methodGivenUp asks whether a replica of the controller group was given up, methodRecovered tells of the recovery.
+	methodGivenUp   = "controller.given_up"
+	methodRecovered = "controller.recovered"
 	// givenUpWithin bounds such a call: whoever answers has it at hand.
 	givenUpWithin = time.Second
 )
 
-type givenUpMessage struct {
-	Replicas []uint64 `json:"replicas,omitempty"` // asked for, or told
-	GivenUp  bool     `json:"given_up,omitempty"` // the answer
+// givenUpQuestion asks for a replica, givenUpAnswer answers.
+type givenUpQuestion struct {
+	Replica uint64 `json:"replica"`
 }
 
-// givenUp is what a broker was told of its own replica.
+type givenUpAnswer struct {
+	GivenUp  bool                         `json:"given_up"`
+	Recovery placement.ControllerRecovery `json:"recovery"`
+}
+
+// givenUp is the newest recovery of the group that a broker was told of while its own replica does not know of it.
 type givenUp struct {
-	mu   sync.Mutex
-	lost []uint64
-	by   int32 // the broker that said so last, 0 if none did
+	mu       sync.Mutex
+	recovery placement.ControllerRecovery
+	by       int32 // the broker that told, 0 if none did
 }
 
-func (g *givenUp) told(by int32, lost []uint64) {
+func (g *givenUp) told(by int32, r placement.ControllerRecovery) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.by = by
-	for _, id := range lost {
-		if !slices.Contains(g.lost, id) && len(g.lost) < maxGivenUp {
-			g.lost = append(g.lost, id)
-		}
-	}
+	g.by, g.recovery = by, r
 }
-
-// maxGivenUp bounds what is kept of what others say.
-const maxGivenUp = 10_000
 
 // of tells who said that a replica was given up, 0 if nobody did.
 func (g *givenUp) of(replica uint64) int32 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !slices.Contains(g.lost, replica) {
+	if g.by == 0 || !g.recovery.GivesUp(replica) {
 		return 0
 	}
-	return g.by
-}
-
-func (g *givenUp) teller() int32 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	return g.by
 }
 
@@ -71,68 +62,45 @@ func saidGivenUp(by int32) string {
 	return fmt.Sprintf("broker %d says that it was given up by a recovery of the controller group", by)
 }
 
-// serveGivenUp answers both methods.
-func (b *Broker) serveGivenUp(c *core, from int32, method string, body []byte) ([]byte, error) {
-	var q givenUpMessage
+// serveGivenUp answers whether a replica was given up.
+func serveGivenUp(s *placement.State, body []byte) ([]byte, error) {
+	var q givenUpQuestion
 	if err := json.Unmarshal(body, &q); err != nil {
-		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "the request is not readable: %v", err)
+		return nil, unreadable(err)
 	}
-	if method == methodGivenUp {
-		lost := c.ctl.State().LostControllers()
-		others := slices.ContainsFunc(q.Replicas, func(id uint64) bool { return !slices.Contains(lost, id) })
-		return json.Marshal(givenUpMessage{GivenUp: !others && len(q.Replicas) > 0})
+	r, ok := s.ControllerRecovered()
+	return json.Marshal(givenUpAnswer{GivenUp: ok && r.GivesUp(q.Replica), Recovery: r})
+}
+
+func unreadable(err error) error {
+	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "the request is not readable: %v", err)
+}
+
+// serveRecovered takes in that this broker's replica was given up.
+func (b *Broker) serveRecovered(c *core, from int32, body []byte) ([]byte, error) {
+	var r placement.ControllerRecovery
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, unreadable(err)
 	}
 	own, _ := b.heldController()
-	if !slices.Contains(q.Replicas, own) {
-		return json.Marshal(givenUpMessage{})
+	if !r.GivesUp(own) {
+		return json.Marshal(givenUpAnswer{})
 	}
-	if r := c.ctl.State().ControllerRecoveries; len(r) > 0 && r[len(r)-1].Kept == own {
+	if mine, ok := c.ctl.State().ControllerRecovered(); ok && mine.Kept == own {
 		b.log.Error("the controller group was recovered by hand on two brokers, and each goes on without the other: stop the broker that is not to go on, and start it with an empty data folder",
 			"component", "broker", "broker", b.ID(), "other_broker", from)
-		return json.Marshal(givenUpMessage{})
+		return json.Marshal(givenUpAnswer{})
 	}
-	b.given.told(from, q.Replicas)
+	b.given.told(from, r)
 	select {
 	case c.ownStopped <- struct{}{}: // keepController looks at once
 	default:
 	}
-	return json.Marshal(givenUpMessage{GivenUp: true})
+	return json.Marshal(givenUpAnswer{GivenUp: true})
 }
 
-// askGivenUp asks the brokers that are heard of whether a replica was given up, and answers who says so, 0 if nobody does.
-func (b *Broker) askGivenUp(ctx context.Context, replica uint64, members []gossip.Member) int32 {
-	body, err := json.Marshal(givenUpMessage{Replicas: []uint64{replica}})
-	if err != nil {
-		return 0
-	}
-	ctx, cancel := context.WithTimeout(ctx, givenUpWithin)
-	defer cancel()
-	var asking sync.WaitGroup
-	said := make(chan int32, len(members))
-	self := b.store.Identity()
-	for _, m := range members {
-		if m.ClusterID != self.ClusterID || m.BrokerID == 0 || m.BrokerID == self.BrokerID {
-			continue
-		}
-		asking.Go(func() {
-			out, err := b.peers.Call(ctx, m.BrokerID, methodGivenUp, body)
-			var a givenUpMessage
-			if err == nil && json.Unmarshal(out, &a) == nil && a.GivenUp {
-				said <- m.BrokerID
-				cancel() // one is enough
-			}
-		})
-	}
-	asking.Wait()
-	select {
-	case by := <-said:
-		return by
-	default:
-		return 0
-	}
-}
-
-// askAllGivenUp is askGivenUp at a start: it asks whoever the seeds know of. Seeds that do not answer are not waited for long.
+// askAllGivenUp asks at a start whether a replica was given up: whoever the seeds know of, and answers who says so, 0 if nobody does. Seeds that
+// do not answer are not waited for long.
 func (b *Broker) askAllGivenUp(ctx context.Context, replica uint64) int32 {
 	wait := time.NewTimer(givenUpWithin)
 	defer wait.Stop()
@@ -141,16 +109,53 @@ func (b *Broker) askAllGivenUp(ctx context.Context, replica uint64) int32 {
 	case <-wait.C:
 	case <-ctx.Done():
 	}
-	return b.askGivenUp(ctx, replica, b.gossip.Members())
+	ctx, cancel := context.WithTimeout(ctx, givenUpWithin)
+	defer cancel()
+	var asking sync.WaitGroup
+	for _, m := range b.gossip.Members() {
+		if b.isPeer(m) {
+			asking.Go(func() {
+				if b.askGivenUp(ctx, replica, m.BrokerID) {
+					cancel() // one is enough
+				}
+			})
+		}
+	}
+	asking.Wait()
+	return b.given.of(replica)
 }
 
-// tellGivenUp is the new leader's part: it tells every broker whose replica is not one of the group's that its own was given up.
-func (b *Broker) tellGivenUp(ctx context.Context, c *core) {
+// isPeer tells whether a member is another broker of this cluster.
+func (b *Broker) isPeer(m gossip.Member) bool {
+	self := b.store.Identity()
+	return m.ClusterID == self.ClusterID && m.BrokerID != 0 && m.BrokerID != self.BrokerID
+}
+
+// askGivenUp asks one broker whether a replica was given up, and keeps what it says.
+func (b *Broker) askGivenUp(ctx context.Context, replica uint64, broker int32) bool {
+	body, err := json.Marshal(givenUpQuestion{Replica: replica})
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, givenUpWithin)
+	defer cancel()
+	out, err := b.peers.Call(ctx, broker, methodGivenUp, body)
+	var a givenUpAnswer
+	if err != nil || json.Unmarshal(out, &a) != nil || !a.GivenUp || !a.Recovery.GivesUp(replica) {
+		return false
+	}
+	b.given.told(broker, a.Recovery)
+	return true
+}
+
+// tellRecovered is the new leader's part: it tells every broker that has no replica of the group of the recovery.
+func (b *Broker) tellRecovered(ctx context.Context, c *core) {
 	s := c.ctl.State()
-	if len(s.ControllerRecoveries) == 0 || c.ctl.Leader() != b.ID() {
+	r, ok := s.ControllerRecovered()
+	if !ok || c.ctl.Leader() != b.ID() {
 		return
 	}
-	body, err := json.Marshal(givenUpMessage{Replicas: s.LostControllers()})
+	body, err := json.Marshal(r)
 	if err != nil {
 		return
 	}
@@ -161,14 +166,13 @@ func (b *Broker) tellGivenUp(ctx context.Context, c *core) {
 	ctx, cancel := context.WithTimeout(ctx, givenUpWithin)
 	defer cancel()
 	var telling sync.WaitGroup
-	self := b.store.Identity()
 	for _, m := range b.gossip.Members() {
-		if m.ClusterID != self.ClusterID || m.BrokerID == 0 || m.BrokerID == self.BrokerID || in[m.BrokerID] {
+		if !b.isPeer(m) || in[m.BrokerID] {
 			continue
 		}
 		telling.Go(func() {
-			out, err := b.peers.Call(ctx, m.BrokerID, methodWasGivenUp, body)
-			var a givenUpMessage
+			out, err := b.peers.Call(ctx, m.BrokerID, methodRecovered, body)
+			var a givenUpAnswer
 			if err == nil && json.Unmarshal(out, &a) == nil && a.GivenUp {
 				b.log.Warn("a broker whose replica of the controller group was given up by hand is back, and gets another one", "component", "broker", "broker", m.BrokerID)
 			}

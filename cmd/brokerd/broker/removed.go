@@ -51,3 +51,9 @@ func expelled(s *placement.State, broker int32) bool {
 }
 
 var errExpelled = errors.New("it was removed")
+
+// IsRemoved tells whether a broker ended with err since it was removed from its cluster.
+func IsRemoved(err error) bool {
+	var r *removedError
+	return errors.As(err, &r)
+}

@@ -140,10 +140,11 @@ func (f *Folder) Recover(r *Report, note string) error {
 	if len(note) > placement.MaxReasonBytes {
 		return fmt.Errorf("the note is %d bytes long: at most %d are allowed", len(note), placement.MaxReasonBytes)
 	}
-	cmd := placement.RecoverController{Kept: r.Replica, Broker: r.Identity.BrokerID, Note: note}
+	var lost []uint64
 	for _, m := range r.Others {
-		cmd.Lost = append(cmd.Lost, m.Replica)
+		lost = append(lost, m.Replica)
 	}
+	cmd := placement.NewRecoverController(r.State, r.Replica, r.Identity.BrokerID, lost, note)
 	if _, _, err := placement.Apply(r.State, cmd); err != nil {
 		return err
 	}
