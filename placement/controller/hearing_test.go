@@ -102,6 +102,21 @@ func TestMemberThatSleptTakesNobodyForDead(t *testing.T) {
 	}
 }
 
+// The loop and the look at the members pass side by side: no span counts twice.
+func TestPassesThatOvertakeEachOtherCountNoSpanTwice(t *testing.T) {
+	e := newEars(time.Minute, time.Second, 1)
+	e.up[1] = false
+	e.pass(0)
+	for range 10 {
+		e.pass(time.Second)
+		e.pass(-time.Second)
+	}
+	e.pass(time.Second)
+	if d := e.silent(1); d != time.Second {
+		t.Errorf("silent for %s after a second", d)
+	}
+}
+
 // A leader goes on counting where it was when it did not lead, but for the last seconds: one that was cut off from everybody, and was
 // elected as soon as it was not, waits for the others before it takes them for dead. A recovery by hand is surer still.
 func TestSilenceIsNotCountedAnewInANewSession(t *testing.T) {
