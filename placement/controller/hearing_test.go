@@ -100,6 +100,12 @@ func TestMemberThatSleptTakesNobodyForDead(t *testing.T) {
 	if d := e.silent(1); d > 3*maxSpan {
 		t.Errorf("taken for silent for %s", d)
 	}
+	e.pass(-time.Hour)
+	before := e.silent(1)
+	e.pass(time.Second)
+	if d := e.silent(1) - before; d != time.Second {
+		t.Errorf("a second after the clock was set back counts as %s", d)
+	}
 }
 
 // The loop and the look at the members pass side by side: no span counts twice.
