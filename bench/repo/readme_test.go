@@ -96,6 +96,23 @@ func TestEveryMakeTargetInTheTextsIsThere(t *testing.T) {
 	}
 }
 
+func TestEveryFigureHasItsCommandAndItsCommit(t *testing.T) {
+	_, table, found := strings.Cut(readme(t), "| What | Figure | Command | Commit |\n|---|---|---|---|\n")
+	if !found {
+		t.Fatal("the README has no table of figures with their commands and commits")
+	}
+	row := regexp.MustCompile("^\\| [^|]+ \\| [^|]+ \\| `make [^|]+` \\| [0-9a-f]{7,12}(, [0-9a-f]{7,12})* \\|$")
+	for line := range strings.Lines(table) {
+		line = strings.TrimSuffix(line, "\n")
+		if line == "" {
+			return
+		}
+		if !row.MatchString(line) {
+			t.Errorf("no command or no commit: %s", line)
+		}
+	}
+}
+
 func TestTheReadmesPythonIsTheOneThatIsRun(t *testing.T) {
 	file, err := os.ReadFile("testdata/client.py")
 	if err != nil {

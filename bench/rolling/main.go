@@ -1,6 +1,8 @@
 // Command rolling restarts all three brokers in turn, as an upgrade does, while a client sends and another reads: SIGTERM, a start, and the
 // next one once the broker is ready and leads again what it led before. For each restart it prints the longest wait for an
-// acknowledgement of a record sent alone to one of the partitions. It fails if an error reaches a user of the SDK, if a record is lost or comes twice, or if a wait is longer than -most.
+// acknowledgement of a record sent alone to one of the partitions, which one that was, and when the record was sent, in seconds after
+// the broker was told to stop. It fails if an error reaches a user of the SDK, if a record is lost or comes twice, or if a wait is
+// longer than -most.
 package main
 
 import (
@@ -118,11 +120,16 @@ func restarts(ctx context.Context, o options, cluster *proc.Cluster, s *stream.S
 			}
 			h := s.Waits()
 			longest = append(longest, max(w.Longest, h.Longest))
-			fmt.Printf("round %d, broker %d: stopped after %4d ms, ready after %4d ms, longest wait %4d ms; leaders back after %4.1f s, longest wait %4d ms, p99 %5.1f ms\n",
-				round, b.Number, stopped.Milliseconds(), ready.Milliseconds(), w.Longest.Milliseconds(), back.Seconds(), h.Longest.Milliseconds(), float64(h.P99)/1e6)
+			fmt.Printf("round %d, broker %d: stopped after %4d ms, ready after %4d ms, longest wait %s; leaders back after %4.1f s, longest wait %s, p99 %5.1f ms\n",
+				round, b.Number, stopped.Milliseconds(), ready.Milliseconds(), where(w, began), back.Seconds(), where(h, began), float64(h.P99)/1e6)
 		}
 	}
 	return longest, nil
+}
+
+// where tells of the longest wait which partition had it, and when its record was sent.
+func where(w stream.Waits, began time.Time) string {
+	return fmt.Sprintf("%4d ms (partition %2d, sent after %4.1f s)", w.Longest.Milliseconds(), w.Partition, max(0, w.Sent.Sub(began).Seconds()))
 }
 
 // homeWithin bounds the wait for leaders to go back: brokers that came back get none for a while.

@@ -95,6 +95,10 @@ func (f *fakeCluster) CancelMove(_ context.Context, r *runnelv1.CancelMoveReques
 		return nil, err
 	}
 	m := f.moveOf(r.GetTopic(), r.GetPartition())
+	if m != nil && r.GetMove() != 0 && m.GetId() != r.GetMove() {
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE, "move %d of %s/%d is over: move %d is under way",
+			r.GetMove(), r.GetTopic(), r.GetPartition(), m.GetId())
+	}
 	switch m.GetPhase() {
 	case "":
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE, "%s/%d has no move", r.GetTopic(), r.GetPartition())

@@ -31,7 +31,7 @@ func flagError(cmd *cobra.Command, err error) error {
 // wanted is what a flag of a type takes.
 func wanted(flagType string) string {
 	switch flagType {
-	case "int", "int32", "int64":
+	case "int", "int32", "int64", "uint64":
 		return "a whole number"
 	case "int32Slice":
 		return "whole numbers separated by commas, such as 0,2"

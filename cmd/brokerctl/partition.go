@@ -99,18 +99,24 @@ func (a *app) partitionMoveCmd() *cobra.Command {
 }
 
 func (a *app) partitionCancelCmd() *cobra.Command {
-	return &cobra.Command{
+	var move uint64
+	cmd := &cobra.Command{
 		Use: "cancel TOPIC PARTITION", Short: "Turn a partition's move back",
 		Long: "Turn a partition's move back: its replicas stay where they were, and what the new ones have is deleted. A move in phase\n" +
-			"joint or left can only go forward; move the partition back afterwards.",
-		Args: these(topicArg, partitionArg), ValidArgsFunction: a.completePartition,
+			"joint or left can only go forward; move the partition back afterwards. With --move only that move is turned back, and not\n" +
+			"one that has begun since.",
+		Example: "  brokerctl partition cancel orders 3 --move 17",
+		Args:    these(topicArg, partitionArg), ValidArgsFunction: a.completePartition,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			topic, n, err := onPartition(args)
 			if err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("move") && move == 0 {
+				return errors.New("--move is 0: moves' ids begin at 1, as partition list shows")
+			}
 			err = a.ask(cmd.Context(), func(ctx context.Context, c cluster) error {
-				_, err := c.Admin().CancelMove(ctx, &runnelv1.CancelMoveRequest{Topic: topic, Partition: n})
+				_, err := c.Admin().CancelMove(ctx, &runnelv1.CancelMoveRequest{Topic: topic, Partition: n, Move: move})
 				return err
 			})
 			if err != nil {
@@ -127,6 +133,8 @@ func (a *app) partitionCancelCmd() *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().Uint64Var(&move, "move", 0, "the move's id, as partition list shows it (default the one under way)")
+	return cmd
 }
 
 func (a *app) partitionTransferCmd() *cobra.Command {

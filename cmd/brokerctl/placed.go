@@ -72,10 +72,10 @@ func orNull[T, U any](t *T, f func(*T) U) *U {
 func list[T any](ts []T) []T { return append([]T{}, ts...) }
 
 func moveGrid(ms []*runnelv1.MoveDescription) *grid {
-	g := newGrid("TOPIC", "PARTITION", "FROM", "TO", "PHASE", "RECEIVED", "WHY", "WAITING-FOR")
+	g := newGrid("MOVE", "TOPIC", "PARTITION", "FROM", "TO", "PHASE", "RECEIVED", "WHY", "WAITING-FOR")
 	for _, m := range ms {
-		g.add(shortName(m.GetTopic()), m.GetPartition(), ids(m.GetFrom()), ids(m.GetTo()), phase(m), received(m), why(m.GetKind(), m.GetReason()),
-			orDash(m.GetWaiting()))
+		g.add(m.GetId(), shortName(m.GetTopic()), m.GetPartition(), ids(m.GetFrom()), ids(m.GetTo()), phase(m), received(m),
+			why(m.GetKind(), m.GetReason()), orDash(m.GetWaiting()))
 	}
 	return g
 }

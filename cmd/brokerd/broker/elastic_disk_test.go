@@ -104,11 +104,11 @@ func TestReplicasShareARackOnlyWhereThereAreTooFewAndThePlanSaysSo(t *testing.T)
 	c.Add()
 	c.WaitReady()
 	create(t, cl, "triples", 4, 3)
-	rack := map[int32]string{}
-	for n := 1; n <= 4; n++ {
-		rack[c.Broker(n).ID()] = racks[n-1]
-	}
-	settle(t, c, cl, func(p *placed) string {
+	apart := func(p *placed) string {
+		rack := map[int32]string{}
+		for n := 1; n <= 4; n++ {
+			rack[c.Broker(n).ID()] = racks[n-1]
+		}
 		for name, topic := range p.topics {
 			for _, part := range topic.GetPartitions() {
 				in := map[string]bool{}
@@ -121,5 +121,15 @@ func TestReplicasShareARackOnlyWhereThereAreTooFewAndThePlanSaysSo(t *testing.T)
 			}
 		}
 		return says(p, "2 racks for up to 3 replicas: some racks hold more than one replica of a partition")
-	})
+	}
+	settle(t, c, cl, apart)
+	// Two hosts change places: nothing is uneven but the racks.
+	racks = []string{"a", "b", "a", "b"}
+	for _, n := range []int{2, 3} {
+		c.StopBroker(n)
+		c.Edit(n, func(cfg *broker.Config) { cfg.Rack = racks[n-1] })
+		c.Restart(n)
+		c.WaitReady()
+	}
+	settle(t, c, cl, apart)
 }
