@@ -49,7 +49,7 @@ rolling: ## SIGTERM and start of each broker in turn, under load: errors and the
 bench: ## the rows of the README's table, each three times, with the share of the raw disk
 	go run ./bench/rows -limit $(if $(ROW),-row $(ROW))
 
-bench-limit: ## the raw disk: three files with one fdatasync a batch of 4 KiB to 1 MiB, and one bbolt commit
+bench-limit: ## the raw disk: three files with one fdatasync a batch of 4 KiB to 1 MiB, one bbolt commit, and what lasts
 	go run ./bench/limit
 
 bench-memory: ## the brokers' memory under the first row's load, by minute, and whether it is flat: make bench-memory DURATION=10m

@@ -40,7 +40,8 @@ func (p Profile) memberlist() *memberlist.Config {
 		return tune(c)
 	}
 	c := memberlist.DefaultLANConfig()
-	c.ProbeInterval = 2 * time.Second // leaves a second for indirect probes after the direct one timed out
+	c.GossipInterval = 500 * time.Millisecond // it wakes an idle broker each time; who is dead is replaced after minutes
+	c.ProbeInterval = 2 * time.Second         // leaves a second for indirect probes after the direct one timed out
 	c.ProbeTimeout = time.Second
 	c.SuspicionMult = 6 // 12 s for up to ten brokers
 	c.TCPTimeout = 5 * time.Second

@@ -14,7 +14,7 @@ func (s *State) recordRecovery(c RecordRecovery) (Result, error) {
 	if s.recovered(c, &p) {
 		return Result{}, nil // asked for again
 	}
-	lost, err := loses(t, &p, c)
+	lost, ids, err := loses(t, &p, c)
 	if err != nil {
 		return Result{}, err
 	}
@@ -32,11 +32,6 @@ func (s *State) recordRecovery(c RecordRecovery) (Result, error) {
 		next.Group, next.Replicas, next.Recovered = p.Group, []Replica{kept}, s.Revision+1
 		next.Founders, _ = p.Founding()
 	}
-	ids := make([]uint64, len(lost))
-	for i, r := range lost {
-		ids[i] = r.ID
-	}
-	slices.Sort(ids)
 	s.bury(t.Name, c.Partition, p.Group, lost)
 	nt := *t
 	nt.RF = t.ReplicationFactor() // what the planner brings the partition back to
@@ -53,31 +48,27 @@ func (s *State) recordRecovery(c RecordRecovery) (Result, error) {
 	return Result{Changed: true}, nil
 }
 
-// loses returns the replicas that a recovery gives up, which must be those that it names.
-func loses(t *Topic, p *Partition, c RecordRecovery) ([]Replica, error) {
+// loses returns the replicas that a recovery gives up, and their ids, rising, which must be those that it names.
+func loses(t *Topic, p *Partition, c RecordRecovery) (lost []Replica, ids []uint64, err error) {
 	if c.Kept != 0 {
 		if err := keepable(t, p, c); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	var lost []Replica
+	ids = []uint64{}
 	for _, r := range p.All() {
 		if r.ID != c.Kept {
-			lost = append(lost, r)
+			lost, ids = append(lost, r), append(ids, r.ID)
 		}
 	}
+	slices.Sort(ids)
 	named := slices.Clone(c.Lost)
 	slices.Sort(named)
-	want := make([]uint64, len(lost))
-	for i, r := range lost {
-		want[i] = r.ID
-	}
-	slices.Sort(want)
 	// One that is kept and was the only one loses nobody: its group may still have others in its configuration.
-	if len(lost) == 0 && c.Kept == 0 || !slices.Equal(named, want) {
-		return nil, Errorf(CodeOutdated, "keeping replica %d of %s/%d loses replicas %v, and %v were named: look at its replicas again", c.Kept, t.Name, c.Partition, want, c.Lost)
+	if len(lost) == 0 && c.Kept == 0 || !slices.Equal(named, ids) {
+		return nil, nil, Errorf(CodeOutdated, "keeping replica %d of %s/%d loses replicas %v, and %v were named: look at its replicas again", c.Kept, t.Name, c.Partition, ids, c.Lost)
 	}
-	return lost, nil
+	return lost, ids, nil
 }
 
 // keepable tells whether a replica can be the one that is kept. A learner can once it is known to be installed: it holds what was
@@ -90,7 +81,7 @@ func keepable(t *Topic, p *Partition, c RecordRecovery) error {
 	if len(c.Brokers) > 0 {
 		return Errorf(CodeInvalid, "%s/%d is to keep replica %d and to begin anew on brokers %v: choose one", t.Name, c.Partition, c.Kept, c.Brokers)
 	}
-	if kept.Learner && (p.Move.Cancelled || p.Move.Phase == PhaseProposed || p.Move.Phase == PhaseInstalling) {
+	if kept.Learner && !p.Move.KnownInstalled() {
 		return Errorf(CodeInvalid, "replica %d of %s/%d is not known to be installed and cannot be the one that is kept", c.Kept, t.Name, c.Partition)
 	}
 	return nil

@@ -130,6 +130,11 @@ func (m *Move) Cancellable() bool { return m.Phase != PhaseJoint && m.Phase != P
 // Installed tells whether brokers may hold data of the new replicas.
 func (m *Move) Installed() bool { return m.Phase != PhaseProposed }
 
+// KnownInstalled tells whether the new replicas are installed, by all that is recorded, and stay.
+func (m *Move) KnownInstalled() bool {
+	return !m.Cancelled && m.Phase != PhaseProposed && m.Phase != PhaseInstalling
+}
+
 // All returns the partition's replicas and, after them, those that a move adds.
 func (p *Partition) All() []Replica {
 	if p.Move == nil {

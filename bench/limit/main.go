@@ -1,11 +1,13 @@
 // Command limit measures the raw cost of what Runnel does to a disk, with nothing else to do: three files appended to with one
-// fdatasync a batch, for batches of several sizes, and a transaction of bbolt, which is what a record that travels alone costs.
+// fdatasync a batch, for batches of several sizes; a transaction of bbolt, which is what a record that travels alone costs; and what is
+// left of the rate after some seconds.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -56,6 +58,24 @@ func limit(ctx context.Context, dir string, d time.Duration) error {
 		t.AppendRow(table.Row{name, fmt.Sprintf("%.0f", c.PerSecond), ms(c.Took.P50), ms(c.Took.P99), ms(c.Took.Max)})
 	}
 	fmt.Println(t.Render())
+	return sustained(ctx, dir)
+}
+
+// sustained prints how the rate falls when a disk is written to for long: many let a burst through, and then less.
+func sustained(ctx context.Context, dir string) error {
+	var rates []float64
+	for range 15 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		a, err := disk.Append(dir, 1, 1<<20, time.Second)
+		if err != nil {
+			return err
+		}
+		rates = append(rates, a.MBPerSecond)
+	}
+	long := slices.Sorted(slices.Values(rates[5:]))
+	fmt.Printf("one file, one fdatasync a batch of 1 MiB, by second: %.0f MB/s; for long: %.0f MB/s (median of the last ten)\n", rates, long[len(long)/2])
 	return nil
 }
 

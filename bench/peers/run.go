@@ -229,14 +229,16 @@ func measureRow(ctx context.Context, o options, c *column, r row, servers system
 	switch {
 	case r.id == failover:
 		return measureFailover(ctx, c.kind.Name(), servers, option)
-	case r.id == openLoop:
-		config.Rate = half
+	case r.openLoop():
+		if r.id == openLoop {
+			config.Rate = half
+		}
 		most := best(c, "200b-1", n)
-		if half == 0 {
+		if config.Rate == 0 || most == 0 {
 			return measurement{Option: option, Skipped: "needs row 200b-1 of Runnel and of this system"}
 		}
-		if most < half*1.1 {
-			return measurement{Option: option, Skipped: fmt.Sprintf("not reached: %s/s is above its %s/s", thousands(half), thousands(most))}
+		if most < config.Rate*1.1 {
+			return measurement{Option: option, Skipped: fmt.Sprintf("not reached: %s/s is above its %s/s", thousands(config.Rate), thousands(most))}
 		}
 	case config.Mode == load.Consume:
 		config.Records = fill(config.Records, best(c, producing(r.config.RecordSize), n))
@@ -249,7 +251,7 @@ const near = 0.85
 
 // candidates are the client options that a row chooses from.
 func candidates(c *column, r row) []string {
-	if r.id == openLoop || r.id == failover {
+	if r.openLoop() || r.id == failover {
 		return nil // what was best in the closed loop; one way
 	}
 	var use system.Use
@@ -315,7 +317,7 @@ func best(c *column, id string, n int) float64 {
 // producing answers the one-producer row of this record size, whose rates tell what a system takes.
 func producing(recordSize int) string {
 	for _, r := range rows() {
-		if r.config.Mode == load.Produce && r.config.RecordSize == recordSize && r.id != openLoop {
+		if r.config.Mode == load.Produce && r.config.RecordSize == recordSize && !r.openLoop() {
 			return r.id
 		}
 	}

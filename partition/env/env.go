@@ -1,6 +1,7 @@
 package env
 
 import (
+	"context"
 	"log/slog"
 	"time"
 )
@@ -78,4 +79,14 @@ type Env struct {
 	Executor
 	Rand
 	Log *slog.Logger
+}
+
+// Within bounds ctx by the clock: it ends after d at the latest, and when the function is called that comes with it, as it must be.
+func (e *Env) Within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	timer := e.AfterFunc(d, cancel)
+	return ctx, func() {
+		timer.Stop()
+		cancel()
+	}
 }

@@ -31,6 +31,7 @@ type cluster struct {
 	leaders map[[2]uint64]string // (group, term) -> who led: at most one
 	acked   map[uint64]map[int64]string
 	nonce   uint64
+	held bool // replicas that are started: see GroupConfig.Held
 	// tap sees every packet; false drops it.
 	tap func(from, to int32, lane Lane, p *Packet) bool
 	// refuse has the transport refuse a packet.
@@ -170,7 +171,7 @@ func (n *node) tryStart(group uint64) (*Group, error) {
 	}
 	l.applyFn = func(m record.Meta) { c.w.Trace("%s applies %d/%d", l.name, m.Index, m.Term) }
 	g, err := n.host.StartGroup(GroupConfig{Group: group, Replica: replica, Members: c.groups[group], Machine: l,
-		Name: l.name, Found: c.found == n.id, Log: c.log, Gone: c.gone})
+		Name: l.name, Found: c.found == n.id, Held: c.held, Log: c.log, Gone: c.gone})
 	if err != nil {
 		return nil, err
 	}

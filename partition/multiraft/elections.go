@@ -11,6 +11,7 @@ import (
 // The election trigger of RULES 21.
 const (
 	rankDelay    = 150 * time.Millisecond // the k-th live voter waits k times this
+	crowdDelay   = 2 * time.Millisecond   // and each of them as much more as groups before this one look for a leader: it takes the disk about that
 	againAfter   = 300 * time.Millisecond // then campaigns again after this and up to as much more
 	candidateMin = 2 * time.Second        // a candidate younger than this that can win is left alone: retrying throws away real votes
 	standAgain   = 150 * time.Millisecond // one that cannot win stands again after up to this
@@ -22,6 +23,8 @@ const (
 	foundFor   = 10 * time.Second // for this long
 	// freshDelay has the other founders of a new group wait for the preferred one.
 	freshDelay = 300 * time.Millisecond
+	// holdMost is for how long after the start a group that is held does not stand for want of the others; see Host.ReleaseHeld.
+	holdMost = 3 * time.Second
 	// maxCampaigns bounds the campaigns started in one run, so that a broker with thousands of leaderless groups does not choke
 	// on its own election storm (RULES 24).
 	maxCampaigns = 64
@@ -33,8 +36,10 @@ type elections struct {
 	env  *env.Env
 	kick func()
 
-	mu    sync.Mutex
-	watch map[uint64]*contest
+	mu        sync.Mutex
+	watch     map[uint64]*contest
+	heldUntil time.Time // before that a group that is held does not stand, unless it is asked to
+	released  bool
 }
 
 // contest is one group without a leader; guarded by elections.mu.
@@ -83,6 +88,22 @@ func (e *elections) soon(g *Group, wait time.Duration) {
 	}
 }
 
+// hold has held groups wait until then, unless they were released.
+func (e *elections) hold(until time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.released {
+		e.heldUntil = until
+	}
+}
+
+func (e *elections) release() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.released, e.heldUntil = true, time.Time{}
+	e.kick()
+}
+
 // reconsider has contests that wait for a majority looked at again; run does so each time.
 func (e *elections) reconsider() { e.kick() }
 
@@ -98,13 +119,21 @@ func (e *elections) run(now time.Time) (due time.Time) {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	started := 0
+	started, crowd := 0, 0
+	holding := now.Before(e.heldUntil)
+	if holding {
+		due = e.heldUntil
+	}
 	for _, id := range ids {
-		next, campaign, done := e.considerLocked(e.watch[id], now, started < maxCampaigns)
+		if c := e.watch[id]; holding && c.g.held && c.early.IsZero() {
+			continue // without a look at it: each that is opened brings this about, and there may be thousands
+		}
+		next, campaign, done := e.considerLocked(e.watch[id], now, time.Duration(crowd)*crowdDelay, started < maxCampaigns)
 		if done {
 			delete(e.watch, id)
 			continue
 		}
+		crowd++
 		if campaign {
 			started++
 		}
@@ -117,7 +146,7 @@ func (e *elections) run(now time.Time) (due time.Time) {
 
 // considerLocked looks at one contest: when to look again (zero: when something changes, or at the next heartbeat), whether it
 // campaigned, and whether it is over.
-func (e *elections) considerLocked(c *contest, now time.Time, may bool) (next time.Time, campaigned, done bool) {
+func (e *elections) considerLocked(c *contest, now time.Time, crowd time.Duration, may bool) (next time.Time, campaigned, done bool) {
 	g, v := c.g, c.g.view.Load()
 	if v.stopped {
 		return next, false, true
@@ -149,7 +178,7 @@ func (e *elections) considerLocked(c *contest, now time.Time, may bool) (next ti
 	if !c.tried {
 		c.next = c.since
 		if !found {
-			c.next = c.since.Add(time.Duration(rank)*rankDelay + v.delay)
+			c.next = c.since.Add(time.Duration(rank)*(rankDelay+crowd) + v.delay)
 		}
 	}
 	if !c.early.IsZero() && c.early.Before(c.next) {
@@ -168,7 +197,7 @@ func (e *elections) considerLocked(c *contest, now time.Time, may bool) (next ti
 		c.wait = min(max(c.wait+c.wait/4, foundAgain), foundSlow)
 		c.next = now.Add(c.wait + time.Duration(e.env.Int64N(int64(c.wait/2))))
 	} else {
-		c.next = now.Add(againAfter + time.Duration(e.env.Int64N(int64(againAfter))))
+		c.next = now.Add(againAfter + crowd + time.Duration(e.env.Int64N(int64(againAfter))))
 	}
 	g.triggered()
 	return c.next, true, false

@@ -20,6 +20,7 @@ type Group struct {
 	*shared
 	id, replica uint64
 	name        string
+	held        bool // see GroupConfig.Held
 	log         *slog.Logger
 	machine     Machine
 	store       *raftlog.Log

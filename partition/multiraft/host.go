@@ -111,8 +111,12 @@ func (h *Host) Start() {
 	if h.started.Swap(true) {
 		return
 	}
+	h.elections.hold(h.env.Now().Add(holdMost))
 	h.beat.Wake()
 }
+
+// ReleaseHeld lets the replicas stand for election that were started with GroupConfig.Held: all of this broker's are open.
+func (h *Host) ReleaseHeld() { h.elections.release() }
 
 // SetBrokers tells whom to exchange heartbeats with. The own id is left out if it is there.
 func (h *Host) SetBrokers(ids []int32) {

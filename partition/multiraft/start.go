@@ -26,7 +26,7 @@ func (h *Host) StartGroup(c GroupConfig) (*Group, error) {
 		return nil, fmt.Errorf("start group %d: %w", c.Group, errGroupRuns)
 	}
 	g := &Group{
-		shared: h.shared, id: c.Group, replica: c.Replica, name: c.Name, machine: c.Machine,
+		shared: h.shared, id: c.Group, replica: c.Replica, name: c.Name, machine: c.Machine, held: c.Held,
 		log:       h.log.With("group", c.Group, "replica", c.Replica, "name", c.Name),
 		snapshots: make(map[uint64]time.Time),
 	}

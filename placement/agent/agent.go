@@ -52,6 +52,7 @@ type host interface {
 	StopGroup(group uint64) error
 	Leader(group uint64) (broker int32, term uint64, ok bool)
 	Alive(broker int32) bool
+	ReleaseHeld()
 }
 
 // store is what the agent needs of *raftlog.Store.
@@ -103,6 +104,7 @@ type Agent struct {
 	compared uint64              // revision of reconciled
 	turned   chan struct{}       // closed when compared changes
 	installs installs
+	waking   waking
 	orphans  map[uint64]bool     // logged
 	searched uint64              // revision of the state as of which orphans were looked for last
 	faulty   map[uint64]*replica // by replica id: those with a fault, and those that had one a short while ago
@@ -154,6 +156,9 @@ func (a *Agent) Start() {
 	a.mu.Lock()
 	for _, r := range a.store.Replicas() {
 		a.onDisk[r.Replica] = onDisk{group: r.Group, quarantine: r.Quarantine}
+	}
+	if a.waking.begin(a.onDisk) {
+		a.host.ReleaseHeld()
 	}
 	a.started = true
 	a.mu.Unlock()

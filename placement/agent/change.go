@@ -14,10 +14,8 @@ import (
 
 // change has the leader of a group here take one step, after those that were asked for before.
 func (a *Agent) change(ctx context.Context, q ask.ChangeRequest) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := a.cfg.Env.Within(ctx, changeWithin)
 	defer cancel()
-	timer := a.cfg.Env.AfterFunc(changeWithin, cancel)
-	defer timer.Stop()
 	if err := a.awaitRevision(ctx, q.Revision); err != nil {
 		return err
 	}

@@ -80,10 +80,8 @@ func (f *forgetter) report(ctx context.Context, a *Agent) {
 		if len(batch) == 0 || a.cfg.Forget == nil {
 			return
 		}
-		ctx, cancel := context.WithCancel(ctx)
-		timer := a.cfg.Env.AfterFunc(forgetTimeout, cancel)
+		ctx, cancel := a.cfg.Env.Within(ctx, forgetTimeout)
 		err := a.cfg.Forget(ctx, batch)
-		timer.Stop()
 		cancel()
 		if err != nil {
 			a.log.Warn("deleted replicas could not be reported and will be again", "replicas", len(batch), "err", err)

@@ -36,10 +36,15 @@ func (a *Agent) reconcile() {
 		}
 	}
 	a.judge(s.Revision)
+	var changed []string
 	for name, t := range s.Topics {
-		if was := prev.Topics[name]; was != t {
-			a.wantTopic(s, t, was)
+		if prev.Topics[name] != t {
+			changed = append(changed, name)
 		}
+	}
+	slices.Sort(changed) // all brokers open their replicas in the same order
+	for _, name := range changed {
+		a.wantTopic(s, s.Topics[name], prev.Topics[name])
 	}
 	a.reconciled = s
 	a.mu.Lock()

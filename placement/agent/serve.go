@@ -51,11 +51,11 @@ func (a *Agent) Source(group uint64) catchup.Source {
 // report tells how this broker's replicas are.
 func (a *Agent) report(q ask.StatusRequest) ask.StatusResponse {
 	out := ask.StatusResponse{
-		Broker: a.cfg.BrokerID, Boot: a.cfg.Boot,
+		Boot:        a.cfg.Boot,
 		Quarantined: map[uint64]string{}, Installs: map[uint64]ask.Install{}, Groups: map[uint64]ask.Group{},
 	}
 	a.mu.Lock()
-	out.Revision, out.Received = a.compared, a.installs.received
+	out.Revision = a.compared
 	lacking := slices.Collect(maps.Keys(a.lacking))
 	for id, r := range a.replicas {
 		if why := r.lostLocked(); why != "" {

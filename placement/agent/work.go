@@ -52,6 +52,9 @@ func (a *Agent) work() bool {
 	if r.again {
 		a.enqueueLocked(r)
 	}
+	if a.waking.tried(r.id) {
+		a.host.ReleaseHeld()
+	}
 	return len(a.queue) > 0
 }
 
@@ -124,6 +127,7 @@ func (a *Agent) run(r *replica, created bool) error {
 	}
 	a.mu.Lock()
 	settings, members, gone, preferred := r.settings, r.members, a.goneLocked(r), r.preferred
+	held := a.waking.closed[r.id]
 	a.mu.Unlock()
 	p := partition.New(partition.Config{
 		Env: a.cfg.Env, Topic: r.topic, Number: r.number, Group: r.group, Replica: r.id,
@@ -133,7 +137,7 @@ func (a *Agent) run(r *replica, created bool) error {
 	g, err := a.host.StartGroup(multiraft.GroupConfig{
 		Group: r.group, Replica: r.id, Members: members, Gone: gone, Machine: p, Name: r.name(),
 		Log:   raftlog.LogOptions{SegmentBytes: settings.SegmentBytes, SegmentAge: time.Duration(settings.SegmentMS) * time.Millisecond},
-		Found: created && preferred,
+		Found: created && preferred, Held: held,
 	})
 	if err != nil {
 		return fmt.Errorf("start the replica: %w", err)

@@ -28,7 +28,6 @@ type StatusRequest struct {
 
 // StatusResponse answers StatusRequest.
 type StatusResponse struct {
-	Broker int32 `json:"broker"`
 	// Boot is drawn when the broker starts.
 	Boot uint64 `json:"boot"`
 	// Revision is that of the state that the broker's agent has taken up.
@@ -45,8 +44,6 @@ type StatusResponse struct {
 	Groups map[uint64]Group `json:"groups,omitempty"`
 	// Bytes is the size on disk of each replica that runs here, by group.
 	Bytes map[uint64]int64 `json:"bytes,omitempty"`
-	// Received is how many bytes of shipments this broker has received since it started.
-	Received int64 `json:"received,omitempty"`
 }
 
 // InstallState is how far a replica's installation is.

@@ -102,7 +102,7 @@ func TestBehindIsForgottenWithTheLeaderThatSaidSo(t *testing.T) {
 		if broker != rs[0].Broker || method != ask.MethodStatus {
 			return l.quiet(broker, method, body)
 		}
-		return ask.Encode(ask.StatusResponse{Broker: broker, Boot: 1, Revision: l.state.Revision, Behind: map[uint64]string{rs[2].ID: "old"}}), nil
+		return ask.Encode(ask.StatusResponse{Boot: 1, Revision: l.state.Revision, Behind: map[uint64]string{rs[2].ID: "old"}}), nil
 	}
 	l.run(2 * time.Second)
 	if l.d.quarantined()[rs[2].ID] != "old" {
@@ -218,7 +218,7 @@ func TestBrokerThatJustCameGetsNoLeaders(t *testing.T) {
 	boot := uint64(1)
 	l.answer = func(broker int32, method string, body []byte) ([]byte, error) {
 		if method == ask.MethodStatus {
-			return ask.Encode(ask.StatusResponse{Broker: broker, Boot: boot, Revision: l.state.Revision}), nil
+			return ask.Encode(ask.StatusResponse{Boot: boot, Revision: l.state.Revision}), nil
 		}
 		return l.quiet(broker, method, body)
 	}

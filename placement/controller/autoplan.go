@@ -36,11 +36,8 @@ type planner struct {
 
 	failed string // why the last plan was not recorded as a whole
 
-	grown int64 // bytes, since the last plan
-	// facts counts changes of what brokers said; the maps below were made at such a count.
-	facts         uint64
-	quarantined   map[uint64]string
-	quarantinedAt uint64
+	grown       int64             // bytes, since the last plan
+	quarantined map[uint64]string // as put together last; nil: anew from what the brokers said
 
 	// cooling holds the partitions whose moves were turned back, by group: nothing is planned for them for a while, the longer
 	// the more often it happened.

@@ -230,9 +230,8 @@ func (c *Controller) forward(ctx context.Context, to int32, r Request) (Response
 	if c.cfg.Caller == nil {
 		return Response{}, c.notController()
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := c.cfg.Env.Within(ctx, callTimeout)
 	defer cancel()
-	defer c.cfg.Env.AfterFunc(callTimeout, cancel).Stop()
 	answer, err := c.cfg.Caller.Call(ctx, to, Method, body)
 	if err != nil {
 		return Response{}, runnelv1.AsError(err)

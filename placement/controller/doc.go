@@ -32,7 +32,7 @@
 //   - One membership change of the group is in flight at a time, and what comes next is a pure function of the state, of raft's
 //     configuration and of who is heard (nextStep). A replica is installed, then joins as a learner (RULES 19); one, three or
 //     five brokers vote (two where there are no more), and one that is lost, drained or given up gives its place to a learner that has caught up. No step leaves the group
-//     without a majority of voters that are heard.
+//     without a majority of voters that are heard, and of two voters or fewer each has shown that it writes (memberproof.go).
 //   - What raft says of its configuration is the truth; the state's record of it follows. A replica that the state does not know is
 //     taken out of the group, whatever it was.
 //   - Replicas that were given up by hand (State.ControllerRecoveries) are never heard: a majority of them could lead a second group, and

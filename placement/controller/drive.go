@@ -178,7 +178,7 @@ func newDriver(ctx context.Context, cfg Config, desk desk, hearing *hearing, log
 	d := &driver{
 		counts: &driveCounts{}, cfg: cfg, desk: desk, log: log, ctx: ctx,
 		results: make(chan func(), maxInFlight), asks: make(chan func()), wakeup: make(chan struct{}, 1), ticks: make(chan struct{}, 1), ended: make(chan struct{}),
-		hearing: hearing, brokers: map[int32]*source{}, movers: map[uint64]*mover{}, topics: newTopicWatch(), transfers: newTransfers(),
+		hearing: hearing, brokers: map[int32]*source{}, movers: map[uint64]*mover{}, transfers: newTransfers(),
 	}
 	d.quarantine.Store(&map[uint64]string{})
 	return d
@@ -250,9 +250,10 @@ func (d *driver) pass(now time.Time) {
 	s := d.desk.State()
 	d.listen(now, s)
 	d.watchTopics(now, s)
-	d.stepMoves(now, s)
+	moves := d.sorted()
+	d.stepMoves(now, s, moves)
 	d.counts.moving.Store(int64(len(d.movers)))
-	d.poll(now, s)
+	d.poll(now, s, moves)
 	if d.cfg.Automatic {
 		d.sendHome(now, s)
 		d.plan(now, s)
@@ -293,9 +294,8 @@ func (d *driver) spawn(count *int, f func() (then func())) {
 
 // call asks a broker, for no longer than the limit.
 func (d *driver) call(ctx context.Context, broker int32, method string, body []byte, limit time.Duration) ([]byte, *runnelv1.Error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := d.cfg.Env.Within(ctx, limit)
 	defer cancel()
-	defer d.cfg.Env.AfterFunc(limit, cancel).Stop()
 	answer, err := d.cfg.Caller.Call(ctx, broker, method, body)
 	if err != nil {
 		return nil, runnelv1.AsError(err)

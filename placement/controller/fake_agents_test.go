@@ -192,7 +192,7 @@ func (a *fakeAgents) answer(broker int32, method string, body []byte) ([]byte, e
 func (a *fakeAgents) statusLocked(broker int32, req ask.StatusRequest) ask.StatusResponse {
 	a.polls[broker]++
 	resp := ask.StatusResponse{
-		Broker: broker, Boot: a.boots[broker] + 1, Revision: a.state().Revision, Quarantined: maps.Clone(a.bad[broker]),
+		Boot: a.boots[broker] + 1, Revision: a.state().Revision, Quarantined: maps.Clone(a.bad[broker]),
 		Installs: map[uint64]ask.Install{}, Groups: map[uint64]ask.Group{},
 	}
 	for _, id := range req.Installs {

@@ -57,7 +57,9 @@ func (h *hearing) pass(now time.Time, brokers map[int32]*placement.Broker, alive
 	if !h.last.IsZero() {
 		span = min(max(0, now.Sub(h.last)), maxSpan)
 	}
-	h.last = now
+	if back := h.last.Sub(now); back <= 0 || back > maxSpan { // else another pass took the time a moment later and got in before
+		h.last = now
+	}
 	h.session += span
 	for id := range brokers {
 		b := h.brokers[id]

@@ -100,6 +100,27 @@ func TestMemberThatSleptTakesNobodyForDead(t *testing.T) {
 	if d := e.silent(1); d > 3*maxSpan {
 		t.Errorf("taken for silent for %s", d)
 	}
+	e.pass(-time.Hour)
+	before := e.silent(1)
+	e.pass(time.Second)
+	if d := e.silent(1) - before; d != time.Second {
+		t.Errorf("a second after the clock was set back counts as %s", d)
+	}
+}
+
+// The loop and the look at the members pass side by side: no span counts twice.
+func TestPassesThatOvertakeEachOtherCountNoSpanTwice(t *testing.T) {
+	e := newEars(time.Minute, time.Second, 1)
+	e.up[1] = false
+	e.pass(0)
+	for range 10 {
+		e.pass(time.Second)
+		e.pass(-time.Second)
+	}
+	e.pass(time.Second)
+	if d := e.silent(1); d != time.Second {
+		t.Errorf("silent for %s after a second", d)
+	}
 }
 
 // A leader goes on counting where it was when it did not lead, but for the last seconds: one that was cut off from everybody, and was

@@ -186,17 +186,25 @@ func (c *Controller) confirm(ctx context.Context) *runnelv1.Error {
 	}
 }
 
-func (c *Controller) lookUp(ctx context.Context, r LookUpTopic) (Response, *runnelv1.Error) {
+// confirmed is the state that holds everything answered before the call, on the leader.
+func (c *Controller) confirmed(ctx context.Context) (*placement.State, *runnelv1.Error) {
 	c.mu.Lock()
 	leads := c.pipeline.term != 0
 	c.mu.Unlock()
 	if !leads {
-		return Response{}, c.notController()
+		return nil, c.notController()
 	}
 	if err := c.confirm(ctx); err != nil {
+		return nil, err
+	}
+	return c.State(), nil
+}
+
+func (c *Controller) lookUp(ctx context.Context, r LookUpTopic) (Response, *runnelv1.Error) {
+	s, err := c.confirmed(ctx)
+	if err != nil {
 		return Response{}, err
 	}
-	s := c.State()
 	t := s.Topics[r.Name]
 	if t == nil {
 		return Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "topic %q does not exist", r.Name)

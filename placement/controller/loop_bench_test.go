@@ -29,10 +29,10 @@ func large(b *testing.B) *loop {
 	}
 	l.leader = func(group uint64) (int32, uint64, bool) { return leads[group], 1, true }
 	// The brokers' part is not counted: answers are made before.
-	plain := ask.Encode(ask.StatusResponse{Broker: 1, Boot: 1, Revision: s.Revision})
+	plain := ask.Encode(ask.StatusResponse{Boot: 1, Revision: s.Revision})
 	sized := map[int32][]byte{}
 	for id := range s.Brokers {
-		sized[id] = ask.Encode(ask.StatusResponse{Broker: id, Boot: 1, Revision: s.Revision, Bytes: sizes[id]})
+		sized[id] = ask.Encode(ask.StatusResponse{Boot: 1, Revision: s.Revision, Bytes: sizes[id]})
 	}
 	l.answer = func(broker int32, _ string, body []byte) ([]byte, error) {
 		if req, err := ask.Decode[ask.StatusRequest](body); err == nil && req.Sizes {

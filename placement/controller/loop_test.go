@@ -122,7 +122,7 @@ func (l *loop) quiet(broker int32, method string, _ []byte) ([]byte, error) {
 	if method != ask.MethodStatus {
 		return nil, notLeading(broker)
 	}
-	return ask.Encode(ask.StatusResponse{Broker: broker, Boot: 1, Revision: l.state.Revision}), nil
+	return ask.Encode(ask.StatusResponse{Boot: 1, Revision: l.state.Revision}), nil
 }
 
 // run lets the time pass. The loop passes when something is due, and when a call was answered.
@@ -271,7 +271,7 @@ func TestRefusedStepsBackOffAndAreLoggedOnce(t *testing.T) {
 			return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "not now")
 		}
 		req, _ := ask.Decode[ask.StatusRequest](body)
-		resp := ask.StatusResponse{Broker: broker, Boot: 1, Revision: l.state.Revision, Installs: map[uint64]ask.Install{}, Groups: map[uint64]ask.Group{}}
+		resp := ask.StatusResponse{Boot: 1, Revision: l.state.Revision, Installs: map[uint64]ask.Install{}, Groups: map[uint64]ask.Group{}}
 		for _, id := range req.Installs {
 			resp.Installs[id] = ask.Install{State: ask.InstallDone}
 		}

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -182,9 +181,9 @@ func (d *driver) adopt(now time.Time, t *placement.Topic, number int32) {
 }
 
 // stepMoves does the next step of every move that can have one.
-func (d *driver) stepMoves(now time.Time, s *placement.State) {
+func (d *driver) stepMoves(now time.Time, s *placement.State, moves []*mover) {
 	room := d.admission(now, s)
-	for _, m := range d.sorted() {
+	for _, m := range moves {
 		if m.busy {
 			continue
 		}
@@ -302,9 +301,8 @@ func (d *driver) commit(m *mover, cmd placement.Command, then func()) {
 
 // command commits a command, for no longer than commandLimit.
 func (d *driver) command(cmd placement.Command) *runnelv1.Error {
-	ctx, cancel := context.WithCancel(d.ctx)
+	ctx, cancel := d.cfg.Env.Within(d.ctx, commandLimit)
 	defer cancel()
-	defer d.cfg.Env.AfterFunc(commandLimit, cancel).Stop()
 	return d.desk.submit(ctx, cmd)
 }
 

@@ -247,10 +247,10 @@ func (c *Controller) transferLeadership(ctx context.Context, r TransferLeadershi
 	if d == nil {
 		return Response{}, c.notController()
 	}
-	if err := c.confirm(ctx); err != nil {
+	s, err := c.confirmed(ctx)
+	if err != nil {
 		return Response{}, err
 	}
-	s := c.State()
 	t, p, err := partitionIn(s, r.Topic, r.ID, r.Partition)
 	if err != nil {
 		return Response{}, err

@@ -272,7 +272,7 @@ func TestVigilBeginsAnewWhenThereMayBeALeader(t *testing.T) {
 		if broker != 2 || method != ask.MethodStatus {
 			return l.quiet(broker, method, body)
 		}
-		return ask.Encode(ask.StatusResponse{Broker: broker, Boot: 1, Revision: l.state.Revision, Groups: groups}), fails
+		return ask.Encode(ask.StatusResponse{Boot: 1, Revision: l.state.Revision, Groups: groups}), fails
 	}
 	idle := func() time.Duration { return l.d.vigils.keep(loopClock{l}.Now(), s.Topics["t0"], 0) }
 	idle()

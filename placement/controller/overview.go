@@ -60,13 +60,7 @@ func (c *Controller) overview(ctx context.Context) (Response, *runnelv1.Error) {
 	case <-ctx.Done():
 		return Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "gave up waiting for other overviews: %v", context.Cause(ctx))
 	}
-	c.mu.Lock()
-	leads := c.pipeline.term != 0
-	c.mu.Unlock()
-	if !leads {
-		return Response{}, c.notController()
-	}
-	if err := c.confirm(ctx); err != nil {
+	if _, err := c.confirmed(ctx); err != nil {
 		return Response{}, err
 	}
 	o := c.observe(ctx)

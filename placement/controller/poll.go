@@ -82,8 +82,8 @@ type wanted struct {
 }
 
 // poll asks every broker that is heard and due. The messages are small: they name only groups and replicas that move.
-func (d *driver) poll(now time.Time, s *placement.State) {
-	want := d.wantedOf(s)
+func (d *driver) poll(now time.Time, s *placement.State, moves []*mover) {
+	want := d.wantedOf(s, moves)
 	d.left = false
 	afoot := d.afoot()
 	for _, id := range s.BrokerIDs() {
@@ -95,7 +95,7 @@ func (d *driver) poll(now time.Time, s *placement.State) {
 		alive := d.hearing.alive(id)
 		if !alive && len(b.behind) > 0 {
 			b.behind = nil
-			d.planner.facts++
+			d.planner.quarantined = nil
 		}
 		if b.asking || !alive {
 			continue
@@ -123,7 +123,7 @@ func (d *driver) poll(now time.Time, s *placement.State) {
 	for id := range d.brokers {
 		if s.Brokers[id] == nil && !d.brokers[id].asking {
 			delete(d.brokers, id)
-			d.planner.facts++
+			d.planner.quarantined = nil
 		}
 	}
 }
@@ -136,9 +136,9 @@ func (d *driver) afoot() bool {
 
 // wantedOf lists, by broker, what the moves under way and the vigils need to know. Every broker with a replica is asked for the group, since
 // any may lead it.
-func (d *driver) wantedOf(s *placement.State) map[int32]*wanted {
+func (d *driver) wantedOf(s *placement.State, moves []*mover) map[int32]*wanted {
 	out := map[int32]*wanted{}
-	for _, m := range d.sorted() {
+	for _, m := range moves {
 		p := m.partition(s)
 		if p == nil {
 			continue
@@ -225,7 +225,7 @@ func (d *driver) reported(id int32, b *source, seq uint64, resp *ask.StatusRespo
 		}
 		b.quarantined = resp.Quarantined
 		d.planner.dirty = true
-		d.planner.facts++
+		d.planner.quarantined = nil
 		d.quarantined() // for requests, also where nothing is planned by itself
 	}
 	if !maps.Equal(b.behind, resp.Behind) {
@@ -236,7 +236,7 @@ func (d *driver) reported(id int32, b *source, seq uint64, resp *ask.StatusRespo
 		}
 		b.behind = resp.Behind
 		d.planner.dirty = true
-		d.planner.facts++
+		d.planner.quarantined = nil
 	}
 	d.vigils.told(now, w.groups, func(group uint64) bool { _, leads := resp.Groups[group]; return leads })
 	if req.Sizes {
@@ -275,13 +275,13 @@ func (d *driver) sawInstall(replica, seq uint64, resp *ask.StatusResponse) {
 // quarantined returns all replicas that can never serve again, with their reasons: those that failed, and voters that lack what is
 // no longer in the log of their leader (RULES 19). The answer is not changed any more.
 func (d *driver) quarantined() map[uint64]string {
-	if d.planner.quarantined == nil || d.planner.quarantinedAt != d.planner.facts {
+	if d.planner.quarantined == nil {
 		all := map[uint64]string{}
 		for _, b := range d.brokers {
 			maps.Copy(all, b.behind)
 			maps.Copy(all, b.quarantined)
 		}
-		d.planner.quarantined, d.planner.quarantinedAt = all, d.planner.facts
+		d.planner.quarantined = all
 		d.quarantine.Store(&all)
 	}
 	return d.planner.quarantined

@@ -76,9 +76,9 @@ func (d *driver) lookForLeaders(now time.Time, s *placement.State) {
 		}
 	}
 	x.waiting, x.away = nil, false
-	for _, w := range d.topics.topics {
-		for n := range w.t.Partitions {
-			p := &w.t.Partitions[n]
+	for _, top := range d.topics.state.Topics {
+		for n := range top.Partitions {
+			p := &top.Partitions[n]
 			if p.Move != nil || len(p.Replicas) < 2 {
 				continue
 			}
@@ -90,7 +90,7 @@ func (d *driver) lookForLeaders(now time.Time, s *placement.State) {
 			if _, holds := p.On(lead); !holds { // what is known of leaders may be old
 				continue
 			}
-			t := transfer{topic: w.t.Name, topicID: w.t.ID, partition: int32(n), group: p.Group, from: lead, to: home.Broker, replica: home.ID} //nolint:gosec // bounded by MaxPartitions
+			t := transfer{topic: top.Name, topicID: top.ID, partition: int32(n), group: p.Group, from: lead, to: home.Broker, replica: home.ID} //nolint:gosec // bounded by MaxPartitions
 			if !d.belongsHome(now, s, t) {
 				continue
 			}

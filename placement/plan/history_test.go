@@ -185,7 +185,7 @@ func (h *history) recover(p Plan) bool {
 		at := &h.v.State.Topics[b.Topic].Partitions[b.Partition]
 		keep := int32(0)
 		for _, r := range at.All() {
-			if h.serves(r) && (!r.Learner || at.Move.Phase != placement.PhaseProposed && at.Move.Phase != placement.PhaseInstalling && !at.Move.Cancelled) {
+			if h.serves(r) && (!r.Learner || at.Move.KnownInstalled()) {
 				keep = r.Broker
 				break
 			}

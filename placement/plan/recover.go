@@ -111,7 +111,7 @@ func (w *world) condition(r placement.Replica) string {
 func (w *world) anew(p *part, c *placement.RecordRecovery) error {
 	m := p.p.Move
 	for _, r := range p.p.All() {
-		if r.Learner && (m.Cancelled || m.Phase == placement.PhaseProposed || m.Phase == placement.PhaseInstalling) {
+		if r.Learner && !m.KnownInstalled() {
 			continue // not known to be installed
 		}
 		if w.condition(r) == serving {
