@@ -221,12 +221,8 @@ func (r *run) drain(ctx context.Context) (step, error) {
 	}, nil
 }
 
-// remove removes an empty broker. Draining it has its vote in the controller group given up, also where nobody can take it over: a
-// dead broker might come back otherwise.
+// remove removes an empty broker, as soon as it may be.
 func (r *run) remove(ctx context.Context, id int32) error {
-	if _, err := r.cl.Admin().DrainBroker(ctx, &runnelv1.DrainBrokerRequest{Broker: id}); err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, r.o.patience)
 	defer cancel()
 	tick := time.NewTicker(250 * time.Millisecond)

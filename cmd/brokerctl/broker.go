@@ -92,8 +92,8 @@ func (a *app) brokerRemoveCmd() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "remove ID --yes", Short: "Remove an empty broker from the cluster for good",
-		Long: "Remove an empty broker from the cluster for good: drain it first. Its id is never given again, and its data folder is of\n" +
-			"no use afterwards: with an empty one it can join as a new broker.",
+		Long: "Remove an empty broker from the cluster for good: drain it first, unless it is dead and its replicas were replaced. Its id\n" +
+			"is never given again, and its data folder is of no use afterwards: with an empty one it can join as a new broker.",
 		Args: these(brokerArg), ValidArgsFunction: a.completeBroker,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := onBroker(args)
@@ -105,7 +105,8 @@ func (a *app) brokerRemoveCmd() *cobra.Command {
 			}
 			err = a.ask(cmd.Context(), func(ctx context.Context, c cluster) error {
 				_, err := c.Admin().RemoveBroker(ctx, &runnelv1.RemoveBrokerRequest{Broker: id})
-				if runnelv1.AsError(err).GetReason() == runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE {
+				// A retriable one has replicas no more: its vote in the controller group is being taken.
+				if e := runnelv1.AsError(err); e.GetReason() == runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE && e.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
 					return fmt.Errorf("%w (brokerctl broker drain %d --wait empties it)", err, id)
 				}
 				return err

@@ -31,7 +31,7 @@ type cluster struct {
 	leaders map[[2]uint64]string // (group, term) -> who led: at most one
 	acked   map[uint64]map[int64]string
 	nonce   uint64
-	held bool // replicas that are started: see GroupConfig.Held
+	held    bool // replicas that are started: see GroupConfig.Held
 	// tap sees every packet; false drops it.
 	tap func(from, to int32, lane Lane, p *Packet) bool
 	// refuse has the transport refuse a packet.
