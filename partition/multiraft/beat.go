@@ -22,7 +22,7 @@ func (h *Host) runBeat() {
 	now := h.env.Now()
 	t := &h.ticker
 	early := h.early.Swap(false)
-	beat := !now.Before(t.next) || early && t.next.Sub(now) < t.beat/2
+	beat := !now.Before(t.next) || early
 	if beat {
 		late := now.Sub(t.next)
 		if !t.next.IsZero() && late > t.beat {
@@ -59,10 +59,12 @@ func (h *Host) runBeat() {
 	}
 }
 
-// inStep has this broker send its heartbeats now if another's came and they are due soon, so that all brokers do it at the same
-// moments: at rest most of what a heartbeat costs is to wake a process, and a broker is then woken for all of them at once.
-func (h *Host) inStep() {
-	if in := h.nextBeat.Load() - h.env.Now().UnixNano(); 0 < in && in < int64(h.ticker.beat/2) && !h.early.Swap(true) {
+// inStep has this broker send its heartbeats now if those of the pacemaker came, so that all brokers do it at the same moments: at rest
+// most of what a heartbeat costs is to wake a process, and a broker is then woken for all of them at once. Brokers that all pulled each
+// other would beat faster and faster over a slow network.
+func (h *Host) inStep(from int32) {
+	in := time.Duration(h.nextBeat.Load() - h.env.Now().UnixNano())
+	if in > 0 && in < h.ticker.beat*9/10 && from == h.live.pacemaker() && !h.early.Swap(true) {
 		h.beat.Wake()
 	}
 }

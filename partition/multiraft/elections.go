@@ -133,7 +133,9 @@ func (e *elections) run(now time.Time) (due time.Time) {
 			delete(e.watch, id)
 			continue
 		}
-		crowd++
+		if !e.watch[id].since.IsZero() { // those that cannot have a leader cost the disk nothing
+			crowd++
+		}
 		if campaign {
 			started++
 		}

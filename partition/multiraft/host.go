@@ -147,7 +147,7 @@ func (h *Host) Receive(from int32, p *Packet) {
 		return // of a boot that is over
 	}
 	if p.Heartbeat != nil {
-		h.inStep()
+		h.inStep(from)
 	}
 	h.leaders.receive(from, p)
 	for _, n := range p.NoLead {

@@ -213,6 +213,22 @@ func (l *liveness) hears(broker int32) bool {
 	return p != nil && l.hearsLocked(p, now)
 }
 
+// pacemaker is the broker with the lowest id of those that are heard, this one included.
+func (l *liveness) pacemaker() int32 {
+	now := l.env.Now()
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, id := range l.ids {
+		if id > l.self {
+			break
+		}
+		if l.hearsLocked(l.peers[id], now) {
+			return id
+		}
+	}
+	return l.self
+}
+
 // alive tells whether packets pass both ways. It is true for this broker.
 func (l *liveness) alive(broker int32) bool {
 	now := l.env.Now()

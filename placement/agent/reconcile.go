@@ -266,6 +266,9 @@ func (a *Agent) logOrphans() {
 		if a.replicas[id] != nil || a.orphans[id] || d.group == placement.ControllerGroup {
 			continue
 		}
+		if a.waking.tried(id) {
+			a.host.ReleaseHeld()
+		}
 		a.orphans[id] = true
 		a.log.Warn("this disk holds a replica that the cluster's state does not name; it is left alone",
 			"group", d.group, "replica", id, "revision", a.compared)
