@@ -72,7 +72,11 @@ func create(ctx context.Context, cluster *proc.Cluster, partitions int) error {
 	if err := workload.CreateTopic(ctx, cluster.Seeds(), topic, int32(partitions)); err != nil {
 		return err
 	}
-	fmt.Printf("%d partitions x 3 created and led in %.1f s\n", partitions, time.Since(began).Seconds())
+	led := time.Since(began)
+	if err := cluster.Opened(ctx, partitions); err != nil {
+		return err
+	}
+	fmt.Printf("%d partitions x 3 created and led in %.1f s, the last replica open after %.1f s\n", partitions, led.Seconds(), time.Since(began).Seconds())
 	return nil
 }
 

@@ -14,9 +14,9 @@ import (
 func text(l left) string {
 	return fmt.Sprintf(`runnel_controller_topics %v
 runnel_controller_tombstones %v
-runnel_agent_replicas{state="running"} 40
+runnel_agent_replicas{state="running"} %v
 runnel_agent_replicas{state="deleting"} %v
-`, l.topics, l.tombstones, l.deleting)
+`, l.topics, l.tombstones, l.running, l.deleting)
 }
 
 // answering is a broker whose /metrics are what answer gives to the nth question, from 1.
@@ -53,6 +53,23 @@ func TestSettledWaitsForEachKindOfRest(t *testing.T) {
 		if n := asked.Load(); n != 3 {
 			t.Errorf("%s: settled after %d questions, want 3", name, n)
 		}
+	}
+}
+
+func TestOpenedWaitsForEachBroker(t *testing.T) {
+	var asked atomic.Int64
+	c := &Cluster{Brokers: []*Broker{
+		answering(t, 1, func(int64) string { return text(left{running: 40}) }),
+		answering(t, 2, func(n int64) string {
+			asked.Store(n)
+			return text(left{running: float64(37 + n)})
+		}),
+	}}
+	if err := c.Opened(t.Context(), 40); err != nil {
+		t.Fatal(err)
+	}
+	if n := asked.Load(); n != 3 {
+		t.Errorf("opened after %d questions, want 3", n)
 	}
 }
 

@@ -189,7 +189,7 @@ type GroupConfig struct {
 	Log raftlog.LogOptions
 	// Name is for logs, e.g. "orders/3".
 	Name string
-	// Held has the replica not stand for election before Host.ReleaseHeld, or for three seconds after the host's start; it votes. A
+	// Held has the replica not stand for election before Host.ReleaseHeld, or for fifteen seconds after the host's start; it votes. A
 	// replica that longer logs wait for stands all the same. While a broker opens thousands of replicas, candidates find most of the
 	// others closed, and what their vain tries take from the disk delays the opening.
 	Held bool

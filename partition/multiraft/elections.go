@@ -1,6 +1,7 @@
 package multiraft
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -11,7 +12,7 @@ import (
 // The election trigger of RULES 21.
 const (
 	rankDelay    = 150 * time.Millisecond // the k-th live voter waits k times this
-	crowdDelay   = 2 * time.Millisecond   // and each of them as much more as groups before this one look for a leader: it takes the disk about that
+	crowdDelay   = 2 * time.Millisecond   // and as much more for each group that looked for a leader before this one: its election takes the disk about that
 	againAfter   = 300 * time.Millisecond // then campaigns again after this and up to as much more
 	candidateMin = 2 * time.Second        // a candidate younger than this that can win is left alone: retrying throws away real votes
 	standAgain   = 150 * time.Millisecond // one that cannot win stands again after up to this
@@ -23,11 +24,16 @@ const (
 	foundFor   = 10 * time.Second // for this long
 	// freshDelay has the other founders of a new group wait for the preferred one.
 	freshDelay = 300 * time.Millisecond
-	// holdMost is for how long after the start a group that is held does not stand for want of the others; see Host.ReleaseHeld.
-	holdMost = 3 * time.Second
+	// holdMost is for how long after the start a group that is held does not stand for want of the others; see Host.ReleaseHeld. It holds
+	// nothing up that anybody else could lead: the other voters that are alive stand, and this one votes.
+	holdMost = 15 * time.Second
 	// maxCampaigns bounds the campaigns started in one run, so that a broker with thousands of leaderless groups does not choke
 	// on its own election storm (RULES 24).
 	maxCampaigns = 64
+	// maxStanding is how many of them may be under way. More would only make each other wait for the disk until all begin again.
+	maxStanding = 128
+	// slotsEvery is how often those who wait for others to end look again.
+	slotsEvery = 10 * time.Millisecond
 )
 
 // elections watches the groups here that have no leader, or one on a broker that is not heard, and has them campaign.
@@ -45,9 +51,11 @@ type elections struct {
 // contest is one group without a leader; guarded by elections.mu.
 type contest struct {
 	g     *Group
-	since time.Time // a majority has been alive since then; zero if none is
+	since time.Time     // a majority has been alive since then; zero if none is
+	crowd time.Duration // how much longer the second voter waits, and the third twice, for those that came before
 	next  time.Time
 	tried bool
+	found bool          // the group was just created, and this is its preferred leader
 	wait  time.Duration // between two tries of a founder
 	early time.Time     // campaigns then although it is not due: see soon; zero for not
 }
@@ -107,80 +115,100 @@ func (e *elections) release() {
 // reconsider has contests that wait for a majority looked at again; run does so each time.
 func (e *elections) reconsider() { e.kick() }
 
-// run starts the campaigns that are due and tells when the next one is; zero for none.
+// run starts the campaigns that are due and tells when to run next; zero for when something changes, or at the next heartbeat.
 func (e *elections) run(now time.Time) (due time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.watch) == 0 {
 		return due
 	}
-	ids := make([]uint64, 0, len(e.watch))
-	for id := range e.watch {
-		ids = append(ids, id)
+	soonest := func(at time.Time) {
+		if !at.IsZero() && (due.IsZero() || at.Before(due)) {
+			due = at
+		}
 	}
-	slices.Sort(ids)
-	started, crowd := 0, 0
 	holding := now.Before(e.heldUntil)
 	if holding {
 		due = e.heldUntil
 	}
-	for _, id := range ids {
-		if c := e.watch[id]; holding && c.g.held && c.early.IsZero() {
+	crowd, standing := 0, 0
+	var ready []*contest
+	for _, id := range slices.Sorted(maps.Keys(e.watch)) {
+		c := e.watch[id]
+		if holding && c.g.held && c.early.IsZero() {
 			continue // without a look at it: each that is opened brings this about, and there may be thousands
 		}
-		next, campaign, done := e.considerLocked(e.watch[id], now, time.Duration(crowd)*crowdDelay, started < maxCampaigns)
-		if done {
+		next, done := e.considerLocked(c, now, crowd)
+		switch {
+		case done:
 			delete(e.watch, id)
 			continue
+		case c.since.IsZero(): // it cannot have a leader, and costs the disk nothing
+			continue
 		}
-		if !e.watch[id].since.IsZero() { // those that cannot have a leader cost the disk nothing
-			crowd++
+		crowd++
+		switch {
+		case !now.Before(next):
+			ready = append(ready, c)
+			continue
+		case c.tried && !c.found:
+			standing++
 		}
-		if campaign {
-			started++
+		soonest(next)
+	}
+	// The one that has waited longest comes first, so that those which cannot win keep nobody back.
+	slices.SortStableFunc(ready, func(a, b *contest) int { return a.next.Compare(b.next) })
+	started := 0
+	for _, c := range ready {
+		if started == maxCampaigns || !c.found && standing >= maxStanding {
+			soonest(now.Add(slotsEvery))
+			continue
 		}
-		if !next.IsZero() && (due.IsZero() || next.Before(due)) {
-			due = next
+		started++
+		if !c.found {
+			standing++
 		}
+		e.campaignLocked(c, now)
+		soonest(c.next)
 	}
 	return due
 }
 
-// considerLocked looks at one contest: when to look again (zero: when something changes, or at the next heartbeat), whether it
-// campaigned, and whether it is over.
-func (e *elections) considerLocked(c *contest, now time.Time, crowd time.Duration, may bool) (next time.Time, campaigned, done bool) {
+// considerLocked looks at one contest: when it campaigns, or when to look again (zero: when something changes, or at the next
+// heartbeat), and whether it is over. crowd is how many come before it.
+func (e *elections) considerLocked(c *contest, now time.Time, crowd int) (next time.Time, done bool) {
 	g, v := c.g, c.g.view.Load()
 	if v.stopped {
-		return next, false, true
+		return next, true
 	}
 	if v.lead != 0 {
 		if v.leadBroker == 0 || e.live.hears(v.leadBroker) {
-			return next, false, true
+			return next, true
 		}
 		g.leaderGone(v.lead, v.term) // a late message of a dead leader brought it back to mind
 		c.since = time.Time{}
 		if c.tried { // and ended this replica's try
 			c.early = now
 		}
-		return next, false, false
+		return next, false
 	}
 	members := g.members.get()
 	rank, voter := e.live.rank(v.conf, members, g.replica, now)
 	if !voter {
-		return next, false, false
+		return next, false
 	}
-	found := v.foundUntil.After(now)
-	if !found && !e.live.quorumWithin(v.conf, members, g.replica, now, e.live.silent) {
+	c.found = v.foundUntil.After(now)
+	if !c.found && !e.live.quorumWithin(v.conf, members, g.replica, now, e.live.silent) {
 		c.since, c.tried, c.early = time.Time{}, false, time.Time{}
-		return next, false, false
+		return next, false
 	}
 	if c.since.IsZero() {
-		c.since = now
+		c.since, c.crowd = now, time.Duration(crowd)*crowdDelay
 	}
 	if !c.tried {
 		c.next = c.since
-		if !found {
-			c.next = c.since.Add(time.Duration(rank)*(rankDelay+crowd) + v.delay)
+		if !c.found {
+			c.next = c.since.Add(time.Duration(rank)*(rankDelay+c.crowd) + v.delay)
 		}
 	}
 	if !c.early.IsZero() && c.early.Before(c.next) {
@@ -191,16 +219,16 @@ func (e *elections) considerLocked(c *contest, now time.Time, crowd time.Duratio
 	if c.next.Before(v.notBefore) {
 		c.next = v.notBefore
 	}
-	if now.Before(c.next) || !may {
-		return c.next, false, false
-	}
+	return c.next, false
+}
+
+func (e *elections) campaignLocked(c *contest, now time.Time) {
 	c.tried, c.early = true, time.Time{}
-	if found {
+	if c.found {
 		c.wait = min(max(c.wait+c.wait/4, foundAgain), foundSlow)
 		c.next = now.Add(c.wait + time.Duration(e.env.Int64N(int64(c.wait/2))))
 	} else {
-		c.next = now.Add(againAfter + crowd + time.Duration(e.env.Int64N(int64(againAfter))))
+		c.next = now.Add(againAfter + time.Duration(e.env.Int64N(int64(againAfter))))
 	}
-	g.triggered()
-	return c.next, true, false
+	c.g.triggered()
 }

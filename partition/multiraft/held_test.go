@@ -13,7 +13,7 @@ func heldCluster(t *testing.T, seed uint64, groups uint64) *cluster {
 	for g := uint64(1); g <= groups; g++ {
 		c.addGroup(g, 3)
 	}
-	c.held = true
+	c.held, c.tick = true, 20*time.Second // raft's own time-out is later
 	c.startAll()
 	return c
 }
@@ -73,5 +73,51 @@ func TestManyGroupsAreLedByTheirFirstVoterAfterARestart(t *testing.T) {
 	// Two are needed; without the longer wait it were six and more.
 	if asked > 11*groups/2 {
 		t.Errorf("%d requests for a vote before each of %d groups had a leader", asked, groups)
+	}
+}
+
+// A broker with thousands of groups without a leader has a bounded number of tries under way, and those that cannot win keep nobody back.
+func TestTriesUnderWayAreBounded(t *testing.T) {
+	const groups = 2*maxStanding + 50
+	h, all := ledHost(t, groups)
+	h.live.silent = time.Hour // time goes on here, heartbeats do not
+	conf := &raftpb.ConfState{Voters: []uint64{1, 2, 3}}
+	for _, g := range all {
+		g.view.Store(&view{role: RoleFollower, conf: conf})
+		h.elections.add(g)
+	}
+	now := h.env.Now()
+	tried := func() (n int) {
+		for _, c := range h.elections.watch {
+			if c.tried {
+				n++
+			}
+		}
+		return n
+	}
+	settle := func() { // until nothing more is begun
+		for before := -1; before != tried(); {
+			before = tried()
+			if due := h.elections.run(now); due.IsZero() || due.After(now.Add(slotsEvery)) {
+				t.Fatalf("looks again at %s, although some wait", due.Sub(now))
+			}
+		}
+	}
+	settle()
+	if n := tried(); n != maxStanding {
+		t.Fatalf("%d tries are under way, want %d", n, maxStanding)
+	}
+	for _, g := range all[:50] {
+		g.view.Store(&view{role: RoleFollower, conf: conf, lead: 2, leadBroker: 2})
+	}
+	settle()
+	if n := tried(); n != maxStanding { // 50 of them new, in the place of those that have a leader
+		t.Fatalf("%d tries are under way after 50 others ended, want %d", n, maxStanding)
+	}
+	now = now.Add(2 * againAfter) // the others failed
+	h.elections.run(now)
+	h.elections.run(now)
+	if n := tried(); n != min(2*maxStanding, groups-50) {
+		t.Errorf("%d of %d were tried: those that failed go before those that had no turn yet", n, groups-50)
 	}
 }
