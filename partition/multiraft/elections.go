@@ -50,6 +50,9 @@ type contest struct {
 	tried bool
 	wait  time.Duration // between two tries of a founder
 	early time.Time     // campaigns then although it is not due: see soon; zero for not
+	// greeted is the term in which a leader was called last, and greetNext when it may be called again; see greetLocked.
+	greeted   uint64
+	greetNext time.Time
 }
 
 func newElections(l *liveness, e *env.Env, kick func()) *elections {
@@ -162,6 +165,7 @@ func (e *elections) considerLocked(c *contest, now time.Time, crowd time.Duratio
 		}
 		return next, false, false
 	}
+	e.greetLocked(c, v, now)
 	members := g.members.get()
 	rank, voter := e.live.rank(v.conf, members, g.replica, now)
 	if !voter {
