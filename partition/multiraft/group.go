@@ -147,7 +147,7 @@ func (g *Group) isGone(replica uint64) bool {
 	return p != nil && (*p)(replica)
 }
 
-// TransferLeader hands the leadership to another replica, if this one leads. It gives up after half a second. Transfer has an answer.
+// TransferLeader hands the leadership to another replica, if this one leads. It gives up after transferAfter. Transfer has an answer.
 func (g *Group) TransferLeader(replica uint64) {
 	g.do(func() { g.startTransfer(replica, transferAfter, nil) })
 }

@@ -88,7 +88,7 @@ func (g *Group) giveAway(done func(ok bool)) {
 			done(true)
 			return
 		}
-		g.startTransfer(g.successor(), handOverAfter, done)
+		g.startTransfer(g.successor(), transferAfter, done)
 	})
 	g.task.Wake()
 }

@@ -207,6 +207,9 @@ func (g *Group) peerChanged(e peerEvent) {
 		if g.role != RoleLeader {
 			return
 		}
+		if t := g.transfer; t != nil && (e.down || e.restarted) && g.members.broker(t.to) == e.broker {
+			g.endTransfer(false) // it will not answer any more, and proposals wait
+		}
 		if e.up || e.restarted || e.reached && !e.down {
 			g.step(beatNow()) // its replicas answer, and raft sends them what they lack
 			return
