@@ -75,6 +75,7 @@ type Group struct {
 	confChange    *confChange
 	transfer      *transfer
 	handed        *handed
+	giving        *giving
 	stalledAt     time.Time
 	preVotes      []keptPreVote
 	refusedTerm   uint64               // the term in which

@@ -85,6 +85,7 @@ type shared struct {
 	elections *elections
 	metrics   *metrics
 	leaving   func(broker int32) bool
+	departure atomic.Pointer[handOver] // set once this broker hands over what it leads
 	// quarantine records durably that a replica may never run again; it blocks.
 	quarantine func(group, replica uint64, reason string) error
 }

@@ -84,6 +84,7 @@ func (g *Group) leave(reason *runnelv1.Error) {
 		g.ceaseToLead(g.term, reason)
 	}
 	g.endHanded(g.notLeader())
+	g.endGiving(false)
 	g.failReads(g.notLeader())
 	g.showView()
 	g.elections.remove(g)

@@ -51,6 +51,9 @@ func (g *Group) syncRole() {
 		g.showView()
 		g.leaders.leads(g.id, g.term, true)
 		g.machine.SessionStarted(g.sessionNow())
+		if ho := g.departure.Load(); ho != nil && g.giving == nil {
+			ho.arrived(g)
+		}
 	}
 }
 

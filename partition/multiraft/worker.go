@@ -53,6 +53,7 @@ func (g *Group) run() {
 	g.expireRead() // before work, which starts a read for those who wait behind it
 	g.trim(box.trimTo)
 	g.work()
+	g.noteGiven()
 	g.publish()
 }
 
