@@ -52,7 +52,7 @@ type Group struct {
 	leaderSince    time.Time
 	delay          time.Duration // extra wait before campaigning, until there was a leader
 	foundUntil     time.Time     // campaigns often until then, or until there was a leader
-	notBefore      time.Time     // it voted: leave the candidate time
+	notBefore      time.Time     // it voted, or handed over: leave the candidate time
 
 	conf          *raftpb.ConfState
 	confIndex     uint64 // of the last applied conf change

@@ -1,6 +1,7 @@
 package multiraft
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -112,4 +113,38 @@ func TestHandOverToNobodyEndsAtOnce(t *testing.T) {
 	if took := c.w.Now() - at; took > transferAfter {
 		t.Errorf("it took %s", took)
 	}
+}
+
+// The successor's answer to the old leader's last append can overtake its request for a vote, since these travel on two lanes. The old
+// leader knows of the new term then, has voted for nobody, and is the first that would stand.
+func TestOldLeaderDoesNotStandAgainstItsSuccessor(t *testing.T) {
+	seeds(t, func(t *testing.T, c *cluster) {
+		for c.leader(1).id != 1 { // the first in rank
+			c.leader(1).groups[1].TransferLeader(101)
+			c.until("another leader", time.Second, func() bool { return c.leader(1) != nil && c.leader(1).id == 1 })
+			c.w.Run(c.w.Now() + time.Second)
+		}
+		old, to := c.nodes[1], c.nodes[2]
+		term := old.groups[1].Status().Term
+		c.nodes[3].proc.Delay = func(class env.Class) time.Duration {
+			if class == env.ClassAppend {
+				return 20 * time.Millisecond
+			}
+			return 0
+		}
+		c.tap = func(from, to int32, _ Lane, p *Packet) bool {
+			return to != 1 || !slices.ContainsFunc(p.Messages, func(m Message) bool {
+				return m.Raft.GetType() == raftpb.MsgVote && m.Raft.GetTerm() == term+1
+			})
+		}
+		old.groups[1].TransferLeader(to.groups[1].replica)
+		c.until("a candidate", time.Second, func() bool { return to.groups[1].Status().Role == RoleCandidate })
+		old.host.Receive(2, &Packet{Nonce: to.host.out.nonce, Messages: []Message{{Group: 1, Raft: &raftpb.Message{
+			Type: raftpb.MsgAppResp.Enum(), From: new(uint64(102)), To: new(uint64(101)), Term: new(term + 1)}}}})
+		c.until("the next leader", time.Second, func() bool { return c.leader(1) != nil && c.leader(1) != old })
+		c.w.Run(c.w.Now() + time.Second)
+		if s := to.groups[1].Status(); !s.Session || s.Term != term+1 {
+			t.Errorf("the successor is %s in term %d, want leader in term %d", s.Role, s.Term, term+1)
+		}
+	})
 }

@@ -74,6 +74,10 @@ func (g *Group) ceaseToLead(term uint64, reason *runnelv1.Error) {
 	g.turnDue, g.dropped = false, false
 	g.failReads(g.notLeader())
 	g.failConf(reason)
+	if g.transfer != nil || g.giving != nil {
+		// Its successor's term is known from some answer perhaps, and its request for a vote still under way: to stand now would depose it.
+		g.notBefore = g.env.Now().Add(againAfter)
+	}
 	g.endTransfer(true)
 	clear(g.snapshots)
 }
