@@ -36,15 +36,16 @@ func (p *Partition) ProduceOwned(buf []byte, h record.Header, done func(ProduceR
 		p.refuse(done, e)
 		return
 	}
-	// A leader whose session has not started yet will have one in a moment: wait for it.
+	it := newPending(buf, h, done)
+	p.mu.Lock()
+	// A leader whose session has not started yet will have one in a moment: wait for it. If Status still shows one that leads no longer,
+	// SessionEnded has yet to take the lock, and finds the batch.
 	var st multiraft.Status
 	soon := false
-	if !p.leading.Load() {
+	if !p.inSession {
 		st = p.status()
 		soon = st.Role == multiraft.RoleLeader
 	}
-	it := newPending(buf, h, done)
-	p.mu.Lock()
 	var e *runnelv1.Error
 	switch {
 	case p.stopping.Load():

@@ -68,14 +68,14 @@ func sustained(ctx context.Context, dir string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		a, err := disk.Append(dir, 1, 1<<20, time.Second)
+		a, err := disk.Append(dir, files, 1<<20, time.Second)
 		if err != nil {
 			return err
 		}
 		rates = append(rates, a.MBPerSecond)
 	}
 	long := slices.Sorted(slices.Values(rates[5:]))
-	fmt.Printf("one file, one fdatasync a batch of 1 MiB, by second: %.0f MB/s; for long: %.0f MB/s (median of the last ten)\n", rates, long[len(long)/2])
+	fmt.Printf("%d files, one fdatasync a batch of 1 MiB, MB/s of one file by second: %.0f; for long: %.0f (median of the last ten)\n", files, rates, long[len(long)/2])
 	return nil
 }
 

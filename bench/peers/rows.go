@@ -24,7 +24,7 @@ type row struct {
 const (
 	failover = "failover"
 	openLoop = "open-loop"
-	// steadyLoop is an open loop at a rate that a disk sustains: a maximum of five seconds may be above that.
+	// steadyLoop is an open loop at a rate that is the same on every machine.
 	steadyLoop = "open-loop-300k"
 )
 

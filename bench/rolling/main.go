@@ -1,7 +1,7 @@
 // Command rolling restarts all three brokers in turn, as an upgrade does, while a client sends and another reads: SIGTERM, a start, and the
 // next one once the broker is ready and leads again what it led before. For each restart it prints the longest wait for an
 // acknowledgement of a record sent alone to one of the partitions, which one that was, and when the record was sent, in seconds after
-// the broker was told to stop. It fails if an error reaches a user of the SDK, if a record is lost or comes twice, or if a wait is
+// the broker was told to stop and as the brokers' logs tell the time. It fails if an error reaches a user of the SDK, if a record is lost or comes twice, or if a wait is
 // longer than -most.
 package main
 
@@ -129,7 +129,8 @@ func restarts(ctx context.Context, o options, cluster *proc.Cluster, s *stream.S
 
 // where tells of the longest wait which partition had it, and when its record was sent.
 func where(w stream.Waits, began time.Time) string {
-	return fmt.Sprintf("%4d ms (partition %2d, sent after %4.1f s)", w.Longest.Milliseconds(), w.Partition, max(0, w.Sent.Sub(began).Seconds()))
+	return fmt.Sprintf("%4d ms (partition %2d, sent after %4.2f s, at %s)", w.Longest.Milliseconds(), w.Partition, max(0, w.Sent.Sub(began).Seconds()),
+		w.Sent.UTC().Format("15:04:05.000"))
 }
 
 // homeWithin bounds the wait for leaders to go back: brokers that came back get none for a while.

@@ -68,7 +68,7 @@ func rows() []row {
 			id: "open-loop", title: "open loop at half of the first row's maximum, 200 B: produce to ack", size: 200, want: tail, goal: "20 / 50 ms",
 			args: []string{"produce", "--record-size", "200", "--producers", "1", "--partitions", "12", "--rate", "HALF"},
 		},
-		{ // a disk that writes faster for a few seconds than it can for long makes the maximum, and half of it, what it does not sustain
+		{ // half of what the first row is to reach, and the same on every machine
 			id: "open-loop-300k", title: "open loop at 300,000/s, 200 B: produce to ack", size: 200, want: tail, goal: "20 / 50 ms",
 			args: []string{"produce", "--record-size", "200", "--producers", "1", "--partitions", "12", "--rate", "300000"},
 		},

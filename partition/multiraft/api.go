@@ -93,7 +93,8 @@ type Machine interface {
 	// SessionStarted says that this replica leads, everything before its term is applied, and offsets go on from what
 	// was applied.
 	SessionStarted(s Session)
-	// SessionEnded says that the session is over; what was proposed in it and not yet applied is indeterminate.
+	// SessionEnded says that the session is over, or that a leadership ended before it had one. What was proposed in it and not yet applied
+	// is indeterminate. Group.Status tells of the end already.
 	SessionEnded(reason *runnelv1.Error)
 	// Conf tells the configuration after a change was applied.
 	Conf(cs *raftpb.ConfState)

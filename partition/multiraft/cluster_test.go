@@ -45,6 +45,7 @@ type cluster struct {
 	limits func(*limits)
 	tick   time.Duration // Config.TickInterval
 	gone   []uint64      // GroupConfig.Gone
+	leaves int32         // the broker that said that it is about to stop
 }
 
 // node is one broker of a cluster.
@@ -117,7 +118,8 @@ func (c *cluster) start(id int32) *node {
 	}
 	n.store = store
 	c.net.Down(id, false)
-	n.host = New(Config{Env: n.proc.Env(), BrokerID: id, BootNonce: c.nonce, Store: store, Transport: &wire{c: c, from: id}, TickInterval: c.tick})
+	n.host = New(Config{Env: n.proc.Env(), BrokerID: id, BootNonce: c.nonce, Store: store, Transport: &wire{c: c, from: id}, TickInterval: c.tick,
+		Leaving: func(broker int32) bool { return broker == c.leaves }})
 	if c.limits != nil {
 		c.limits(&n.host.limits)
 	}

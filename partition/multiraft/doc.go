@@ -35,6 +35,8 @@
 // leader would depose its successor after each transfer. Alive means that packets pass both ways: a heartbeat carries whether
 // its sender hears the receiver.
 //
+// A replica that is opened and hears of no leader calls the one that the other brokers tell of (greet.go).
+//
 // A leader stops leading when no majority was heard for 1 s (RULES 16), and when its oldest append is 2 s old, after trying to
 // hand over (RULES 22). A host that was itself stalled forgives its peers that silence.
 //
@@ -58,6 +60,9 @@
 // it alone stand in its log as committed, raft delivers them at the start, and it elects itself.
 //
 // # Stopping
+//
+// Host.HandOver gives away what is led here, each leadership again until another replica has shown that it leads, and from then on also
+// what comes to be led here (giveaway.go). A broker that is about to stop gets no leadership, if the others know (Config.Leaving).
 //
 // Host.Stop ends the heartbeats, so that the other brokers' replicas do not wait for this one's disk; then all groups in
 // memory, each of which says that it leads no more and answers who waits; and then closes their logs, eight at a time on the

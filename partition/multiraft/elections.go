@@ -27,6 +27,8 @@ const (
 	// holdMost is for how long after the start a group that is held does not stand for want of the others; see Host.ReleaseHeld. It holds
 	// nothing up that anybody else could lead: the other voters that are alive stand, and this one votes.
 	holdMost = 15 * time.Second
+	// heldEvery is how often they are looked at meanwhile: some have a leader.
+	heldEvery = 50 * time.Millisecond
 	// maxCampaigns bounds the campaigns started in one run, so that a broker with thousands of leaderless groups does not choke
 	// on its own election storm (RULES 24).
 	maxCampaigns = 64
@@ -45,6 +47,7 @@ type elections struct {
 	mu        sync.Mutex
 	watch     map[uint64]*contest
 	heldUntil time.Time // before that a group that is held does not stand, unless it is asked to
+	heldLook  time.Time // when those that are held are looked at again
 	released  bool
 }
 
@@ -58,6 +61,9 @@ type contest struct {
 	found bool          // the group was just created, and this is its preferred leader
 	wait  time.Duration // between two tries of a founder
 	early time.Time     // campaigns then although it is not due: see soon; zero for not
+	// greeted is the term in which a leader was called last, and greetNext when it may be called again; see greetLocked.
+	greeted   uint64
+	greetNext time.Time
 }
 
 func newElections(l *liveness, e *env.Env, kick func()) *elections {
@@ -128,17 +134,25 @@ func (e *elections) run(now time.Time) (due time.Time) {
 		}
 	}
 	holding := now.Before(e.heldUntil)
+	look := !holding || !now.Before(e.heldLook)
 	if holding {
-		due = e.heldUntil
+		if look {
+			e.heldLook = now.Add(heldEvery)
+		}
+		due = e.heldLook
 	}
 	crowd, standing := 0, 0
 	var ready []*contest
 	for _, id := range slices.Sorted(maps.Keys(e.watch)) {
 		c := e.watch[id]
-		if holding && c.g.held && c.early.IsZero() {
-			continue // without a look at it: each that is opened brings this about, and there may be thousands
+		held := holding && c.g.held && c.early.IsZero()
+		if held && !look {
+			continue // each that is opened brings this about, and there may be thousands
 		}
 		next, done := e.considerLocked(c, now, crowd)
+		if held { // it only greets a leader that others tell of
+			c.since = time.Time{}
+		}
 		switch {
 		case done:
 			delete(e.watch, id)
@@ -192,6 +206,7 @@ func (e *elections) considerLocked(c *contest, now time.Time, crowd int) (next t
 		}
 		return next, false
 	}
+	e.greetLocked(c, v, now)
 	members := g.members.get()
 	rank, voter := e.live.rank(v.conf, members, g.replica, now)
 	if !voter {

@@ -52,7 +52,7 @@ type Group struct {
 	leaderSince    time.Time
 	delay          time.Duration // extra wait before campaigning, until there was a leader
 	foundUntil     time.Time     // campaigns often until then, or until there was a leader
-	notBefore      time.Time     // it voted: leave the candidate time
+	notBefore      time.Time     // it voted, or handed over: leave the candidate time
 
 	conf          *raftpb.ConfState
 	confIndex     uint64 // of the last applied conf change
@@ -75,6 +75,7 @@ type Group struct {
 	confChange    *confChange
 	transfer      *transfer
 	handed        *handed
+	giving        *giving
 	stalledAt     time.Time
 	preVotes      []keptPreVote
 	refusedTerm   uint64               // the term in which
@@ -147,7 +148,7 @@ func (g *Group) isGone(replica uint64) bool {
 	return p != nil && (*p)(replica)
 }
 
-// TransferLeader hands the leadership to another replica, if this one leads. It gives up after half a second. Transfer has an answer.
+// TransferLeader hands the leadership to another replica, if this one leads. It gives up after transferAfter. Transfer has an answer.
 func (g *Group) TransferLeader(replica uint64) {
 	g.do(func() { g.startTransfer(replica, transferAfter, nil) })
 }

@@ -23,6 +23,8 @@ type Config struct {
 	Transport Transport
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
+	// Leaving tells whether a broker has said that it is about to stop: it gets no leaderships. Nil for never. It is called from any goroutine.
+	Leaving func(broker int32) bool
 	// TickInterval is raft's tick, 500 ms unless told otherwise: an election times out after 10 to 20 of them. It is only the net
 	// below the detection between brokers and the nursing of leaders that wait, and may be slow.
 	TickInterval time.Duration
@@ -42,6 +44,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.SilentAfter <= 0 {
 		c.SilentAfter = 5 * c.HeartbeatInterval
+	}
+	if c.Leaving == nil {
+		c.Leaving = func(int32) bool { return false }
 	}
 	if c.InflightBytes <= 0 {
 		c.InflightBytes = 64 << 20
@@ -79,6 +84,8 @@ type shared struct {
 	leaders   *leaderTable
 	elections *elections
 	metrics   *metrics
+	leaving   func(broker int32) bool
+	departure atomic.Pointer[handOver] // set once this broker hands over what it leads
 	// quarantine records durably that a replica may never run again; it blocks.
 	quarantine func(group, replica uint64, reason string) error
 }
@@ -95,6 +102,7 @@ func New(c Config) *Host {
 		limits:     newLimits(c.InflightBytes),
 		metrics:    newMetrics(c.Registerer),
 		quarantine: c.Store.Quarantine,
+		leaving:    c.Leaving,
 	}
 	h.shared = s
 	h.beat = c.Env.NewTask(env.ClassRaft, "beat", h.runBeat)

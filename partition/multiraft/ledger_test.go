@@ -36,6 +36,7 @@ type ledger struct {
 	session  *Session
 	inflight map[int64]string // base -> value, of this session
 	ended    []*runnelv1.Error
+	bare     int // ends of leaderships that had no session
 	dropped  int
 	conf     *raftpb.ConfState
 	stopped  bool
@@ -152,7 +153,8 @@ func (l *ledger) SessionStarted(s Session) {
 
 func (l *ledger) SessionEnded(reason *runnelv1.Error) {
 	if l.session == nil {
-		panic("the end of no session")
+		l.bare++
+		return
 	}
 	l.session, l.inflight = nil, nil
 	l.ended = append(l.ended, reason)

@@ -37,10 +37,8 @@ const (
 	queueFactor = 4
 	// stallTransfer is how long a stalled leader waits for its successor before it simply stops leading.
 	stallTransfer = 500 * time.Millisecond
-	// handOverAfter is how long a transfer of HandOver may take (RULES 25).
-	handOverAfter = 200 * time.Millisecond
-	// transferAfter is how long any other transfer may take before proposals flow again.
-	transferAfter = 500 * time.Millisecond
+	// transferAfter is how long a transfer may take before proposals flow again (RULES 25).
+	transferAfter = 200 * time.Millisecond
 	// readTimeout is how long a ReadIndex may take.
 	readTimeout = time.Second
 	// peersEvery is how old Status.Peers may be while the group works.

@@ -47,7 +47,7 @@ func (g *Group) hand(to uint64, done func(error)) (there bool, err error) {
 	case g.confChange != nil:
 		return false, unavailable("a membership change is under way")
 	case g.successorOf(func(id uint64) bool { return id == to }) == 0:
-		return false, unavailable("it is not heard, or lacks entries")
+		return false, unavailable("it is not heard, is about to stop, or lacks entries")
 	}
 	h := &handed{to: to, done: done}
 	h.timer = g.env.AfterFunc(arrivesAfter, func() {

@@ -78,13 +78,14 @@ func (g *Group) leave(reason *runnelv1.Error) {
 		t.timer.Stop()
 		t.done(false)
 	}
-	if g.role == RoleLeader {
-		g.ceaseToLead(reason)
+	led := g.role == RoleLeader
+	g.role, g.lead, g.stopping = RoleFollower, 0, true
+	if led {
+		g.ceaseToLead(g.term, reason)
 	}
 	g.endHanded(g.notLeader())
+	g.endGiving(false)
 	g.failReads(g.notLeader())
-	g.role, g.lead = RoleFollower, 0
-	g.stopping = true
 	g.showView()
 	g.elections.remove(g)
 	g.leaders.touched()

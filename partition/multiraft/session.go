@@ -13,23 +13,24 @@ import (
 func (g *Group) syncRole() {
 	st := g.rn.BasicStatus()
 	role, term := roleOf(st.RaftState), st.GetTerm()
-	changed := role != g.role || term != g.term || st.Lead != g.lead
-	if g.role == RoleLeader && (role != RoleLeader || term != g.term) {
-		g.ceaseToLead(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_LOST_LEADERSHIP,
+	was, wasTerm := g.role, g.term
+	changed := role != was || term != wasTerm || st.Lead != g.lead
+	g.role, g.term, g.lead = role, term, st.Lead
+	if was == RoleLeader && (role != RoleLeader || term != wasTerm) {
+		g.ceaseToLead(wasTerm, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_LOST_LEADERSHIP,
 			"the leader of %s changed while the write was in flight; the same batch can be sent again", g.name))
 	}
-	if role == RoleCandidate && (g.role != RoleCandidate || term != g.term) {
+	if role == RoleCandidate && (was != RoleCandidate || term != wasTerm) {
 		g.candidateSince = g.env.Now()
 	}
-	if term != g.term && st.GetVote() != 0 && st.GetVote() != g.replica {
+	if term != wasTerm && st.GetVote() != 0 && st.GetVote() != g.replica {
 		g.notBefore = g.env.Now().Add(againAfter)
 	}
-	if role == RoleLeader && (g.role != RoleLeader || term != g.term) {
+	if role == RoleLeader && (was != RoleLeader || term != wasTerm) {
 		g.leaderSince = g.env.Now()
 		g.ledNow()
 		g.peersAt, g.peersCommit = time.Time{}, 0 // those of an earlier leadership are too old to judge by
 	}
-	g.role, g.term, g.lead = role, term, st.Lead
 	if changed {
 		g.noteHanded()
 		if g.lead != 0 {
@@ -50,32 +51,41 @@ func (g *Group) syncRole() {
 		g.showView()
 		g.leaders.leads(g.id, g.term, true)
 		g.machine.SessionStarted(g.sessionNow())
+		if ho := g.departure.Load(); ho != nil && g.giving == nil {
+			ho.arrived(g)
+		}
 	}
 }
 
 func (g *Group) sessionNow() Session { return Session{Term: g.term, ClockOK: g.live.clockOK()} }
 
-// ceaseToLead ends what only a leader has. g.term is still the term it led in.
-func (g *Group) ceaseToLead(reason *runnelv1.Error) {
-	g.log.Info("leads no longer", "term", g.term, "session", g.session, "reason", reason.GetMessage())
-	g.sayNoLead()
+// ceaseToLead ends what only a leader has, in the term it led in. Status tells of it before the machine is told: what the machine still
+// takes because Status shows a leader, nobody would ever ask for.
+func (g *Group) ceaseToLead(term uint64, reason *runnelv1.Error) {
+	g.log.Info("leads no longer", "term", term, "session", g.session, "reason", reason.GetMessage())
+	g.sayNoLead(term)
 	if g.session {
 		g.session = false
 		g.metrics.leaders.Dec()
-		g.leaders.leads(g.id, g.term, false)
-		g.machine.SessionEnded(reason)
+		g.leaders.leads(g.id, term, false)
 	}
+	g.publish()
+	g.machine.SessionEnded(reason)
 	g.turnDue, g.dropped = false, false
 	g.failReads(g.notLeader())
 	g.failConf(reason)
+	if g.transfer != nil || g.giving != nil {
+		// Its successor's term is known from some answer perhaps, and its request for a vote still under way: to stand now would depose it.
+		g.notBefore = g.env.Now().Add(againAfter)
+	}
 	g.endTransfer(true)
 	clear(g.snapshots)
 }
 
 // sayNoLead tells the other members' brokers that the leader of this term is gone, so that they need not wait for
 // its silence (RULES 21).
-func (g *Group) sayNoLead() {
-	n := NoLead{Group: g.id, Replica: g.replica, Term: g.term}
+func (g *Group) sayNoLead(term uint64) {
+	n := NoLead{Group: g.id, Replica: g.replica, Term: term}
 	told := map[int32]bool{g.self: true}
 	for _, id := range g.peers() {
 		if b := g.members.broker(id); b != 0 && !told[b] {

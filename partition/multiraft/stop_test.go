@@ -201,7 +201,7 @@ func TestAStoppedGroupAnswersReadsAndChangesAtOnce(t *testing.T) {
 	ask := func() {
 		g.ReadIndex(func(_ uint64, err error) { answers = append(answers, err) })
 		g.ProposeConf(&raftpb.ConfChangeV2{}, func(err error) { answers = append(answers, err) })
-		g.giveAway(func(bool) { answers = append(answers, g.notLeader()) })
+		g.giveAway(&giving{gone: func() {}, done: func(bool) { answers = append(answers, g.notLeader()) }})
 	}
 	ask() // what the worker never sees
 	if err := lead.host.StopGroup(1); err != nil {

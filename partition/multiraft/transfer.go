@@ -66,7 +66,7 @@ func (g *Group) endTransfer(ok bool) {
 // meanwhile.
 const maxTransferLag = 256
 
-// successor gives the voter that could lead soonest: active, nearly matched, on a live broker and without a conf change
+// successor gives the voter that could lead soonest: active, nearly matched, on a live broker that stays, and without a conf change
 // that it may not have applied. 0 if there is none.
 func (g *Group) successor() (best uint64) {
 	return g.successorOf(func(uint64) bool { return true })
@@ -82,7 +82,7 @@ func (g *Group) successorOf(may func(replica uint64) bool) (best uint64) {
 		switch {
 		case id == g.replica, typ == raft.ProgressTypeLearner, !may(id), !p.RecentActive, p.State != tracker.StateReplicate:
 		case p.Match+maxTransferLag < g.last, p.Match < g.confIndex:
-		case !g.live.alive(g.members.broker(id)):
+		case !g.live.alive(g.members.broker(id)), g.leaving(g.members.broker(id)):
 		case p.Match > match:
 			best, match = id, p.Match
 		}

@@ -53,6 +53,7 @@ func (g *Group) run() {
 	g.expireRead() // before work, which starts a read for those who wait behind it
 	g.trim(box.trimTo)
 	g.work()
+	g.noteGiven()
 	g.publish()
 }
 
@@ -206,6 +207,9 @@ func (g *Group) peerChanged(e peerEvent) {
 	g.do(func() {
 		if g.role != RoleLeader {
 			return
+		}
+		if t := g.transfer; t != nil && (e.down || e.restarted) && g.members.broker(t.to) == e.broker {
+			g.endTransfer(false) // it will not answer any more, and proposals wait
 		}
 		if e.up || e.restarted || e.reached && !e.down {
 			g.step(beatNow()) // its replicas answer, and raft sends them what they lack

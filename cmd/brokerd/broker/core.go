@@ -52,6 +52,7 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	c := &core{ownStopped: make(chan struct{}, 1)}
 	c.host = multiraft.New(multiraft.Config{
 		Env: b.env, BrokerID: id.BrokerID, BootNonce: b.nonce, Store: b.store, Transport: b.peers, Registerer: b.reg,
+		Leaving:      func(id int32) bool { return c.leaving.is(id, b.env.Now()) },
 		TickInterval: b.cfg.TickInterval, HeartbeatInterval: b.cfg.HeartbeatInterval, SilentAfter: b.cfg.SilentAfter,
 	})
 	c.ctl = controller.New(controller.Config{

@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	// methodLeaving tells the leader of the controller group that the caller is about to stop.
+	// methodLeaving tells that the caller is about to stop.
 	methodLeaving = "broker.leaving"
 	// leavingFor is how long that holds unless the broker's process ends before, and sayLeavingWithin how long a stop waits to say it.
 	leavingFor       = stopWithin
 	sayLeavingWithin = 200 * time.Millisecond
 )
 
-// leaving holds the brokers that said that they are about to stop. The controller takes them for silent at once: it would send leaders
-// back that they have just handed over.
+// leaving holds the brokers that said that they are about to stop. They get no leaders: the controller would send back those that they have
+// just handed over, and a transfer to a broker that ends holds up a partition's writes.
 type leaving struct {
 	mu    sync.Mutex
 	since map[int32]time.Time
@@ -44,15 +44,22 @@ func (l *leaving) is(broker int32, now time.Time) bool {
 	return ok && now.Sub(at) < leavingFor
 }
 
-// sayLeaving tells the controller that this broker stops. If it cannot, leaders may come back here and are elected anew after the stop.
+// sayLeaving tells the other brokers that this one stops. One that cannot be told may send leaders here, or hand its own over, which are
+// elected anew after the stop. All are told and not just the controller: this broker may lead that group, and whoever leads it next begins by
+// sending leaders home.
 func (b *Broker) sayLeaving(ctx context.Context, c *core) {
-	lead := c.ctl.Leader()
-	if lead == 0 || lead == b.ID() {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, sayLeavingWithin)
 	defer cancel()
-	if _, err := b.peers.Call(ctx, lead, methodLeaving, nil); err != nil {
-		b.log.Info("the controller does not know that this broker stops", "component", "broker", "controller", lead, "error", err)
+	var calls sync.WaitGroup
+	for _, id := range c.ctl.State().BrokerIDs() {
+		if id == b.ID() || !c.host.Alive(id) {
+			continue
+		}
+		calls.Go(func() {
+			if _, err := b.peers.Call(ctx, id, methodLeaving, nil); err != nil {
+				b.log.Info("a broker does not know that this one stops", "component", "broker", "peer", id, "error", err)
+			}
+		})
 	}
+	calls.Wait()
 }
