@@ -48,3 +48,12 @@ func (b *Broker) OwnLog(ctx context.Context) (replica, first, last uint64, err e
 	}
 	return m.Replica, first, m.Index, sh.Close()
 }
+
+// SayLeaving tells the other brokers that this one is about to stop, as Stop does.
+func (b *Broker) SayLeaving(ctx context.Context) { b.sayLeaving(ctx, b.core.Load()) }
+
+// Leaves tells whether another broker said so.
+func (b *Broker) Leaves(id int32) bool { return b.core.Load().leaving.is(id, b.env.Now()) }
+
+// LeadsController tells whether the broker leads the controller group.
+func (b *Broker) LeadsController() bool { return view{b}.ControllerID() == b.ID() }
