@@ -23,7 +23,7 @@ func TestBatchSentAtTheEndOfASessionIsAnsweredAtOnce(t *testing.T) {
 		buf, h := batchOf(t, c.w.Env(), -1, 0, 0, 1)
 		old.p.Produce(buf, h, done)
 	}
-	var first, second *answer = &answer{t: t}, &answer{t: t}
+	first, second := &answer{t: t}, &answer{t: t}
 	old.p.attached.Load().group.(*multiraft.Group).TransferLeader(to)
 	produce(func(r ProduceResult) {
 		first.set(r)
