@@ -130,7 +130,8 @@ func show(w io.Writer, r *rescue.Report) error {
 		return err
 	}
 	b.WriteString("\nLost would be what the voters among them agreed on after that last entry: topics made, changed or deleted, brokers that joined or went,\n" +
-		"replicas that moved. What is in this log counts as agreed on, also what never was. Records are not touched.\n" +
+		"replicas that moved. What is in this log counts as agreed on, also what never was. No records\n" +
+		"are deleted, but those of topics and partitions that lost commands made can no longer be read.\n" +
 		"Those brokers must not run again where they cannot reach this one: a majority of them would be a second controller.\n")
 	_, err := io.WriteString(w, b.String())
 	return err
