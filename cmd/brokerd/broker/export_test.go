@@ -21,7 +21,8 @@ func (b *Broker) Registration() placement.Registration { return b.registration()
 
 // AskedInVain asks for the controller's leader as keepController does, and tells whether the broker would end itself for the answer.
 func (b *Broker) AskedInVain(ctx context.Context) (fatal bool, err error) {
-	_, _, err = b.askController(ctx, controller.RegisterBroker{Broker: b.registration()})
+	held, _ := b.heldController()
+	_, _, err = b.askNewController(ctx, held, "")
 	return refused(err), err
 }
 

@@ -133,19 +133,27 @@ func (b *Broker) isPeer(m gossip.Member) bool {
 
 // askGivenUp asks one broker whether a replica was given up, and keeps what it says.
 func (b *Broker) askGivenUp(ctx context.Context, replica uint64, broker int32) bool {
-	body, err := json.Marshal(givenUpQuestion{Replica: replica})
-	if err != nil {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, givenUpWithin)
-	defer cancel()
-	out, err := b.peers.Call(ctx, broker, methodGivenUp, body)
-	var a givenUpAnswer
-	if err != nil || json.Unmarshal(out, &a) != nil || !a.GivenUp || !a.Recovery.GivesUp(replica) {
+	a, err := b.askRecovery(ctx, replica, broker)
+	if err != nil || !a.GivenUp || !a.Recovery.GivesUp(replica) {
 		return false
 	}
 	b.given.told(broker, a.Recovery)
 	return true
+}
+
+// askRecovery asks one broker for the newest recovery of the group that it knows of, and whether that gave a replica up.
+func (b *Broker) askRecovery(ctx context.Context, replica uint64, broker int32) (a givenUpAnswer, err error) {
+	body, err := json.Marshal(givenUpQuestion{Replica: replica})
+	if err != nil {
+		return a, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, givenUpWithin)
+	defer cancel()
+	out, err := b.peers.Call(ctx, broker, methodGivenUp, body)
+	if err != nil {
+		return a, err
+	}
+	return a, json.Unmarshal(out, &a)
 }
 
 // tellRecovered is the new leader's part: it tells every broker that has no replica of the group of the recovery.
