@@ -73,7 +73,7 @@ func (b *Broker) askNewController(ctx context.Context, held uint64, lost string)
 
 // leadsOn tells whether whoever answered as the leader goes on from the newest recovery that this broker knows of.
 func (b *Broker) leadsOn(ctx context.Context, leader int32, r controller.Response, err error) bool {
-	mine, ok := b.state().ControllerRecovered()
+	mine, ok := b.recovered()
 	switch {
 	case !ok:
 		return true

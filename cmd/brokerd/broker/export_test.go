@@ -29,6 +29,9 @@ func (b *Broker) AskedInVain(ctx context.Context) (fatal bool, err error) {
 // Failed tells why the broker ends itself, nil if it does not.
 func (b *Broker) Failed() error { return b.healthy() }
 
+// Open tells whether the broker runs a replica of the controller group.
+func (b *Broker) Open() bool { return b.core.Load() != nil }
+
 // Own is the broker's replica of the controller group as it was started last.
 func (b *Broker) Own() *multiraft.Group { return b.core.Load().own.Load() }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/runnel-io/runnel/gossip"
 	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -62,13 +63,58 @@ func saidGivenUp(by int32) string {
 	return fmt.Sprintf("broker %d says that it was given up by a recovery of the controller group", by)
 }
 
-// serveGivenUp answers whether a replica was given up.
-func serveGivenUp(s *placement.State, body []byte) ([]byte, error) {
+// logRecovery is the newest recovery that the log of this broker's replica knew of when that was read last.
+type logRecovery struct {
+	replica  uint64
+	recovery placement.ControllerRecovery
+	ok       bool
+}
+
+// recoveredIn reads what the log of this broker's replica, which does not run, knows of recoveries. It is read once.
+func (b *Broker) recoveredIn(replica uint64) (*logRecovery, error) {
+	if l := b.logged.Load(); l != nil && l.replica == replica {
+		return l, nil
+	}
+	r, ok, err := controller.RecoveredOffline(b.store, replica)
+	if err != nil {
+		return nil, err
+	}
+	l := &logRecovery{replica, r, ok}
+	b.logged.Store(l)
+	return l, nil
+}
+
+// readRecovery does so at the start, before anyone can ask.
+func (b *Broker) readRecovery() {
+	held, lost := b.heldController()
+	if held == 0 || lost != "" {
+		b.logged.Store(&logRecovery{}) // no log that can be read
+		return
+	}
+	if _, err := b.recoveredIn(held); err != nil { // to open it will say so, too
+		b.log.Warn("the controller's log cannot be read for recoveries by hand", "component", "broker", "replica", held, "error", err)
+	}
+}
+
+// recovered is the newest recovery of the group that this broker's own replica knows of, applied or not.
+func (b *Broker) recovered() (placement.ControllerRecovery, bool) {
+	r, ok := b.state().ControllerRecovered()
+	if l := b.logged.Load(); l != nil && l.ok && l.recovery.Below > r.Below {
+		return l.recovery, true
+	}
+	return r, ok
+}
+
+// serveGivenUp answers whether a replica was given up, also before this broker's own is open: those that start together with it ask only then.
+func (b *Broker) serveGivenUp(body []byte) ([]byte, error) {
 	var q givenUpQuestion
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, unreadable(err)
 	}
-	r, ok := s.ControllerRecovered()
+	if b.logged.Load() == nil {
+		return nil, errStarting
+	}
+	r, ok := b.recovered()
 	return json.Marshal(givenUpAnswer{GivenUp: ok && r.GivesUp(q.Replica), Recovery: r})
 }
 
@@ -92,10 +138,7 @@ func (b *Broker) serveRecovered(c *core, from int32, body []byte) ([]byte, error
 		return json.Marshal(givenUpAnswer{})
 	}
 	b.given.told(from, r)
-	select {
-	case c.ownStopped <- struct{}{}: // keepController looks at once
-	default:
-	}
+	c.lookAtOnce()
 	return json.Marshal(givenUpAnswer{GivenUp: true})
 }
 
@@ -156,16 +199,17 @@ func (b *Broker) askRecovery(ctx context.Context, replica uint64, broker int32) 
 	return a, json.Unmarshal(out, &a)
 }
 
-// tellRecovered is the new leader's part: it tells every broker that has no replica of the group of the recovery.
-func (b *Broker) tellRecovered(ctx context.Context, c *core) {
-	s := c.ctl.State()
+// tellRecovered is the new leader's part: it tells every broker that has no replica of the group of the recovery. It answers whether there is any,
+// which has to be told again until it has one; while no leader is known, this broker may be it.
+func (b *Broker) tellRecovered(ctx context.Context, c *core) (untold bool) {
+	s, lead := c.ctl.State(), c.ctl.Leader()
 	r, ok := s.ControllerRecovered()
-	if !ok || c.ctl.Leader() != b.ID() {
-		return
+	if !ok || lead != 0 && lead != b.ID() {
+		return false
 	}
 	body, err := json.Marshal(r)
 	if err != nil {
-		return
+		return false
 	}
 	in := map[int32]bool{}
 	for _, r := range s.Controller {
@@ -178,6 +222,9 @@ func (b *Broker) tellRecovered(ctx context.Context, c *core) {
 		if !b.isPeer(m) || in[m.BrokerID] {
 			continue
 		}
+		if untold = true; lead == 0 {
+			break
+		}
 		telling.Go(func() {
 			out, err := b.peers.Call(ctx, m.BrokerID, methodRecovered, body)
 			var a givenUpAnswer
@@ -187,4 +234,5 @@ func (b *Broker) tellRecovered(ctx context.Context, c *core) {
 		})
 	}
 	telling.Wait()
+	return untold
 }

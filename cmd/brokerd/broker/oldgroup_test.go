@@ -1,9 +1,18 @@
 package broker_test
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/runnel-io/runnel/cmd/brokerd/broker"
+	"github.com/runnel-io/runnel/cmd/brokerd/broker/brokertest"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -45,4 +54,62 @@ func TestABrokerThatJoinedAfterARecoveryDoesNotObeyTheOldGroup(t *testing.T) {
 		}
 	}
 	works(t, c, "later", 3)
+}
+
+// All start at the same time, and the kept one is not open yet when the others ask.
+func TestLostControllerReplicasDoNotStartBesideTheKeptOneThatOpens(t *testing.T) {
+	c := elastic(t, 3, never)
+	settled(t, c, 3, 3)
+	for n := 1; n <= 3; n++ {
+		c.Crash(n)
+	}
+	lost := lostOf(recoverController(t, c, 3))
+	note := filepath.Join(c.Config(3).DataDir, "last-peer-address")
+	address, err := os.ReadFile(note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(note), syscall.Mkfifo(note, 0o600)); err != nil { // what the broker reads first, and waits for
+		t.Fatal(err)
+	}
+	c.Restart(3)
+	goOn := sync.OnceFunc(func() {
+		if err := os.WriteFile(note, address, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	defer goOn() // it would not stop before
+	for n := 1; n <= 2; n++ {
+		c.Restart(n)
+		why := ""
+		c.Eventually(func() bool {
+			if err := c.Broker(n).Ready(); err != nil {
+				why = err.Error()
+			}
+			return strings.Contains(why, "getting the controller's log") || c.Broker(n).Open()
+		}, func() string { return why })
+		if c.Broker(n).Open() {
+			t.Errorf("broker %d runs what was given up", n)
+		}
+	}
+	goOn()
+	wantOneController(t, c, lost)
+}
+
+// The old group runs when the new leader hears of its brokers, long after it looked for some.
+func TestTheNewLeaderTellsBrokersThatItHearsOfLater(t *testing.T) {
+	c := elastic(t, 3, never, brokertest.Edit(func(_ int, cfg *broker.Config) { cfg.ControllerEvery = time.Hour }))
+	settled(t, c, 3, 3)
+	c.Crash(3)
+	lost := lostOf(recoverController(t, c, 3))
+	c.Edit(3, func(cfg *broker.Config) {
+		cfg.GossipListen = strings.Replace(cfg.GossipListen, ":7072", ":7074", 1) // where no seed points
+		cfg.Seeds = []string{cfg.GossipListen}
+	})
+	c.Restart(3)
+	leads(t, c, 3)
+	c.StopBroker(2)
+	c.Edit(2, func(cfg *broker.Config) { cfg.Seeds = append(cfg.Seeds, c.Config(3).GossipListen) })
+	c.Restart(2)
+	wantOneController(t, c, lost)
 }
