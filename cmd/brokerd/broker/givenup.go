@@ -132,7 +132,7 @@ func (b *Broker) serveRecovered(c *core, from int32, body []byte) ([]byte, error
 	if !r.GivesUp(own) {
 		return json.Marshal(givenUpAnswer{})
 	}
-	if mine, ok := c.ctl.State().ControllerRecovered(); ok && mine.Kept == own {
+	if mine, ok := c.ctl.State().ControllerRecovered(); ok && mine.Kept == own && !follows(r, mine) {
 		b.log.Error("the controller group was recovered by hand on two brokers, and each goes on without the other: stop the broker that is not to go on, and start it with an empty data folder",
 			"component", "broker", "broker", b.ID(), "other_broker", from)
 		return json.Marshal(givenUpAnswer{})
@@ -140,6 +140,12 @@ func (b *Broker) serveRecovered(c *core, from int32, body []byte) ([]byte, error
 	b.given.told(from, r)
 	c.lookAtOnce()
 	return json.Marshal(givenUpAnswer{GivenUp: true})
+}
+
+// follows tells whether a recovery was made by a replica of the group that an earlier one had begun: the second loss of a cluster, and no second
+// word on the first.
+func follows(r, earlier placement.ControllerRecovery) bool {
+	return r.Kept >= earlier.Below && r.Revision > earlier.Revision
 }
 
 // askAllGivenUp asks at a start whether a replica was given up: whoever the seeds know of, and answers who says so, 0 if nobody does. Seeds that

@@ -1,7 +1,9 @@
 package broker_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,4 +114,58 @@ func TestTheNewLeaderTellsBrokersThatItHearsOfLater(t *testing.T) {
 	c.Edit(2, func(cfg *broker.Config) { cfg.Seeds = append(cfg.Seeds, c.Config(3).GossipListen) })
 	c.Restart(2)
 	wantOneController(t, c, lost)
+}
+
+// The one that was kept first is lost in turn. It comes back when nobody can be asked, and is no rival of the one that was kept then.
+func TestTheKeptReplicaOfAnEarlierRecoveryGetsASuccessor(t *testing.T) {
+	c := elastic(t, 3, never)
+	settled(t, c, 3, 3)
+	crash := func() {
+		for n := 1; n <= 3; n++ {
+			c.Crash(n)
+		}
+	}
+	crash()
+	recoverController(t, c, 3)
+	for _, n := range []int{3, 1, 2} {
+		c.Restart(n)
+	}
+	settled(t, c, 3, 3)
+	crash()
+	lost := lostOf(recoverController(t, c, 1))
+	told := make(chan string, 1)
+	c.Edit(3, func(cfg *broker.Config) {
+		cfg.Log = slog.New(errorsTo{cfg.Log.Handler(), told})
+	})
+	c.Restart(3)
+	c.Eventually(c.Broker(3).Open, func() string { return "it runs" })
+	c.Restart(1)
+	leads(t, c, 1)
+	c.Restart(2)
+	settled(t, c, 3, 3)
+	select {
+	case why := <-told:
+		t.Errorf("it says: %s", why)
+	default:
+	}
+	if own, _, _ := ownLog(t, c, 3); slices.Contains(lost, own) {
+		t.Errorf("it goes on with replica %d, which was given up", own)
+	}
+	works(t, c, "orders", 3)
+}
+
+// errorsTo keeps the first error that a broker logs.
+type errorsTo struct {
+	slog.Handler
+	told chan string
+}
+
+func (e errorsTo) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelError {
+		select {
+		case e.told <- r.Message:
+		default:
+		}
+	}
+	return e.Handler.Handle(ctx, r)
 }
