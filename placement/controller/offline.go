@@ -84,9 +84,22 @@ func RecoveredOffline(s *raftlog.Store, replica uint64) (r placement.ControllerR
 	return r, ok, nil
 }
 
-// silence has a group never hear the replicas that were given up by hand.
-func silence(g group, s *placement.State) {
+// Heed tells of the newest recovery that the log of a replica knows of, before its group is started with it: states that it applies until it
+// gets there may know of none or of an older one.
+func (c *Controller) Heed(r placement.ControllerRecovery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heeded = r
+}
+
+// silence has a group never hear the replicas that were given up by hand, as its log or a state says.
+func (c *Controller) silence(g group, s *placement.State) {
 	r, ok := s.ControllerRecovered()
+	c.mu.Lock()
+	if c.heeded.Below > r.Below {
+		r, ok = c.heeded, true
+	}
+	c.mu.Unlock()
 	if x, takes := g.(interface{ SetGoneIf(gone func(uint64) bool) }); ok && takes {
 		x.SetGoneIf(r.GivesUp)
 	}

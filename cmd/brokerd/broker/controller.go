@@ -104,6 +104,7 @@ func (b *Broker) openController(c *core, replica uint64, founding bool) error {
 	if err != nil {
 		return err
 	}
+	c.ctl.Heed(rec.recovery)
 	var gone func(uint64) bool // nil: any may be heard
 	if rec.ok {
 		gone = rec.recovery.GivesUp
