@@ -148,30 +148,56 @@ func follows(r, earlier placement.ControllerRecovery) bool {
 	return r.Kept >= earlier.Below && r.Revision > earlier.Revision
 }
 
-// askAllGivenUp asks at a start whether a replica was given up: whoever the seeds know of, and answers who says so, 0 if nobody does. Seeds that
-// do not answer are not waited for long.
+// askAllGivenUp asks at a start whether a replica was given up: whoever the seeds know of, and answers who says so, 0 if nobody does.
 func (b *Broker) askAllGivenUp(ctx context.Context, replica uint64) int32 {
-	wait := time.NewTimer(givenUpWithin)
-	defer wait.Stop()
-	select {
-	case <-b.gossip.Tried():
-	case <-wait.C:
-	case <-ctx.Done():
+	peers := func() (ids []int32) {
+		for _, m := range b.gossip.Members() {
+			if b.isPeer(m) {
+				ids = append(ids, m.BrokerID)
+			}
+		}
+		return ids
 	}
+	askEach(ctx, peers, b.changes.changed, b.gossip.Tried(), func(ctx context.Context, id int32) bool { return b.askGivenUp(ctx, replica, id) })
+	return b.given.of(replica)
+}
+
+// askEach asks each broker as it is heard of, until one says yes, or all have answered and no more are expected. It takes givenUpWithin at most:
+// neither a seed nor a broker that hangs may hold up every start.
+func askEach(ctx context.Context, heard func() []int32, changed func() <-chan struct{}, allHeard <-chan struct{}, ask func(context.Context, int32) bool) {
 	ctx, cancel := context.WithTimeout(ctx, givenUpWithin)
 	defer cancel()
 	var asking sync.WaitGroup
-	for _, m := range b.gossip.Members() {
-		if b.isPeer(m) {
+	asked := map[int32]bool{}
+	for more := true; more; {
+		next := changed()
+		select {
+		case <-allHeard:
+			more = false
+		default:
+		}
+		for _, id := range heard() {
+			if asked[id] {
+				continue
+			}
+			asked[id] = true
 			asking.Go(func() {
-				if b.askGivenUp(ctx, replica, m.BrokerID) {
+				if ask(ctx, id) {
 					cancel() // one is enough
 				}
 			})
 		}
+		if !more {
+			break
+		}
+		select {
+		case <-next:
+		case <-allHeard:
+		case <-ctx.Done():
+			more = false
+		}
 	}
 	asking.Wait()
-	return b.given.of(replica)
 }
 
 // isPeer tells whether a member is another broker of this cluster.
