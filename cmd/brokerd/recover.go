@@ -32,8 +32,8 @@ func recoverCommand(stdout, stderr io.Writer) *cobra.Command {
 		Use:   "recover --data-dir DIR [--accept-data-loss]",
 		Short: "Give up a majority of the controller group that is lost for good, and go on with this broker's replica",
 		Long: "Give up a majority of the controller group that is lost for good, and go on with the replica in this broker's data folder. The broker must\n" +
-			"not run. Without --accept-data-loss it changes nothing and shows what is there: look into the folders of all brokers that are left, and\n" +
-			"recover the one whose log ends in the highest term, and at the highest entry of that term. Recover one only.\n\n" +
+			"not run. Without --accept-data-loss it changes nothing that a start would not, and shows what is there: look into the folders of all\n" +
+			"brokers that are left, and recover the one whose log ends in the highest term, and at the highest entry of that term. Recover one only.\n\n" +
 			"The brokers that were given up must never run again where they cannot reach this one: a majority of them would be a second controller\n" +
 			"of the same cluster. Empty their data folders, or see to it that they stay off. One that comes back and reaches this broker gets a new\n" +
 			"replica of the controller group by itself, and keeps its partitions.",
@@ -76,7 +76,7 @@ func recoverFolder(ctx context.Context, f *rescue.Folder, stdout, stderr io.Writ
 		return err
 	}
 	if !accept {
-		_, err := fmt.Fprintln(stdout, "\nnothing was changed: --accept-data-loss recovers it")
+		_, err := fmt.Fprintln(stdout, "\nnothing was recovered: --accept-data-loss does it")
 		return err
 	}
 	if !r.Alone() {
@@ -130,7 +130,8 @@ func show(w io.Writer, r *rescue.Report) error {
 		return err
 	}
 	b.WriteString("\nLost would be what the voters among them agreed on after that last entry: topics made, changed or deleted, brokers that joined or went,\n" +
-		"replicas that moved. What is in this log counts as agreed on, also what never was. Records are not touched.\n" +
+		"replicas that moved. What is in this log counts as agreed on, also what never was. No records\n" +
+		"are deleted, but those of topics and partitions that lost commands made can no longer be read.\n" +
 		"Those brokers must not run again where they cannot reach this one: a majority of them would be a second controller.\n")
 	_, err := io.WriteString(w, b.String())
 	return err

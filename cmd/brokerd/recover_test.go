@@ -58,7 +58,7 @@ func TestControllerRecoverShowsAsksAndRecovers(t *testing.T) {
 	if status != 0 || errs != "" {
 		t.Fatalf("status %d: %s", status, errs)
 	}
-	wantWords(t, out, "cluster ", "its replica", "last entry ", "3 brokers: 1, 2, 3", "0 topics", at, "voter", "nothing was changed")
+	wantWords(t, out, "cluster ", "its replica", "last entry ", "3 brokers: 1, 2, 3", "0 topics", at, "voter", "nothing was recovered")
 	// Without a terminal nobody consents by accident.
 	status, _, errs = recoverRun(t, "--data-dir", dir, "--accept-data-loss")
 	if status != 1 {

@@ -32,7 +32,7 @@ func TestHearingEverybodyCoversGroupsOnListedBrokersOnly(t *testing.T) {
 	if !covers(groups[0]) {
 		t.Error("a group on brokers that are all heard is not covered")
 	}
-	groups[0].members.set(map[uint64]int32{1: 1, 2: 2, 3: 9})
+	groups[0].members.set(map[uint64]int32{1: 1, 2: 2, 3: 9}, nil)
 	if covers(groups[0]) {
 		t.Error("covered, although a voter moved to an unlisted broker")
 	}
@@ -72,7 +72,7 @@ func ledHost(tb testing.TB, groups int) (*Host, []*Group) {
 	var all []*Group
 	for i := range groups {
 		g := &Group{shared: h.shared, id: uint64(i + 1), replica: 1, task: noTask{}}
-		g.members.set(map[uint64]int32{1: 1, 2: 2, 3: 3})
+		g.members.set(map[uint64]int32{1: 1, 2: 2, 3: 3}, nil)
 		g.view.Store(&view{role: RoleLeader, conf: &raftpb.ConfState{Voters: []uint64{1, 2, 3}}, since: e.Now().Add(-time.Minute)})
 		if !h.groups.add(g) {
 			tb.Fatal("not added")

@@ -119,9 +119,10 @@ func (g *Group) Wake() {
 	g.task.Wake()
 }
 
-// SetMembers tells which broker has which replica.
+// SetMembers tells which broker has which replica. Of a voter that m does not name stays known what was known: replicas never change their broker,
+// and a leader that sends it nothing may miss it for its majority.
 func (g *Group) SetMembers(m map[uint64]int32) {
-	g.members.set(m)
+	g.members.set(m, voters(g.view.Load().conf))
 	g.do(func() {
 		g.showView()
 		g.publish()

@@ -23,10 +23,19 @@ func (s *members) get() map[uint64]int32 {
 // broker gives the broker of a replica, 0 if it is not known.
 func (s *members) broker(replica uint64) int32 { return s.get()[replica] }
 
-func (s *members) set(m map[uint64]int32) {
+// set tells where all are. Those that are to stay keep their places if m does not name them.
+func (s *members) set(m map[uint64]int32, stay []uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := maps.Clone(m)
+	for _, id := range stay {
+		if _, named := c[id]; !named && s.broker(id) != 0 {
+			if c == nil {
+				c = make(map[uint64]int32)
+			}
+			c[id] = s.broker(id)
+		}
+	}
 	s.m.Store(&c)
 }
 

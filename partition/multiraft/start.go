@@ -33,7 +33,7 @@ func (h *Host) StartGroup(c GroupConfig) (*Group, error) {
 	if g.name == "" {
 		g.name = fmt.Sprintf("group %d", c.Group)
 	}
-	g.members.set(c.Members)
+	g.members.set(c.Members, nil)
 	if g.SetGone(c.Gone); c.GoneIf != nil {
 		g.SetGoneIf(c.GoneIf)
 	}

@@ -60,8 +60,7 @@ func (a *Agent) change(ctx context.Context, q ask.ChangeRequest) error {
 }
 
 // strangersIn lists the voters of a group that the state does not name. There are none, unless the command which finished their move was
-// lost when the controller group was recovered by hand: nobody runs them any more (aside.go), and each would be missed by a majority. They
-// leave with the next change.
+// lost when the controller group was recovered by hand. They run, if they can, until they leave with the next change (aside.go).
 func strangersIn(conf *raftpb.ConfState, s *placement.State, p *placement.Partition) (ids []uint64) {
 	if _, ok := s.ControllerRecovered(); !ok {
 		return nil

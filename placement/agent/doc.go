@@ -26,7 +26,7 @@
 //     stays on the disk and is logged once. What was received of a replica that is not installed yet is no data: it goes when
 //     the move is cancelled, and at a restart.
 //   - After a recovery of the controller group by hand the state may lack what lost commands made. That is no command to delete: such replicas
-//     stop, and stay on the disk (aside.go).
+//     stop, and stay on the disk. Those of a group that the state names run until that has gone on without them (aside.go).
 //   - A group hears nothing of replicas that have tombstones.
 //   - A quarantined replica is never started and never made again; it is shown with its reason. One that stopped since the disk was full
 //     or descriptors were short is none: it is started again, at growing pauses.

@@ -24,7 +24,7 @@ func (a *Agent) CaughtUp() (bool, string) {
 	var open []*live
 	if why == "" {
 		for _, r := range a.replicas {
-			if r.live != nil && r.want == wantRun && !r.joining {
+			if r.live != nil && r.want == wantRun && !r.joining && !r.stray {
 				open = append(open, r.live)
 			}
 		}
@@ -74,7 +74,7 @@ func (a *Agent) awaitedLocked() string {
 	}
 	opening, fault := 0, ""
 	for _, r := range a.replicas {
-		if r.want != wantRun || r.live != nil || r.lost != "" || r.joining || r.yields {
+		if r.want != wantRun || r.live != nil || r.lost != "" || r.joining || r.stray || r.yields {
 			continue
 		}
 		opening++

@@ -25,6 +25,7 @@ func (a *Agent) reconcile() {
 		a.setAside(s)
 		prev = &placement.State{Tombstones: prev.Tombstones} // the other topics are compared anew, too
 	}
+	a.endStrays(s)
 	for name, t := range prev.Topics {
 		if now := s.Topics[name]; now != t {
 			a.dropReplicas(t, now, s.Revision)
@@ -77,14 +78,21 @@ func (a *Agent) silence(s, prev *placement.State) {
 	a.gone = gone
 	for group, l := range a.opened {
 		if len(before[group])+len(gone[group]) > 0 {
-			l.raft.SetGone(a.goneLocked(l.replica))
+			l.raft.SetGoneIf(a.goneLocked(l.replica))
 		}
 	}
 }
 
-// goneLocked lists whom a replica's group must not hear; it needs Agent.mu.
-func (a *Agent) goneLocked(r *replica) []uint64 {
-	return slices.Concat(a.gone[r.group], r.recovery.lost)
+// goneLocked tells whom a replica's group must not hear; it needs Agent.mu.
+func (a *Agent) goneLocked(r *replica) func(replica uint64) bool {
+	gone, below, members := slices.Concat(a.gone[r.group], r.recovery.lost), r.deafBelow, r.members
+	return func(id uint64) bool {
+		if slices.Contains(gone, id) {
+			return true
+		}
+		_, member := members[id]
+		return id < below && !member
+	}
 }
 
 // judge notes the revision of the state that whatever is wanted from now on is wanted by.
@@ -124,14 +132,7 @@ func (a *Agent) ownDisk(s *placement.State) bool {
 // wantTopic has the topic's replicas of this broker run with the topic's settings. was is the topic of that name before, nil if
 // there was none.
 func (a *Agent) wantTopic(s *placement.State, t, was *placement.Topic) {
-	settings, err := partition.ParseSettings(t.Config)
-	if err != nil {
-		// The controller checked them, so another version did. Run with the defaults rather than not at all, but delete nothing
-		// by a rule that may not be the topic's.
-		a.log.Error("the topic's settings are not known to this version; its partitions run with the defaults here, and nothing is deleted", "topic", t.Name, "err", err)
-		settings = partition.DefaultSettings()
-		settings.RetentionMS, settings.RetentionBytes = -1, -1
-	}
+	settings := a.settingsOf(t)
 	sameConfig := was != nil && was.ID == t.ID && maps.Equal(was.Config, t.Config)
 	for n := range t.Partitions {
 		p := &t.Partitions[n]
@@ -142,6 +143,18 @@ func (a *Agent) wantTopic(s *placement.State, t, was *placement.Topic) {
 			a.wantReplica(s, t, int32(n), own, settings) //nolint:gosec // bounded by MaxPartitions
 		}
 	}
+}
+
+func (a *Agent) settingsOf(t *placement.Topic) partition.Settings {
+	settings, err := partition.ParseSettings(t.Config)
+	if err != nil {
+		// The controller checked them, so another version did. Run with the defaults rather than not at all, but delete nothing
+		// by a rule that may not be the topic's.
+		a.log.Error("the topic's settings are not known to this version; its partitions run with the defaults here, and nothing is deleted", "topic", t.Name, "err", err)
+		settings = partition.DefaultSettings()
+		settings.RetentionMS, settings.RetentionBytes = -1, -1
+	}
+	return settings
 }
 
 // wantReplica has one replica run as the state says. A replica that runs already learns where the others are: any of them may
@@ -172,6 +185,12 @@ func (a *Agent) wantReplica(s *placement.State, t *placement.Topic, number int32
 		r.members = m
 		if r.live != nil {
 			r.live.raft.SetMembers(m)
+		}
+	}
+	if rec, ok := s.ControllerRecovered(); ok && p.Recovered > rec.Revision {
+		r.deafBelow = rec.Below
+		if r.live != nil {
+			r.live.raft.SetGoneIf(a.goneLocked(r)) // after members, which it goes by
 		}
 	}
 	if r.settings != settings {

@@ -63,9 +63,13 @@ type replica struct {
 	members   map[uint64]int32 // replica id -> broker, of the partition and its move; never changed in place
 	preferred bool             // this broker is the preferred leader's
 	joining   bool             // a move adds it
+	stray     bool             // no state names it any more, and it runs for its group's sake, see setAside
 	settings  partition.Settings
 	recovery  recovery // the newest that concerns it
-	recovered uint64   // revision of the one that it took up since the broker started
+	// deafBelow is set if the partition was recovered after the controller group: a replica of a lower id that the state does not name is
+	// a stray that was given up, with or without a name.
+	deafBelow uint64
+	recovered uint64 // revision of the one that it took up since the broker started
 
 	queued  bool     // stands in Agent.queue
 	working bool     // a task is at work on it

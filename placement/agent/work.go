@@ -135,7 +135,7 @@ func (a *Agent) run(r *replica, created bool) error {
 		DiskFull: a.cfg.DiskFull,
 	})
 	g, err := a.host.StartGroup(multiraft.GroupConfig{
-		Group: r.group, Replica: r.id, Members: members, Gone: gone, Machine: p, Name: r.name(),
+		Group: r.group, Replica: r.id, Members: members, GoneIf: gone, Machine: p, Name: r.name(),
 		Log:   raftlog.LogOptions{SegmentBytes: settings.SegmentBytes, SegmentAge: time.Duration(settings.SegmentMS) * time.Millisecond},
 		Found: created && preferred, Held: held,
 	})
@@ -159,7 +159,7 @@ func (a *Agent) run(r *replica, created bool) error {
 		p.SetSettings(r.settings)
 	}
 	g.SetMembers(r.members) // which may have changed meanwhile
-	g.SetGone(a.goneLocked(r))
+	g.SetGoneIf(a.goneLocked(r))
 	if r.want == wantRun { // else it is removed next
 		a.serve(l)
 	}
@@ -201,7 +201,7 @@ func (a *Agent) makeRoom(r *replica) error {
 	}
 	if o.replica != r {
 		err := o.raft.Healthy()
-		yields := a.successor(o.replica) == r.id
+		yields := a.successor(o.replica) == r.id || a.comesBefore(r, o.replica)
 		if err == nil && !yields {
 			return &waitError{fmt.Sprintf("replica %d of the same partition still runs here", o.id)}
 		}
@@ -229,6 +229,13 @@ func (a *Agent) makeRoom(r *replica) error {
 		}()
 	}
 	return a.halt(o)
+}
+
+// comesBefore tells whether a stray gives way to a replica, which the state names.
+func (a *Agent) comesBefore(r, stray *replica) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return stray.stray && !r.stray
 }
 
 // halt stops a replica that is open. The caller is at work on it.

@@ -98,7 +98,8 @@ type Controller struct {
 	listeners []*listener
 
 	mu       sync.Mutex
-	group    group // nil before Attach
+	group    group                        // nil before Attach
+	heeded   placement.ControllerRecovery // see Heed
 	stopped  bool
 	waiters  []revisionWaiter
 	pipeline pipeline
@@ -132,7 +133,7 @@ func (c *Controller) attach(g group) {
 	c.group = g
 	c.mu.Unlock()
 	g.SetMembers(c.whereabouts(c.State()))
-	silence(g, c.State())
+	c.silence(g, c.State())
 	g.Wake()
 	c.members.task.Wake()
 }

@@ -138,7 +138,7 @@ func (c *Controller) publish() {
 		g.SetMembers(c.whereabouts(c.fold))
 	}
 	if g != nil {
-		silence(g, c.fold)
+		c.silence(g, c.fold)
 	}
 	if g != nil {
 		c.members.task.Wake() // a broker was registered, drained, removed or given another replica

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -126,6 +127,9 @@ func TestRemovalThatIsUnderWaySaysSo(t *testing.T) {
 		wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_BROKER_IN_USE, runnelv1.ErrorKind_ERROR_KIND_RETRIABLE)
 		if !c.State().Brokers[3].Draining {
 			t.Error("it was not begun")
+		}
+		if !strings.Contains(err.GetMessage(), "undrain it to keep it") {
+			t.Errorf("who changes their mind hears %q", err.GetMessage())
 		}
 		if gave := gaveUp(t.Context(), err, false); gave.GetMessage() != err.GetMessage() {
 			t.Errorf("who waited for it in vain hears %q", gave.GetMessage())

@@ -48,9 +48,10 @@ func ReadOffline(s *raftlog.Store, replica uint64) (o Offline, err error) {
 	return o, err
 }
 
-// GivenUpOffline tells which replicas must never be heard by a replica that is about to start: its log tells it, but what it holds is
-// applied only after the start. Nil: any may be heard.
-func GivenUpOffline(s *raftlog.Store, replica uint64) (gone func(replica uint64) bool, err error) {
+// RecoveredOffline is the newest recovery of the group that a replica's log knows of, false if there is none. It is for a replica that is about
+// to start: what its log holds is applied only after that, and those that were given up must never be heard.
+func RecoveredOffline(s *raftlog.Store, replica uint64) (r placement.ControllerRecovery, ok bool, err error) {
+	behind := false // the checkpoint
 	err = eachOffline(s, replica, func(cp []byte) error {
 		if !bytes.Contains(cp, []byte(`"controller_recoveries"`)) {
 			return nil
@@ -59,27 +60,46 @@ func GivenUpOffline(s *raftlog.Store, replica uint64) (gone func(replica uint64)
 		if err != nil {
 			return err
 		}
-		if r, ok := o.ControllerRecovered(); ok {
-			gone = r.GivesUp
-		}
+		r, ok = o.ControllerRecovered()
 		return nil
 	}, func(_ record.Meta, command []byte) error {
 		if !bytes.Contains(command, []byte(`"recover_controller"`)) {
 			return nil
 		}
 		if cmd, err := placement.Decode(command); err == nil {
-			if c, ok := cmd.(placement.RecoverController); ok {
-				gone = placement.ControllerRecovery{Kept: c.Kept, Below: c.Below}.GivesUp
+			if c, is := cmd.(placement.RecoverController); is {
+				r, ok, behind = placement.ControllerRecovery{Kept: c.Kept, Broker: c.Broker, Lost: c.Lost, Below: c.Below, Note: c.Note}, true, true
 			}
 		}
 		return nil
 	})
-	return gone, err
+	if err != nil || !behind {
+		return r, ok, err
+	}
+	if o, err := ReadOffline(s, replica); err == nil { // else whom not to hear is known, though not the revision
+		if full, known := o.State.ControllerRecovered(); known && full.Below == r.Below {
+			r = full
+		}
+	}
+	return r, ok, nil
 }
 
-// silence has a group never hear the replicas that were given up by hand.
-func silence(g group, s *placement.State) {
+// Heed tells of the newest recovery that the log of a replica knows of, before its group is started with it: states that it applies until it
+// gets there may know of none or of an older one.
+func (c *Controller) Heed(r placement.ControllerRecovery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heeded = r
+}
+
+// silence has a group never hear the replicas that were given up by hand, as its log or a state says.
+func (c *Controller) silence(g group, s *placement.State) {
 	r, ok := s.ControllerRecovered()
+	c.mu.Lock()
+	if c.heeded.Below > r.Below {
+		r, ok = c.heeded, true
+	}
+	c.mu.Unlock()
 	if x, takes := g.(interface{ SetGoneIf(gone func(uint64) bool) }); ok && takes {
 		x.SetGoneIf(r.GivesUp)
 	}

@@ -42,7 +42,8 @@ type SetDraining struct {
 }
 
 // RemoveBroker removes an empty broker for good: one that was drained, or one that is silent. If a silent one still votes in the controller
-// group, that is ended first, by having it drain; until it is, the answer is BROKER_IN_USE, retriable.
+// group, that is ended first, by having it drain; until it is, the answer is BROKER_IN_USE, retriable. One that is kept after all has to be
+// undrained.
 type RemoveBroker struct {
 	Broker int32
 }

@@ -108,7 +108,7 @@ func (c *Controller) planRemoval(s *placement.State, broker int32) (placement.Co
 		return placement.SetDraining{Broker: broker, Draining: true}, nil
 	}
 	vote.Kind = runnelv1.ErrorKind_ERROR_KIND_RETRIABLE
-	vote.Message = fmt.Sprintf("broker %d is silent and holds nothing; its vote in the controller group is being taken: ask again in a moment", broker)
+	vote.Message = fmt.Sprintf("broker %d is silent and holds nothing; its vote in the controller group is being taken: ask again in a moment. It is drained meanwhile: undrain it to keep it", broker)
 	return nil, vote
 }
 

@@ -56,18 +56,32 @@ func (b *Broker) askController(ctx context.Context, q controller.Request) (r con
 	return r, 0, err
 }
 
-// askNewController asks which replica this broker shall have. If its own was given up, only a leader that knows so counts: the old group may
-// have one, too.
+// askNewController asks which replica this broker shall have. After a recovery of the group by hand the old one may have a leader, too, until it is
+// told: only a leader that knows of the recovery counts, if this broker knows of one or its own replica was given up. The old one never heard of
+// brokers that joined since, and gives ids of its own.
 func (b *Broker) askNewController(ctx context.Context, held uint64, lost string) (r controller.Response, leader int32, err error) {
 	given := b.given.of(held) != 0
 	if given {
 		lost = "" // the new group never had it
 	}
 	r, leader, err = b.askController(ctx, controller.RegisterBroker{Broker: b.registration(), Replica: held, Lost: lost})
-	if (err == nil || refused(err)) && given && !b.askGivenUp(ctx, held, leader) {
+	if (err == nil || refused(err)) && (given && !b.askGivenUp(ctx, held, leader) || !b.leadsOn(ctx, leader, r, err)) {
 		return r, leader, fmt.Errorf("broker %d, which leads the old controller group, does not know of its recovery", leader)
 	}
 	return r, leader, err
+}
+
+// leadsOn tells whether whoever answered as the leader goes on from the newest recovery that this broker knows of.
+func (b *Broker) leadsOn(ctx context.Context, leader int32, r controller.Response, err error) bool {
+	mine, ok := b.recovered()
+	switch {
+	case !ok:
+		return true
+	case err == nil:
+		return r.Revision >= mine.Revision // which no old one reaches: it jumped ahead
+	}
+	a, err := b.askRecovery(ctx, 0, leader)
+	return err == nil && a.Recovery.Revision >= mine.Revision
 }
 
 // noMember tells whether the controller's leader, and nobody else can know, answered that this broker is none of the cluster: it was

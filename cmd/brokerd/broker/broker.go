@@ -55,6 +55,7 @@ type Broker struct {
 	core    atomic.Pointer[core] // nil until the broker has an id
 
 	given    givenUp
+	logged   atomic.Pointer[logRecovery] // nil before it is read
 	gate     *gate
 	disk     *disk
 	grpc     *grpc.Server
@@ -161,6 +162,7 @@ func Start(cfg Config) (_ *Broker, err error) {
 	b.disk = &disk{dir: cfg.DataDir, reserve: cfg.DiskReserve, log: b.log}
 	b.disk.look()
 	b.budget = partition.NewBudget(cfg.ProduceBytes)
+	b.readRecovery()
 	if err := b.startPeers(); err != nil {
 		return nil, err
 	}
@@ -366,6 +368,9 @@ func (b *Broker) state() *placement.State {
 
 // servePeer answers another broker's calls.
 func (b *Broker) servePeer(ctx context.Context, from int32, method string, body []byte) ([]byte, error) {
+	if method == methodGivenUp && from > 0 {
+		return b.serveGivenUp(body)
+	}
 	c := b.core.Load()
 	if c == nil {
 		return nil, errStarting
@@ -386,8 +391,6 @@ func (b *Broker) servePeer(ctx context.Context, from int32, method string, body 
 		c.leaving.says(from, b.env.Now())
 		c.ctl.Notice()
 		return nil, nil
-	case method == methodGivenUp:
-		return serveGivenUp(c.ctl.State(), body)
 	case method == methodRecovered:
 		return b.serveRecovered(c, from, body)
 	case catchup.Handles(method):

@@ -100,9 +100,14 @@ func (b *Broker) openController(c *core, replica uint64, founding bool) error {
 	}
 	// Who else is a member stands in the replica's checkpoint and log; Attach tells the group.
 	members := map[uint64]int32{firstController: firstBroker, replica: b.ID()}
-	gone, err := controller.GivenUpOffline(b.store, replica)
+	rec, err := b.recoveredIn(replica)
 	if err != nil {
 		return err
+	}
+	c.ctl.Heed(rec.recovery)
+	var gone func(uint64) bool // nil: any may be heard
+	if rec.ok {
+		gone = rec.recovery.GivesUp
 	}
 	group, err := c.host.StartGroup(multiraft.GroupConfig{
 		Group: controllerGroup, Replica: replica, Members: members, GoneIf: gone, Machine: c.ctl, Log: o, Name: "controller", Found: founding,
@@ -241,11 +246,11 @@ func (b *Broker) keepController(ctx context.Context, held uint64) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-c.ownStopped:
+		case <-c.look:
 		case <-wait.C:
 		}
 		next := controllerSoon
-		b.tellRecovered(ctx, c)
+		untold := b.tellRecovered(ctx, c)
 		lost := run.look(held)
 		r, leader, err := b.askNewController(ctx, held, lost)
 		switch {
@@ -269,7 +274,9 @@ func (b *Broker) keepController(ctx context.Context, held uint64) {
 			run.look(held)
 			next = 0
 		case run.open && c.ctl.State().Revision >= r.Revision:
-			next = b.cfg.ControllerEvery
+			if !untold {
+				next = b.cfg.ControllerEvery
+			}
 			run.pause = 0
 		}
 		wait.Reset(next)

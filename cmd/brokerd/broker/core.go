@@ -37,8 +37,8 @@ type core struct {
 
 	leaving leaving
 
-	own        atomic.Pointer[multiraft.Group] // this broker's replica of the controller group, as it was started last
-	ownStopped chan struct{}                   // has room for one: that replica stopped
+	own  atomic.Pointer[multiraft.Group] // this broker's replica of the controller group, as it was started last
+	look chan struct{}                   // has room for one: keepController is to look at once
 
 	fresh atomic.Bool // the state was as new as the controller's once
 
@@ -49,7 +49,7 @@ type core struct {
 // newCore makes host, controller and agent and opens the controller's replica, which meta.db knows by now.
 func (b *Broker) newCore(replica uint64, founding bool) error {
 	id := b.store.Identity()
-	c := &core{ownStopped: make(chan struct{}, 1)}
+	c := &core{look: make(chan struct{}, 1)}
 	c.host = multiraft.New(multiraft.Config{
 		Env: b.env, BrokerID: id.BrokerID, BootNonce: b.nonce, Store: b.store, Transport: b.peers, Registerer: b.reg,
 		Leaving:      func(id int32) bool { return c.leaving.is(id, b.env.Now()) },
@@ -64,12 +64,7 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 		Alive:  func(id int32) bool { return c.host.Alive(id) && !c.leaving.is(id, b.env.Now()) },
 		Leader: c.host.Leader, Automatic: !b.cfg.ManualPlacement, ReplaceAfter: b.cfg.ReplaceAfter, Parallel: b.cfg.RecoveryParallel,
 		MuteAfterReturn: b.cfg.MuteAfterReturn,
-		Stopped: func() {
-			select {
-			case c.ownStopped <- struct{}{}:
-			default:
-			}
-		},
+		Stopped:         c.lookAtOnce,
 	})
 	c.agent = agent.New(agent.Config{
 		Env: b.env, BrokerID: id.BrokerID, Host: c.host, Store: b.store, Budget: b.budget,
@@ -111,6 +106,14 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 	return nil
 }
 
+// lookAtOnce has keepController look at this broker's replica of the controller group.
+func (c *core) lookAtOnce() {
+	select {
+	case c.look <- struct{}{}:
+	default:
+	}
+}
+
 // hear exchanges heartbeats with every broker of the cluster that the state or gossip knows. The state alone is not enough: right
 // after a start it may be so old that it lacks the brokers which lead now, and whoever is not heard gets no answers.
 func (b *Broker) hear(c *core) {
@@ -139,6 +142,9 @@ func (b *Broker) hear(c *core) {
 func (b *Broker) gossipChanged() {
 	if c := b.core.Load(); c != nil {
 		b.hear(c)
+		if _, ok := c.ctl.State().ControllerRecovered(); ok {
+			c.lookAtOnce() // it may have to be told
+		}
 	}
 	b.changes.notify()
 }

@@ -21,12 +21,16 @@ func (b *Broker) Registration() placement.Registration { return b.registration()
 
 // AskedInVain asks for the controller's leader as keepController does, and tells whether the broker would end itself for the answer.
 func (b *Broker) AskedInVain(ctx context.Context) (fatal bool, err error) {
-	_, _, err = b.askController(ctx, controller.RegisterBroker{Broker: b.registration()})
+	held, _ := b.heldController()
+	_, _, err = b.askNewController(ctx, held, "")
 	return refused(err), err
 }
 
 // Failed tells why the broker ends itself, nil if it does not.
 func (b *Broker) Failed() error { return b.healthy() }
+
+// Open tells whether the broker runs a replica of the controller group.
+func (b *Broker) Open() bool { return b.core.Load() != nil }
 
 // Own is the broker's replica of the controller group as it was started last.
 func (b *Broker) Own() *multiraft.Group { return b.core.Load().own.Load() }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/runnel-io/runnel/gossip"
 	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -62,13 +63,58 @@ func saidGivenUp(by int32) string {
 	return fmt.Sprintf("broker %d says that it was given up by a recovery of the controller group", by)
 }
 
-// serveGivenUp answers whether a replica was given up.
-func serveGivenUp(s *placement.State, body []byte) ([]byte, error) {
+// logRecovery is the newest recovery that the log of this broker's replica knew of when that was read last.
+type logRecovery struct {
+	replica  uint64
+	recovery placement.ControllerRecovery
+	ok       bool
+}
+
+// recoveredIn reads what the log of this broker's replica, which does not run, knows of recoveries. It is read once.
+func (b *Broker) recoveredIn(replica uint64) (*logRecovery, error) {
+	if l := b.logged.Load(); l != nil && l.replica == replica {
+		return l, nil
+	}
+	r, ok, err := controller.RecoveredOffline(b.store, replica)
+	if err != nil {
+		return nil, err
+	}
+	l := &logRecovery{replica, r, ok}
+	b.logged.Store(l)
+	return l, nil
+}
+
+// readRecovery does so at the start, before anyone can ask.
+func (b *Broker) readRecovery() {
+	held, lost := b.heldController()
+	if held == 0 || lost != "" {
+		b.logged.Store(&logRecovery{}) // no log that can be read
+		return
+	}
+	if _, err := b.recoveredIn(held); err != nil { // to open it will say so, too
+		b.log.Warn("the controller's log cannot be read for recoveries by hand", "component", "broker", "replica", held, "error", err)
+	}
+}
+
+// recovered is the newest recovery of the group that this broker's own replica knows of, applied or not.
+func (b *Broker) recovered() (placement.ControllerRecovery, bool) {
+	r, ok := b.state().ControllerRecovered()
+	if l := b.logged.Load(); l != nil && l.ok && l.recovery.Below > r.Below {
+		return l.recovery, true
+	}
+	return r, ok
+}
+
+// serveGivenUp answers whether a replica was given up, also before this broker's own is open: those that start together with it ask only then.
+func (b *Broker) serveGivenUp(body []byte) ([]byte, error) {
 	var q givenUpQuestion
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, unreadable(err)
 	}
-	r, ok := s.ControllerRecovered()
+	if b.logged.Load() == nil {
+		return nil, errStarting
+	}
+	r, ok := b.recovered()
 	return json.Marshal(givenUpAnswer{GivenUp: ok && r.GivesUp(q.Replica), Recovery: r})
 }
 
@@ -86,43 +132,72 @@ func (b *Broker) serveRecovered(c *core, from int32, body []byte) ([]byte, error
 	if !r.GivesUp(own) {
 		return json.Marshal(givenUpAnswer{})
 	}
-	if mine, ok := c.ctl.State().ControllerRecovered(); ok && mine.Kept == own {
+	if mine, ok := c.ctl.State().ControllerRecovered(); ok && mine.Kept == own && !follows(r, mine) {
 		b.log.Error("the controller group was recovered by hand on two brokers, and each goes on without the other: stop the broker that is not to go on, and start it with an empty data folder",
 			"component", "broker", "broker", b.ID(), "other_broker", from)
 		return json.Marshal(givenUpAnswer{})
 	}
 	b.given.told(from, r)
-	select {
-	case c.ownStopped <- struct{}{}: // keepController looks at once
-	default:
-	}
+	c.lookAtOnce()
 	return json.Marshal(givenUpAnswer{GivenUp: true})
 }
 
-// askAllGivenUp asks at a start whether a replica was given up: whoever the seeds know of, and answers who says so, 0 if nobody does. Seeds that
-// do not answer are not waited for long.
+// follows tells whether a recovery was made by a replica of the group that an earlier one had begun: the second loss of a cluster, and no second
+// word on the first.
+func follows(r, earlier placement.ControllerRecovery) bool {
+	return r.Kept >= earlier.Below && r.Revision > earlier.Revision
+}
+
+// askAllGivenUp asks at a start whether a replica was given up: whoever the seeds know of, and answers who says so, 0 if nobody does.
 func (b *Broker) askAllGivenUp(ctx context.Context, replica uint64) int32 {
-	wait := time.NewTimer(givenUpWithin)
-	defer wait.Stop()
-	select {
-	case <-b.gossip.Tried():
-	case <-wait.C:
-	case <-ctx.Done():
+	peers := func() (ids []int32) {
+		for _, m := range b.gossip.Members() {
+			if b.isPeer(m) {
+				ids = append(ids, m.BrokerID)
+			}
+		}
+		return ids
 	}
+	askEach(ctx, peers, b.changes.changed, b.gossip.Tried(), func(ctx context.Context, id int32) bool { return b.askGivenUp(ctx, replica, id) })
+	return b.given.of(replica)
+}
+
+// askEach asks each broker as it is heard of, until one says yes, or all have answered and no more are expected. It takes givenUpWithin at most:
+// neither a seed nor a broker that hangs may hold up every start.
+func askEach(ctx context.Context, heard func() []int32, changed func() <-chan struct{}, allHeard <-chan struct{}, ask func(context.Context, int32) bool) {
 	ctx, cancel := context.WithTimeout(ctx, givenUpWithin)
 	defer cancel()
 	var asking sync.WaitGroup
-	for _, m := range b.gossip.Members() {
-		if b.isPeer(m) {
+	asked := map[int32]bool{}
+	for more := true; more; {
+		next := changed()
+		select {
+		case <-allHeard:
+			more = false
+		default:
+		}
+		for _, id := range heard() {
+			if asked[id] {
+				continue
+			}
+			asked[id] = true
 			asking.Go(func() {
-				if b.askGivenUp(ctx, replica, m.BrokerID) {
+				if ask(ctx, id) {
 					cancel() // one is enough
 				}
 			})
 		}
+		if !more {
+			break
+		}
+		select {
+		case <-next:
+		case <-allHeard:
+		case <-ctx.Done():
+			more = false
+		}
 	}
 	asking.Wait()
-	return b.given.of(replica)
 }
 
 // isPeer tells whether a member is another broker of this cluster.
@@ -133,31 +208,40 @@ func (b *Broker) isPeer(m gossip.Member) bool {
 
 // askGivenUp asks one broker whether a replica was given up, and keeps what it says.
 func (b *Broker) askGivenUp(ctx context.Context, replica uint64, broker int32) bool {
-	body, err := json.Marshal(givenUpQuestion{Replica: replica})
-	if err != nil {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, givenUpWithin)
-	defer cancel()
-	out, err := b.peers.Call(ctx, broker, methodGivenUp, body)
-	var a givenUpAnswer
-	if err != nil || json.Unmarshal(out, &a) != nil || !a.GivenUp || !a.Recovery.GivesUp(replica) {
+	a, err := b.askRecovery(ctx, replica, broker)
+	if err != nil || !a.GivenUp || !a.Recovery.GivesUp(replica) {
 		return false
 	}
 	b.given.told(broker, a.Recovery)
 	return true
 }
 
-// tellRecovered is the new leader's part: it tells every broker that has no replica of the group of the recovery.
-func (b *Broker) tellRecovered(ctx context.Context, c *core) {
-	s := c.ctl.State()
+// askRecovery asks one broker for the newest recovery of the group that it knows of, and whether that gave a replica up.
+func (b *Broker) askRecovery(ctx context.Context, replica uint64, broker int32) (a givenUpAnswer, err error) {
+	body, err := json.Marshal(givenUpQuestion{Replica: replica})
+	if err != nil {
+		return a, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, givenUpWithin)
+	defer cancel()
+	out, err := b.peers.Call(ctx, broker, methodGivenUp, body)
+	if err != nil {
+		return a, err
+	}
+	return a, json.Unmarshal(out, &a)
+}
+
+// tellRecovered is the new leader's part: it tells every broker that has no replica of the group of the recovery. It answers whether there is any,
+// which has to be told again until it has one; while no leader is known, this broker may be it.
+func (b *Broker) tellRecovered(ctx context.Context, c *core) (untold bool) {
+	s, lead := c.ctl.State(), c.ctl.Leader()
 	r, ok := s.ControllerRecovered()
-	if !ok || c.ctl.Leader() != b.ID() {
-		return
+	if !ok || lead != 0 && lead != b.ID() {
+		return false
 	}
 	body, err := json.Marshal(r)
 	if err != nil {
-		return
+		return false
 	}
 	in := map[int32]bool{}
 	for _, r := range s.Controller {
@@ -170,6 +254,9 @@ func (b *Broker) tellRecovered(ctx context.Context, c *core) {
 		if !b.isPeer(m) || in[m.BrokerID] {
 			continue
 		}
+		if untold = true; lead == 0 {
+			break
+		}
 		telling.Go(func() {
 			out, err := b.peers.Call(ctx, m.BrokerID, methodRecovered, body)
 			var a givenUpAnswer
@@ -179,4 +266,5 @@ func (b *Broker) tellRecovered(ctx context.Context, c *core) {
 		})
 	}
 	telling.Wait()
+	return untold
 }

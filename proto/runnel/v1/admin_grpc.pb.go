@@ -69,7 +69,8 @@ type AdminClient interface {
 	UndrainBroker(ctx context.Context, in *UndrainBrokerRequest, opts ...grpc.CallOption) (*UndrainBrokerResponse, error)
 	DescribeDrain(ctx context.Context, in *DescribeDrainRequest, opts ...grpc.CallOption) (*DescribeDrainResponse, error)
 	// RemoveBroker removes an empty broker for good: its id is never given again. If a silent one still votes in the controller group,
-	// that is ended first; until it is, the answer is BROKER_IN_USE, retriable.
+	// that is ended first, by draining it; until it is, the answer is BROKER_IN_USE, retriable. A removal that is given up then leaves it
+	// draining: undrain it to keep it.
 	RemoveBroker(ctx context.Context, in *RemoveBrokerRequest, opts ...grpc.CallOption) (*RemoveBrokerResponse, error)
 	// RecoverPartition gives up a partition's majority that is lost for good. Without accept_data_loss it changes nothing and
 	// tells what would be lost.
@@ -283,7 +284,8 @@ type AdminServer interface {
 	UndrainBroker(context.Context, *UndrainBrokerRequest) (*UndrainBrokerResponse, error)
 	DescribeDrain(context.Context, *DescribeDrainRequest) (*DescribeDrainResponse, error)
 	// RemoveBroker removes an empty broker for good: its id is never given again. If a silent one still votes in the controller group,
-	// that is ended first; until it is, the answer is BROKER_IN_USE, retriable.
+	// that is ended first, by draining it; until it is, the answer is BROKER_IN_USE, retriable. A removal that is given up then leaves it
+	// draining: undrain it to keep it.
 	RemoveBroker(context.Context, *RemoveBrokerRequest) (*RemoveBrokerResponse, error)
 	// RecoverPartition gives up a partition's majority that is lost for good. Without accept_data_loss it changes nothing and
 	// tells what would be lost.
