@@ -210,6 +210,7 @@ func (e *elections) considerLocked(c *contest, now time.Time, crowd int) (next t
 	members := g.members.get()
 	rank, voter := e.live.rank(v.conf, members, g.replica, now)
 	if !voter {
+		c.since = time.Time{}
 		return next, false
 	}
 	c.found = v.foundUntil.After(now)

@@ -18,7 +18,7 @@ const (
 // vote and its disk may be needed.
 type giving struct {
 	until time.Time  // nothing is tried after that
-	gone  func()     // called once: this replica leads no longer, or it is over
+	gone  func()     // called once: this replica leads no longer, or a try failed, or it is over
 	done  func(bool) // called once: it is over, and whether this replica leads no longer
 
 	term  uint64 // in which this replica led last
@@ -78,6 +78,7 @@ func (g *Group) gave(v *giving, ok bool) {
 		g.endGiving(false)
 		return
 	}
+	v.leave() // others need not wait for one that cannot go yet
 	g.wait(v, min(giveAgain, v.until.Sub(now)), func() {
 		if g.role == RoleLeader {
 			g.give(v)
@@ -120,6 +121,7 @@ func (g *Group) noteGiven() {
 	case !g.session:
 	case v.gives < maxGives:
 		g.give(v)
+		g.task.Wake() // this run is over, and what it made raft say has not been sent
 	default:
 		g.endGiving(false)
 	}

@@ -47,13 +47,16 @@ type handOver struct {
 
 func (h *Host) startHandOver(finished func()) *handOver {
 	ho := &handOver{env: h.env, log: h.log, begun: h.env.Now(), finished: finished}
+	ho.mu.Lock()
 	h.departure.Store(ho) // first: what is led from here on, its group brings
 	for _, g := range h.groups.all() {
 		if g.mayGive() {
 			ho.waiting = append(ho.waiting, g)
 		}
 	}
-	h.log.Info("handing over leadership", "groups", len(ho.waiting))
+	n := len(ho.waiting)
+	ho.mu.Unlock()
+	h.log.Info("handing over leadership", "groups", n)
 	ho.more()
 	return ho
 }

@@ -29,7 +29,7 @@ func (a *Agent) setAside(s *placement.State) {
 				named[own.ID] = true
 			}
 			if !passed(rec, p) {
-				groups[p.Group] = part{t, int32(n)} //nolint:gosec // bounded by MaxPartitions
+				groups[p.Group] = part{t, int32(n), leftBehind(s, p)} //nolint:gosec // bounded by MaxPartitions
 			}
 		}
 	}
@@ -37,14 +37,14 @@ func (a *Agent) setAside(s *placement.State) {
 	defer a.mu.Unlock()
 	taken := map[uint64]bool{} // groups of which there is a replica here, which comes before any stray
 	for id := range a.onDisk {
-		if d := a.onDisk[id]; named[id] {
+		if d := a.onDisk[id]; named[id] && d.quarantine == "" { // one that cannot run must not keep its successor from it
 			taken[d.group] = true
 		}
 	}
 	for id, r := range a.replicas {
-		switch _, may := groups[r.group]; {
+		switch at, may := groups[r.group]; {
 		case named[id] || r.want != wantRun:
-		case may:
+		case may && id >= at.from:
 			r.stray, taken[r.group] = true, true
 		default:
 			a.setAsideLocked(r)
@@ -53,7 +53,7 @@ func (a *Agent) setAside(s *placement.State) {
 	for _, id := range slices.Backward(slices.Sorted(maps.Keys(a.onDisk))) { // of two, the newer one
 		d := a.onDisk[id]
 		at, may := groups[d.group]
-		if !may || taken[d.group] || d.quarantine != "" || a.replicas[id] != nil || s.Tombstones[id] != nil {
+		if !may || id < at.from || taken[d.group] || d.quarantine != "" || a.replicas[id] != nil || s.Tombstones[id] != nil {
 			continue
 		}
 		taken[d.group] = true
@@ -69,12 +69,25 @@ func (a *Agent) setAside(s *placement.State) {
 type part struct {
 	topic *placement.Topic
 	n     int32
+	from  uint64 // see leftBehind
 }
 
 // passed tells whether a partition's group has gone on since a recovery without those that only lost commands named: they leave with the first
 // change of its voters (strangersIn), or by its own recovery.
 func passed(r placement.ControllerRecovery, p *placement.Partition) bool {
 	return p.Recovered > r.Revision || slices.ContainsFunc(p.Replicas, func(x placement.Replica) bool { return x.ID >= r.Below })
+}
+
+// leftBehind is below which id no replica may run that the state does not name: the partition was recovered by hand after a recovery of the
+// controller group which made all later replicas get higher ids. Whatever became of that group since, those left behind would be a second
+// majority.
+func leftBehind(s *placement.State, p *placement.Partition) (below uint64) {
+	for _, r := range s.ControllerRecoveries {
+		if p.Recovered > r.Revision {
+			below = max(below, r.Below)
+		}
+	}
+	return below
 }
 
 // endStrays stops those whose group has gone on, or is gone.
@@ -89,7 +102,7 @@ func (a *Agent) endStrays(s *placement.State) {
 		if !r.stray || r.want != wantRun {
 			continue
 		}
-		if p := partitionAt(s, r); p == nil || passed(rec, p) {
+		if p := partitionAt(s, r); p == nil || passed(rec, p) || r.id < leftBehind(s, p) {
 			a.setAsideLocked(r)
 		}
 	}

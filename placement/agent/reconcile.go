@@ -187,8 +187,8 @@ func (a *Agent) wantReplica(s *placement.State, t *placement.Topic, number int32
 			r.live.raft.SetMembers(m)
 		}
 	}
-	if rec, ok := s.ControllerRecovered(); ok && p.Recovered > rec.Revision {
-		r.deafBelow = rec.Below
+	if below := leftBehind(s, p); below > r.deafBelow {
+		r.deafBelow = below
 		if r.live != nil {
 			r.live.raft.SetGoneIf(a.goneLocked(r)) // after members, which it goes by
 		}

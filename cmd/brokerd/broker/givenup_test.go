@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,9 +24,17 @@ func TestAsksWhatWasGivenUpWithinOneBudget(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				change, all := make(chan struct{}), make(chan struct{})
-				heard := []int32{2}
+				var mu sync.Mutex
+				members := []int32{2}
+				heard := func() []int32 {
+					mu.Lock()
+					defer mu.Unlock()
+					return slices.Clone(members)
+				}
 				time.AfterFunc(givenUpWithin/2, func() {
-					heard = append(heard, 3)
+					mu.Lock()
+					members = append(members, 3)
+					mu.Unlock()
 					if c.seeds {
 						close(all)
 					}
@@ -33,13 +42,13 @@ func TestAsksWhatWasGivenUpWithinOneBudget(t *testing.T) {
 				})
 				never := make(chan struct{})
 				changed := func() <-chan struct{} {
-					if len(heard) == 1 {
+					if len(heard()) == 1 {
 						return change
 					}
 					return never
 				}
 				began, asked := time.Now(), make(chan int32, 9)
-				askEach(t.Context(), func() []int32 { return slices.Clone(heard) }, changed, all, func(ctx context.Context, id int32) bool {
+				askEach(t.Context(), heard, changed, all, func(ctx context.Context, id int32) bool {
 					asked <- id
 					if id == 3 {
 						return c.knows
