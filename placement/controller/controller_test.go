@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,8 +58,11 @@ func TestAnyBrokerCreatesAndDeletesTopics(t *testing.T) {
 }
 
 func TestRefusalsAreDefiniteAndSayWhy(t *testing.T) {
-	_, nodes := cluster(t, 2)
-	nodes[0].c.cfg.Alive = func(b int32) bool { return b != 2 }
+	g := newFakeGroup(t)
+	var dead atomic.Int32
+	g.configure = func(c *Config) { c.Alive = func(b int32) bool { return b != dead.Load() } }
+	_, nodes := clusterOf(t, g, 2)
+	dead.Store(2)
 	for _, c := range []struct {
 		r      Request
 		reason runnelv1.ErrorReason
