@@ -23,14 +23,18 @@
 //
 // One more task a host, the beat, is its only ticker: broker-to-broker heartbeats each 100 ms, raft's slow ticks each TickInterval
 // (spread over the heartbeats in between), the election trigger, the leader changes to tell, and the search for leaders that
-// cannot work, or that wait in vain: since raft ticks slowly, those are helped after half a second (nurse.go). Raft's own heartbeats wait for the next heartbeat to the same broker, so those of all groups travel as one packet.
-// An idle group thus costs its ticks and nothing else.
+// cannot work, or that wait in vain: since raft ticks slowly, those are helped after half a second (nurse.go). Raft's own heartbeats
+// wait for the next heartbeat to the same broker, so those of all groups travel as one packet. At rest all brokers beat at the same
+// moments, after the one with the lowest id, and a follower's tick waits for its leader's heartbeat. An idle group thus costs its ticks
+// and nothing else.
 //
 // # Who finds failures
 //
 // Brokers, not replicas (RULES 21). A broker is silent for 500 ms, refuses a connection, or answers with a new boot
 // nonce; or a leader says that it no longer leads: then its followers here forget it. A group without a leader campaigns when a
-// majority of its voters' brokers are alive, the k-th live voter after k x 150 ms, and again. A PreVote that arrives before
+// majority of its voters' brokers are alive, the k-th live voter after k x 150 ms, and again; where thousands look for a leader, later by
+// 2 ms for each that came before, and no more than 128 at a time. At the start of a broker none stands before all that was on the disk
+// is open, for at most 15 s (elections.go). A PreVote that arrives before
 // its receiver has noticed is kept and answered when it has. A replica that just voted waits 300 ms for its candidate: else the old
 // leader would depose its successor after each transfer. Alive means that packets pass both ways: a heartbeat carries whether
 // its sender hears the receiver.

@@ -55,17 +55,23 @@ func (c *testCluster) recoverFrom(left *placement.State) {
 	c.handOut()
 }
 
+// lostMove is a partition on brokers 1, 2 and 3 that was moved to 1, 4 and 5, and the state from before the move.
+func lostMove(t *testing.T) (c *testCluster, l *load, left *placement.State) {
+	c = newDeskCluster(t, 5)
+	c.createOn(small, 1, 2, 3)
+	l = c.produce()
+	l.more(50)
+	left = c.state()
+	c.propose(placement.KindManual, []int32{4, 5}, []int32{2, 3})
+	c.finish()
+	return c, l, left
+}
+
 // The lost commands moved two of three replicas: those that the state does not name are the majority, and hold what it acknowledged. They serve
 // until the group has replicas again that the state knows.
 func TestAMajorityThatOnlyLostCommandsNamedServesUntilItIsReplaced(t *testing.T) {
-	c := newDeskCluster(t, 5)
-	c.createOn(small, 1, 2, 3)
-	l := c.produce()
-	l.more(50)
-	left := c.state()
-	c.propose(placement.KindManual, []int32{4, 5}, []int32{2, 3})
+	c, l, left := lostMove(t)
 	strays := map[int32]uint64{4: c.on(4), 5: c.on(5)}
-	c.finish()
 	l.more(50)
 	c.recoverFrom(left)
 	c.eventually("all have taken it up", func() (bool, string) {
@@ -116,14 +122,8 @@ func (n *testNode) running() (ids []uint64) {
 // Such a partition is recovered by hand all the same. Who goes on with one replica has to be deaf to strays that nobody could name: they may
 // run where nobody has heard of it, as a majority of what was.
 func TestStraysOfAPartitionThatIsRecoveredAreNotHeard(t *testing.T) {
-	c := newDeskCluster(t, 5)
-	c.createOn(small, 1, 2, 3)
-	l := c.produce()
-	l.more(50)
-	left := c.state()
-	c.propose(placement.KindManual, []int32{4, 5}, []int32{2, 3})
+	c, l, left := lostMove(t)
 	strays := []uint64{c.on(4), c.on(5)}
-	c.finish()
 	l.stop()
 	c.recoverFrom(left)
 	c.withhold(4, true)
