@@ -13,11 +13,11 @@ build: ## build bin/brokerd and bin/brokerctl
 demo: ## three brokers, the standard library's source as input, a SIGKILL midway, every file compared
 	go run ./bench/demo
 
-test: ## all tests; whole clusters on two busy cores take minutes, and ten are all that a package has by default
-	go test -timeout 20m ./...
+test: ## all tests; those of whole clusters mostly wait, so four run side by side
+	go test -timeout 20m -parallel 4 ./...
 
 race: ## all tests but the long ones, with the race detector
-	go test -timeout 20m -race -short ./...
+	go test -timeout 20m -parallel 4 -race -short ./...
 
 lint: ## formatting, vet and golangci-lint
 	@test -z "$$(gofmt -l cmd partition placement gossip rpc bench proto)" || { gofmt -l cmd partition placement gossip rpc bench proto; exit 1; }

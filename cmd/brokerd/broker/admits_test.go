@@ -8,6 +8,7 @@ import (
 )
 
 func TestRule27AnotherDataFolderUnderABrokersIDIsNotAdmitted(t *testing.T) {
+	t.Parallel()
 	s := placement.New()
 	s.Brokers[2] = &placement.Broker{ID: 2, Incarnation: "right"}
 	for id, want := range map[peer.Identity]bool{

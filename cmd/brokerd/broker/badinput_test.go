@@ -88,6 +88,7 @@ func compressed(b []byte, codec byte, body []byte) []byte {
 }
 
 func TestBadBatchesGetAClearErrorAndLoseNothing(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 1)
 	cl := dial(t, c)
 	create(t, cl, "orders", 2, 1)
@@ -148,6 +149,7 @@ func TestBadBatchesGetAClearErrorAndLoseNothing(t *testing.T) {
 }
 
 func TestBadTopicsAreRefused(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 1)
 	r := rawDial(t, c.Seeds()[0])
 	ctx := patient(t)
@@ -179,6 +181,7 @@ func TestBadTopicsAreRefused(t *testing.T) {
 }
 
 func TestOffsetsOutOfRangeAreSaid(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	cl := dial(t, c)
 	create(t, cl, "orders", 1, 3)
@@ -204,6 +207,7 @@ func TestOffsetsOutOfRangeAreSaid(t *testing.T) {
 }
 
 func TestANegativeOffsetIsRefused(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 1)
 	create(t, dial(t, c), "orders", 1, 1)
 	_, err := rawDial(t, c.Seeds()[0]).FetchOnce(patient(t), &runnelv1.FetchOnceRequest{
@@ -215,6 +219,7 @@ func TestANegativeOffsetIsRefused(t *testing.T) {
 }
 
 func TestGarbageOnEveryPortIsSurvived(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 1)
 	cl := dial(t, c)
 	create(t, cl, "orders", 1, 1)
@@ -248,6 +253,7 @@ func TestGarbageOnEveryPortIsSurvived(t *testing.T) {
 }
 
 func TestABrokerThatCannotStartSaysWhy(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 1)
 	used := c.Config(1)
 	fresh := func() broker.Config {
@@ -286,6 +292,7 @@ func TestABrokerThatCannotStartSaysWhy(t *testing.T) {
 }
 
 func TestSeedsThatDoNotAnswerAreNamed(t *testing.T) {
+	t.Parallel()
 	cfg := brokertest.Lone(t)
 	cfg.Seeds = []string{cfg.GossipListen, "127.0.0.1:1"}
 	b, err := broker.Start(cfg)
@@ -309,6 +316,7 @@ func TestSeedsThatDoNotAnswerAreNamed(t *testing.T) {
 }
 
 func TestAClusterOfOneThatMeetsAnotherRefusesService(t *testing.T) {
+	t.Parallel()
 	other := brokertest.Start(t, 1)
 	cfg := brokertest.Lone(t)
 	b, err := broker.Start(cfg)

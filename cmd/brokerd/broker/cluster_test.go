@@ -99,6 +99,7 @@ func wantEach(t *testing.T, got map[string]int, n int) {
 }
 
 func TestOneBrokerIsAWorkingCluster(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 1)
 	cl := dial(t, c)
 	create(t, cl, "orders", 4, 1)
@@ -107,6 +108,7 @@ func TestOneBrokerIsAWorkingCluster(t *testing.T) {
 }
 
 func TestThreeBrokersProduceAndFetch(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	cl := dial(t, c)
 	create(t, cl, "orders", 12, 3)
@@ -115,6 +117,7 @@ func TestThreeBrokersProduceAndFetch(t *testing.T) {
 }
 
 func TestAckedRecordsSurviveTheLeadersDeath(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	cl := dial(t, c)
 	create(t, cl, "orders", 6, 3)
@@ -130,6 +133,7 @@ func TestAckedRecordsSurviveTheLeadersDeath(t *testing.T) {
 }
 
 func TestACleanStopHandsOver(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	cl := dial(t, c)
 	create(t, cl, "orders", 6, 3)
@@ -144,6 +148,7 @@ func TestACleanStopHandsOver(t *testing.T) {
 }
 
 func TestEverythingRestartedAtOnceKeepsEverything(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	cl := dial(t, c)
 	create(t, cl, "orders", 6, 3)
@@ -161,6 +166,7 @@ func TestEverythingRestartedAtOnceKeepsEverything(t *testing.T) {
 }
 
 func TestABrokerThatComesLaterJoins(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	cl := dial(t, c)
 	c.Add()
@@ -171,6 +177,7 @@ func TestABrokerThatComesLaterJoins(t *testing.T) {
 }
 
 func TestABrokerJoinsWhileTheFounderIsDown(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	founder := c.ByID(1)
 	cl := dial(t, c)
@@ -184,6 +191,7 @@ func TestABrokerJoinsWhileTheFounderIsDown(t *testing.T) {
 }
 
 func TestABrokerThatWasAwayKnowsTopicsMadeMeanwhile(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	cl := dial(t, c)
 	c.Crash(2)
@@ -197,6 +205,7 @@ func TestABrokerThatWasAwayKnowsTopicsMadeMeanwhile(t *testing.T) {
 }
 
 func TestRule29LeaderChangesNeverReachTheControllersLog(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	cl := dial(t, c)
 	create(t, cl, "orders", 12, 3)

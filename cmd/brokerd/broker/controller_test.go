@@ -38,6 +38,7 @@ func folder(t *testing.T, id int32, replicas ...[2]uint64) *Broker {
 
 // A replica made from nothing votes alone: a joiner that made one, or a founder whose replica is lost, would be a second cluster.
 func TestRule3OnlyAFounderThatNeverRanMakesAReplica(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		b    *Broker
 		want bool
@@ -56,6 +57,7 @@ func TestRule3OnlyAFounderThatNeverRanMakesAReplica(t *testing.T) {
 
 // A crash between the install of a new replica and the deletion of the old one leaves both: the old one was given up.
 func TestTheNewestControllerReplicaCounts(t *testing.T) {
+	t.Parallel()
 	b := folder(t, 4, [2]uint64{controllerGroup, 9}, [2]uint64{controllerGroup, 31}, [2]uint64{7, 50})
 	if err := b.store.Quarantine(controllerGroup, 9, "it was given up"); err != nil {
 		t.Fatal(err)

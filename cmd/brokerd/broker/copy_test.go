@@ -23,6 +23,7 @@ func endsWith(t *testing.T, cfg broker.Config, want string) {
 }
 
 func TestACopyOfADataFolderDoesNotRunBesideTheOriginal(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	cl := dial(t, c)
 	create(t, cl, "orders", 3, 3)
@@ -40,6 +41,7 @@ func TestACopyOfADataFolderDoesNotRunBesideTheOriginal(t *testing.T) {
 }
 
 func TestADataFolderThatMovedToAnotherAddressGoesOn(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	cl := dial(t, c)
 	create(t, cl, "orders", 3, 3)
@@ -56,6 +58,7 @@ func TestADataFolderThatMovedToAnotherAddressGoesOn(t *testing.T) {
 }
 
 func TestADiskThatLostItsMetaFoundsNoClusterOverTheData(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 1)
 	create(t, dial(t, c), "orders", 1, 1)
 	c.StopBroker(1)

@@ -14,6 +14,7 @@ import (
 // Brokers are drained by turns, so that moves are under way all the time, while one after the other crashes and comes back: sources,
 // targets, leaders and the controller, at any step of a move.
 func TestMovesGoOnAfterCrashesOfAnyParty(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes some twenty seconds")
 	}

@@ -21,6 +21,7 @@ func wantFolders(t *testing.T, c *brokertest.Cluster, n, want int) {
 }
 
 func TestDataIsDeletedAlsoFromABrokerThatWasDown(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 4, never, brokertest.Edit(func(_ int, c *broker.Config) { c.ManualPlacement = true }))
 	cl := dial(t, c)
 	create(t, cl, "orders", 1, 3)
@@ -52,6 +53,7 @@ func TestDataIsDeletedAlsoFromABrokerThatWasDown(t *testing.T) {
 }
 
 func TestReplicasAreSpreadOverRacksThatCome(t *testing.T) {
+	t.Parallel()
 	racks := []string{"a", "a", "b", "b", "c", "c"}
 	c := elastic(t, 3, never, brokertest.Edit(func(n int, c *broker.Config) { c.Rack = racks[n-1] }))
 	cl := dial(t, c)

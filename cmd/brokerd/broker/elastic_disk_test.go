@@ -51,6 +51,7 @@ func replicaOn(t *testing.T, c *brokertest.Cluster, broker int32) placement.Repl
 }
 
 func TestAReplicaWhoseDiskLiesIsReplacedAndNoRecordIsLost(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never)
 	cl := dial(t, c)
 	create(t, cl, "orders", 1, 3)
@@ -95,6 +96,7 @@ func says(p *placed, text string) string {
 }
 
 func TestReplicasShareARackOnlyWhereThereAreTooFewAndThePlanSaysSo(t *testing.T) {
+	t.Parallel()
 	racks := []string{"a", "a", "b", "b"}
 	c := elastic(t, 2, never, brokertest.Edit(func(n int, c *broker.Config) { c.Rack = racks[n-1] }))
 	cl := dial(t, c)

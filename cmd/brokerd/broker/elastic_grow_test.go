@@ -141,6 +141,7 @@ func sized(brokers, rf int) func(*placed) string {
 }
 
 func TestAClusterOfOneGrowsToSevenAndShrinksBackWhileRecordsFlow(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes some thirty seconds")
 	}

@@ -29,6 +29,7 @@ func move(t *testing.T, c *brokertest.Cluster, cl *client.Client, to []int32) {
 }
 
 func TestTheReplicationFactorGrowsAndShrinks(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never)
 	cl := dial(t, c)
 	create(t, cl, "orders", 4, 1)
@@ -52,6 +53,7 @@ func TestTheReplicationFactorGrowsAndShrinks(t *testing.T) {
 }
 
 func TestPartitionsAreAddedWhileRecordsFlow(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never)
 	cl := dial(t, c)
 	create(t, cl, "orders", 2, 3)
@@ -71,6 +73,7 @@ func TestPartitionsAreAddedWhileRecordsFlow(t *testing.T) {
 }
 
 func TestAQuarantinedReplicaIsReplacedByItself(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never)
 	cl := dial(t, c)
 	create(t, cl, "orders", 1, 3)
@@ -111,6 +114,7 @@ func partitionFolder(t *testing.T, c *brokertest.Cluster, n int) string {
 }
 
 func TestRule30ALostMajorityIsGivenUpByHandOnly(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 5, never)
 	cl := dial(t, c)
 	create(t, cl, "orders", 1, 3)
@@ -154,6 +158,7 @@ func TestRule30ALostMajorityIsGivenUpByHandOnly(t *testing.T) {
 }
 
 func TestLeadersGoBackToWhereTheyArePreferred(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never, brokertest.Edit(func(_ int, c *broker.Config) { c.MuteAfterReturn = 100 * time.Millisecond }))
 	cl := dial(t, c)
 	create(t, cl, "orders", 6, 3)

@@ -17,6 +17,7 @@ import (
 const never = time.Hour // longer than any test
 
 func TestANewBrokerIsFilledByItself(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never)
 	cl := dial(t, c)
 	create(t, cl, "orders", 12, 3)
@@ -33,6 +34,7 @@ func TestANewBrokerIsFilledByItself(t *testing.T) {
 }
 
 func TestADeadBrokersReplicasAreMadeAnew(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 4, time.Second)
 	cl := dial(t, c)
 	create(t, cl, "orders", 12, 3)
@@ -47,6 +49,7 @@ func TestADeadBrokersReplicasAreMadeAnew(t *testing.T) {
 }
 
 func TestABrokerThatComesBackInTimeKeepsItsReplicas(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 4, never)
 	cl := dial(t, c)
 	create(t, cl, "orders", 12, 3)
@@ -87,6 +90,7 @@ func TestABrokerThatComesBackInTimeKeepsItsReplicas(t *testing.T) {
 }
 
 func TestRule19AWipedDiskComesBackAsANewBroker(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 4, time.Second)
 	cl := dial(t, c)
 	create(t, cl, "orders", 12, 3)
@@ -108,6 +112,7 @@ func TestRule19AWipedDiskComesBackAsANewBroker(t *testing.T) {
 }
 
 func TestADrainedBrokerIsEmptiedAndRemoved(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 4, never)
 	cl := dial(t, c)
 	create(t, cl, "orders", 12, 3)
@@ -125,6 +130,7 @@ func TestADrainedBrokerIsEmptiedAndRemoved(t *testing.T) {
 }
 
 func TestADrainThatCannotEndSaysWhy(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never)
 	cl := dial(t, c)
 	create(t, cl, "orders", 3, 3)
@@ -153,6 +159,7 @@ func TestADrainThatCannotEndSaysWhy(t *testing.T) {
 }
 
 func TestAMoveIsCancelled(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never, brokertest.Edit(func(_ int, c *broker.Config) { c.ManualPlacement = true }))
 	cl := dial(t, c)
 	create(t, cl, "orders", 1, 3)

@@ -101,6 +101,7 @@ func works(t *testing.T, c *brokertest.Cluster, topic string, rf int32) {
 }
 
 func TestRule19JoinerIsShippedTheControllersLog(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3, smallLog())
 	trimController(t, c, 2, 1, 2, 3)
 	n := c.Add()
@@ -148,6 +149,7 @@ func registered(t *testing.T, c *brokertest.Cluster, n int, durable bool) (id in
 }
 
 func TestJoinerThatCrashedBeforeTheInstallGetsOn(t *testing.T) {
+	t.Parallel()
 	for name, durable := range map[string]bool{"it knows its id": true, "it does not": false} {
 		t.Run(name, func(t *testing.T) {
 			c := brokertest.Start(t, 3, smallLog())
@@ -165,6 +167,7 @@ func TestJoinerThatCrashedBeforeTheInstallGetsOn(t *testing.T) {
 }
 
 func TestJoinersComeWhileTheControllerMoves(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3, smallLog())
 	trimController(t, c, 2, 1, 2, 3)
 	first := c.ByID(1)
@@ -179,6 +182,7 @@ func TestJoinersComeWhileTheControllerMoves(t *testing.T) {
 // A broker is away for so long that the controller's log begins after what it has: it gets another replica, under a new id, and
 // serves all the time.
 func TestRule19BrokerThatMissedTheControllersLogGetsANewReplica(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3, smallLog())
 	cl := dial(t, c)
 	create(t, cl, "orders", 3, 3)
@@ -234,6 +238,7 @@ func controllerReplicas(t *testing.T, c *brokertest.Cluster, n int) (ids []uint6
 
 // What answers at the address of a dead member says nothing about the broker that asks there.
 func TestBrokerOutlivesAStrangerAtADeadMembersAddress(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	settled(t, c, 3, 3) // each knows that the others vote
 	at := c.Config(3).PeerListen
@@ -270,6 +275,7 @@ func TestBrokerOutlivesAStrangerAtADeadMembersAddress(t *testing.T) {
 }
 
 func TestQuarantinedControllerReplicaIsReplaced(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	for _, n := range []int{1, 2} { // the founder's as well
 		old, _, _ := ownLog(t, c, n)
@@ -290,6 +296,7 @@ func TestQuarantinedControllerReplicaIsReplaced(t *testing.T) {
 
 // What it takes to be a member is not recovery: a broker joins however slowly its partitions may come.
 func TestJoiningDoesNotWaitForTheRecoveryRate(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3, smallLog(), brokertest.Edit(func(n int, c *broker.Config) {
 		if n == 4 {
 			c.RecoveryRate = 1

@@ -20,6 +20,7 @@ import (
 
 // The old group never heard of a broker that joined after the recovery, and nobody has told its brokers of that yet.
 func TestABrokerThatJoinedAfterARecoveryDoesNotObeyTheOldGroup(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never)
 	settled(t, c, 3, 3)
 	for n := 1; n <= 3; n++ {
@@ -60,6 +61,7 @@ func TestABrokerThatJoinedAfterARecoveryDoesNotObeyTheOldGroup(t *testing.T) {
 
 // All start at the same time, and the kept one is not open yet when the others ask.
 func TestLostControllerReplicasDoNotStartBesideTheKeptOneThatOpens(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never)
 	settled(t, c, 3, 3)
 	for n := 1; n <= 3; n++ {
@@ -100,6 +102,7 @@ func TestLostControllerReplicasDoNotStartBesideTheKeptOneThatOpens(t *testing.T)
 
 // The old group runs when the new leader hears of its brokers, long after it looked for some.
 func TestTheNewLeaderTellsBrokersThatItHearsOfLater(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never, brokertest.Edit(func(_ int, cfg *broker.Config) { cfg.ControllerEvery = time.Hour }))
 	settled(t, c, 3, 3)
 	c.Crash(3)
@@ -118,6 +121,7 @@ func TestTheNewLeaderTellsBrokersThatItHearsOfLater(t *testing.T) {
 
 // The one that was kept first is lost in turn. It comes back when nobody can be asked, and is no rival of the one that was kept then.
 func TestTheKeptReplicaOfAnEarlierRecoveryGetsASuccessor(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never)
 	settled(t, c, 3, 3)
 	crash := func() {

@@ -51,6 +51,7 @@ func failOwn(t *testing.T, c *brokertest.Cluster, n int, broken *atomic.Pointer[
 }
 
 func TestControllerReplicaWhoseDiskFailsIsReplacedAtOnce(t *testing.T) {
+	t.Parallel()
 	broken, option := breakable(3)
 	c := brokertest.Start(t, 3, option)
 	settled(t, c, 3, 3)
@@ -65,6 +66,7 @@ func TestControllerReplicaWhoseDiskFailsIsReplacedAtOnce(t *testing.T) {
 }
 
 func TestControllerReplicaThatStoppedForWantOfSpaceRunsAgain(t *testing.T) {
+	t.Parallel()
 	broken, option := breakable(3)
 	c := brokertest.Start(t, 3, option)
 	settled(t, c, 3, 3)

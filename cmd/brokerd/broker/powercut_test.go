@@ -123,6 +123,7 @@ func powerCut(t *testing.T, noSync bool, mode powercut.Mode, n int) (lost int) {
 }
 
 func TestAPowerCutOnAllBrokersLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []powercut.Mode{powercut.Nothing, powercut.Random} {
 		if lost := powerCut(t, false, mode, 300); lost != 0 {
 			t.Errorf("mode %v: %d acknowledged records are gone", mode, lost)
@@ -132,6 +133,7 @@ func TestAPowerCutOnAllBrokersLosesNothingAcknowledged(t *testing.T) {
 
 // The test above is worth something only if it notices brokers that do not sync.
 func TestThePowerCutTestNoticesMissingSyncs(t *testing.T) {
+	t.Parallel()
 	if lost := powerCut(t, true, powercut.Nothing, 300); lost == 0 {
 		t.Error("nothing is lost although nothing was synced")
 	}

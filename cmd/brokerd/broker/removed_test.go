@@ -45,6 +45,7 @@ func wantRefused(t *testing.T, addr string) {
 }
 
 func TestARemovedBrokerStopsServingAndSaysHowToJoinAnew(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 4, never)
 	id := c.Broker(4).ID()
 	cl := dial(t, c)
@@ -64,6 +65,7 @@ func TestARemovedBrokerStopsServingAndSaysHowToJoinAnew(t *testing.T) {
 }
 
 func TestABrokerThatWasRemovedWhileItWasDownEndsAtItsStart(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 4, never)
 	id := c.Broker(4).ID()
 	settled(t, c, 4, 3)
@@ -83,6 +85,7 @@ func TestABrokerThatWasRemovedWhileItWasDownEndsAtItsStart(t *testing.T) {
 
 // A broker that hears from nobody is a member, whether it runs or starts, and however often it asks.
 func TestABrokerThatIsCutOffGoesOn(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never)
 	settled(t, c, 3, 3)
 	works(t, c, "orders", 3)

@@ -73,6 +73,7 @@ func recoverPartitions(t *testing.T, c *brokertest.Cluster, cl *client.Client, t
 }
 
 func TestAControllerWhoseMajorityIsDestroyedGoesOnByHand(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes some ten seconds")
 	}
@@ -161,6 +162,7 @@ func lostOf(r *rescue.Report) (ids []uint64) {
 }
 
 func TestLostControllerReplicasThatComeBackGetSuccessors(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never)
 	settled(t, c, 3, 3)
 	works(t, c, "orders", 3)
@@ -191,6 +193,7 @@ func TestLostControllerReplicasThatComeBackGetSuccessors(t *testing.T) {
 
 // The operator gave up replicas that run: until their brokers are told there are two controllers, and after it one.
 func TestAnOldControllerGroupEndsWhenItMeetsTheRecoveredOne(t *testing.T) {
+	t.Parallel()
 	c := elastic(t, 3, never)
 	settled(t, c, 3, 3)
 	works(t, c, "orders", 3)
@@ -207,6 +210,7 @@ func TestAnOldControllerGroupEndsWhenItMeetsTheRecoveredOne(t *testing.T) {
 
 // The log that is left lacks a topic and a move. What they did to disks is not undone, and no record of what the log does know is lost.
 func TestACommandsLossCostsOnlyWhatItSaid(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes some twenty seconds")
 	}

@@ -8,6 +8,7 @@ import (
 
 // Whoever leads the controller group next must know before, and every leader that hands something over.
 func TestABrokerThatLeadsTheControllerTellsAllOthersThatItStops(t *testing.T) {
+	t.Parallel()
 	c := brokertest.Start(t, 3)
 	c.WaitReady()
 	var leads, others []int
