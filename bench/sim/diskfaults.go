@@ -1,0 +1,175 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/runnel-io/runnel/bench/check"
+)
+
+func (n *nemesis) stall(m *machine) (string, func()) {
+	m.disk.stall(true)
+	return "stall", func() {
+		// Some stalls outlast the time after which a leader gives up.
+		n.c.w.After(time.Duration(max(0, n.c.w.Rand().Int64N(int64(4*time.Second))-int64(2*time.Second))), func() { m.disk.stall(false) })
+	}
+}
+
+// blackout takes the power from all machines at once.
+func (n *nemesis) blackout(*machine) (string, func()) {
+	c := n.c
+	for _, m := range c.machines {
+		if m.up == nil {
+			continue
+		}
+		c.kill(m, "power cut", false)
+		lost, err := m.disk.powerCut()
+		if err != nil {
+			c.violate("run", "m%d: power cut: %v", m.n, err)
+		}
+		c.w.Trace("m%d: %d files lost what was not synced", m.n, lost)
+	}
+	return "blackout", func() {
+		for _, m := range c.machines {
+			c.revive(m)
+		}
+	}
+}
+
+// loseUnsynced takes the power from a machine in the midst of one of its next commits: that commit is not on the disk, and what was
+// sent before goes on its way.
+func (n *nemesis) loseUnsynced(m *machine) (string, func()) {
+	if !n.upAndReady(m) {
+		return "", nil
+	}
+	c, b := n.c, m.up
+	m.disk.dies = func() {
+		b.over = true
+		b.proc.Kill()
+		c.report.Faults["lose unsynced"]++
+		c.w.After(0, func() {
+			if m.up == b {
+				c.kill(m, "power cut in a commit", false)
+			}
+		})
+	}
+	return "lose unsynced", func() {
+		m.disk.dies = nil
+		c.revive(m)
+	}
+}
+
+// mayDamage tells whether the victim may lose or damage what it stored: nobody else ever does, and not again before all that the last time
+// cost is replaced. So each partition has a majority of replicas that lost nothing.
+func (n *nemesis) mayDamage() bool {
+	v := n.victim
+	return n.upAndReady(v) && len(v.was) == 0 && v.disk.failed == 0
+}
+
+// diskError has the victim's next commit of some file fail. The replica behind it is lost, or with meta.db the process.
+func (n *nemesis) diskError(*machine) (string, func()) {
+	if !n.mayDamage() {
+		return "", nil
+	}
+	d := n.victim.disk
+	r := n.c.w.Rand()
+	d.after = r.Int64N(2) == 0
+	switch d.fail = "meta.db"; r.Int64N(4) {
+	case 0:
+	case 1:
+		d.fail = folderOf(groupReplica{1, 0})[:17] // the controller group
+	default:
+		d.fail = folderOf(groupReplica{n.c.anySlot().group, 0})[:17]
+	}
+	n.c.w.Trace("m%d: the next commit of %s fails (reaches the disk: %v)", n.victim.n, d.fail, d.after)
+	return "disk error", func() { d.fail = "" }
+}
+
+// diskFull has no commit of a log find room.
+func (n *nemesis) diskFull(m *machine) (string, func()) {
+	if !n.upAndReady(m) {
+		return "", nil
+	}
+	d := m.disk
+	d.full = true
+	before := d.fulls
+	return "disk full", func() {
+		d.full = false
+		if d.fulls > before {
+			n.c.report.Faults["disk full"]++
+		}
+	}
+}
+
+// bitFlip restarts the victim's broker with one bit turned of a record that it stores.
+func (n *nemesis) bitFlip(*machine) (string, func()) {
+	c, m := n.c, n.victim
+	if !n.mayDamage() {
+		return "", nil
+	}
+	r, text := n.pick()
+	if text == "" {
+		return "", nil
+	}
+	c.kill(m, "restart with a bit turned", true)
+	m.disk.fail = ""
+	places, err := m.disk.flip(r, text)
+	if err != nil {
+		c.violate("run", "m%d: turning a bit: %v", m.n, err)
+	}
+	if places > 0 {
+		m.disk.failed++
+		m.disk.flipped = true
+	}
+	c.w.Trace("m%d: a bit of %s is turned in replica %d: %v", m.n, text, r.replica, places > 0)
+	c.revive(m)
+	if places == 0 {
+		return "", nil
+	}
+	return "bit flip", func() {}
+}
+
+// pick draws a record that was acknowledged, of a partition of which the victim has a replica.
+func (n *nemesis) pick() (groupReplica, string) {
+	c := n.c
+	as := c.clients.history.Appends
+	for range 20 {
+		if len(as) == 0 {
+			break
+		}
+		a := as[c.w.Rand().Int64N(int64(len(as)))]
+		s := c.clients.slots[a.Partition]
+		t := n.victim.up.ctl.State().Topics[s.topic]
+		if a.Outcome != check.OK || t == nil {
+			continue
+		}
+		if r, ok := t.Partitions[s.number].On(n.victim.up.id); ok {
+			return groupReplica{s.group, r.ID}, a.Value()
+		}
+	}
+	return groupReplica{}, ""
+}
+
+// wipe empties the victim's disk: its broker comes back as another one.
+func (n *nemesis) wipe(*machine) (string, func()) {
+	c, m := n.c, n.victim
+	if !n.mayDamage() {
+		return "", nil
+	}
+	id := m.up.id
+	var lost []groupReplica
+	for _, r := range m.up.store.Replicas() {
+		lost = append(lost, groupReplica{r.Group, r.Replica})
+	}
+	m.disk.fail = ""
+	c.kill(m, "wiped disk", c.w.Rand().Int64N(2) == 0)
+	if err := m.disk.wipe(); err != nil {
+		c.violate("run", "m%d: wiping the disk: %v", m.n, err)
+	}
+	c.elections.wipe(lost)
+	m.was = append(m.was, id)
+	c.removeWiped(m, id)
+	return "wiped disk", func() { c.revive(m) }
+}
+
+func folderOf(r groupReplica) string { return fmt.Sprintf("%016x-%016x", r.group, r.replica) }
