@@ -8,8 +8,12 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-// callLimit is how long a served call may take: the caller has given up by then.
-const callLimit = 10 * time.Second
+const (
+	// callLimit is how long a served call may take: the caller has given up by then.
+	callLimit = 10 * time.Second
+	// linkLimit is when a connection is given up on which something stays unacknowledged, as rpc/peer has it.
+	linkLimit = 3 * time.Second
+)
 
 // call asks the broker of another machine, or this one, and waits. broker is whom the caller means, 0 for whoever is there. An
 // unreachable machine is a retriable error at once, a lost message a time-out. It must be called on a goroutine of the boot.
@@ -31,23 +35,39 @@ func (b *boot) call(ctx context.Context, to *machine, broker int32, method strin
 	}
 	refused := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "machine %d does not answer: try again", to.n)
 	from := b.id
+	var server *boot // that serves the call
+	over, sent := false, false
+	defer func() { over = true }()
 	ok := c.net.Send(b.m.n, to.n, laneCall, func() {
 		t := to.up
 		if t == nil || t.over || broker != 0 && t.id != broker {
 			put(nil, refused)
 			return
 		}
+		server = t
 		ctx, cancel := context.WithCancel(t.ctx)
 		c.w.After(callLimit, cancel)
 		c.start(t, func() {
 			defer cancel()
 			out, err := t.serve(ctx, from, method, body)
+			sent = true
 			c.net.Send(to.n, b.m.n, laneCall, func() { put(out, err) })
 		})
 	})
 	if !ok {
 		return nil, refused
 	}
+	var watch func()
+	watch = func() {
+		switch {
+		case over:
+		case server == nil || server.over || sent:
+			put(nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT, "the connection to machine %d is broken", to.n))
+		default:
+			c.w.After(linkLimit, watch)
+		}
+	}
+	c.w.After(linkLimit, watch)
 	defer b.env.Resumed()
 	select {
 	case a := <-got:

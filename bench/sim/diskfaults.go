@@ -60,10 +60,15 @@ func (n *nemesis) loseUnsynced(m *machine) (string, func()) {
 }
 
 // mayDamage tells whether the victim may lose or damage what it stored: nobody else ever does, and not again before all that the last time
-// cost is replaced. So each partition has a majority of replicas that lost nothing.
+// cost is replaced. So each group has a majority of replicas that lost nothing, once the controller group has grown.
 func (n *nemesis) mayDamage() bool {
-	v := n.victim
-	return n.upAndReady(v) && len(v.was) == 0 && v.disk.failed == 0
+	v, voters := n.victim, 0
+	for _, r := range n.c.newest().Controller {
+		if !r.Learner {
+			voters++
+		}
+	}
+	return n.upAndReady(v) && len(v.was) == 0 && v.disk.failed == 0 && voters >= 3
 }
 
 // diskError has the victim's next commit of some file fail. The replica behind it is lost, or with meta.db the process.

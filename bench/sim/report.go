@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strings"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/check"
@@ -35,14 +36,19 @@ const (
 
 // Vacuous tells why a run proves too little; "" if it does not.
 func (r *Report) Vacuous() string {
-	faults := 0
+	faults, acked := 0, -r.Operations["fetch ok"] // which are records
 	for _, n := range r.Faults {
 		faults += n
+	}
+	for k, n := range r.Operations {
+		if strings.HasSuffix(k, " ok") {
+			acked += n
+		}
 	}
 	switch {
 	case r.Machines < leastMachines:
 		return "too few machines"
-	case r.Acked < leastAcked:
+	case acked < leastAcked:
 		return "too few acknowledged operations"
 	case faults < leastFaults:
 		return "too few faults"
