@@ -135,7 +135,8 @@ type producer struct {
 	unacked []*batch // in order
 	attempt int      // answers with an error of older ones count for nothing
 	resend  bool     // a resend is due
-	acked   int
+	acked   int      // records
+	batches int      // acknowledged
 }
 
 // more sends a batch now and then.
@@ -297,6 +298,7 @@ func (p *producer) settle(at int, out check.Outcome, base int64) {
 	switch out {
 	case check.OK:
 		p.acked += len(b.values)
+		p.batches++
 		c.w.Trace("slot %d: client %d sequence %d is at %d", p.slot, p.id, b.seq, base)
 	case check.Fail:
 		c.w.Trace("slot %d: client %d sequence %d failed", p.slot, p.id, b.seq)

@@ -309,8 +309,21 @@ func (c *Cluster) history() {
 	c.startNemesis()
 	c.startOperators()
 	c.until(never, c.cfg.Spell)
+	c.until(c.provesEnough, c.cfg.Spell) // a run that was at a standstill goes on for a while
 	c.heal()
 	c.verify()
+}
+
+// provesEnough tells whether enough has been done and broken for the run to count.
+func (c *Cluster) provesEnough() bool {
+	acked, faults := 0, 0
+	for _, p := range c.clients.producers {
+		acked += p.batches
+	}
+	for _, n := range c.report.Faults {
+		faults += n
+	}
+	return acked >= leastAcked && faults >= leastFaults
 }
 
 // slowDisks draws how slow commits are.
