@@ -51,7 +51,6 @@ func (c *Cluster) verify() {
 	if !c.until(c.ready, restBound) {
 		c.violate("I21", "not every broker is back within %s after healing", restBound)
 	}
-	c.scrub()
 	// All of it must hold at one time: what moves by itself may begin anew between two looks.
 	waits := ""
 	if !c.until(c.paced(func() bool { waits = c.waits(); return waits == "" }), wholeBound) {
@@ -86,8 +85,9 @@ func (c *Cluster) behind(x *reader) bool {
 	return true
 }
 
-// scrub reads what is on a disk of which a bit was turned, so that the broker finds it: nobody else may have asked.
-func (c *Cluster) scrub() {
+// scrub reads what is on a disk of which a bit was turned, so that the broker finds it: nobody else may have asked. It tells whether it found
+// something.
+func (c *Cluster) scrub() (found bool) {
 	for _, m := range c.machines {
 		if !m.disk.flipped || m.up == nil || m.up.agent == nil {
 			continue
@@ -101,6 +101,7 @@ func (c *Cluster) scrub() {
 				res, err := p.TryFetch(partition.FetchRequest{Offset: at, MaxBytes: 64 << 10, AnyReplica: true}, nil)
 				if err != nil || res.Next <= at {
 					c.w.Trace("m%d: %s/%d is damaged at %d", m.n, s.topic, s.number, at)
+					found = true
 					break
 				}
 				c.decode(res.Batches)
@@ -108,6 +109,7 @@ func (c *Cluster) scrub() {
 			}
 		}
 	}
+	return found
 }
 
 // replicas are the slot's replicas that are in service, by broker.
@@ -215,6 +217,9 @@ func (c *Cluster) waits() string {
 				add("slot %d: reader %d has read up to %d", x.slot, x.id, x.at)
 			}
 		}
+	}
+	if len(text) == 0 && c.scrub() {
+		add("damage was found just now")
 	}
 	if len(text) > 0 {
 		add("controller %s", c.controllers(s))
