@@ -32,10 +32,11 @@ type disk struct {
 	after bool
 	// dies has the machine lose its power in the midst of its next commit: what it has sent before goes on, the commit is lost.
 	dies    func()
-	full    bool // no commit of a log has room
-	flipped bool // a bit was turned once
-	failed  int  // faults that fired and cost a replica or the disk
-	fulls   int  // commits that had no room
+	diesIn  string // what the path of that commit contains
+	full    bool   // no commit of a log has room
+	flipped bool   // a bit was turned once
+	failed  int    // faults that fired and cost a replica or the disk
+	fulls   int    // commits that had no room
 
 	stalled bool
 	waiting []env.Task // woken while stalled
@@ -145,7 +146,7 @@ func (d *disk) replicaOf(path string) (groupReplica, bool) {
 }
 
 func (d *disk) commit(path string, commit func() error) error {
-	if dies := d.dies; dies != nil {
+	if dies := d.dies; dies != nil && strings.Contains(path, d.diesIn) {
 		d.dies = nil
 		dies()
 		return errOver

@@ -37,12 +37,27 @@ func (n *nemesis) blackout(*machine) (string, func()) {
 }
 
 // loseUnsynced takes the power from a machine in the midst of one of its next commits: that commit is not on the disk, and what was
-// sent before goes on its way.
+// sent before goes on its way. Now and then it sees to it that nobody else has what was lost.
 func (n *nemesis) loseUnsynced(m *machine) (string, func()) {
 	if !n.upAndReady(m) {
 		return "", nil
 	}
+	if n.c.w.Rand().Int64N(2) == 0 {
+		if mend := n.betray(n.c.anySlot()); mend != nil {
+			return "lose unsynced", mend
+		}
+	}
+	n.diesIn(m, "", func() {})
+	return "lose unsynced", func() {
+		m.disk.dies = nil
+		n.c.revive(m)
+	}
+}
+
+// diesIn has a machine lose its power in its next commit of a file whose path contains a text.
+func (n *nemesis) diesIn(m *machine, path string, then func()) {
 	c, b := n.c, m.up
+	m.disk.diesIn = path
 	m.disk.dies = func() {
 		b.over = true
 		b.proc.Kill()
@@ -51,11 +66,53 @@ func (n *nemesis) loseUnsynced(m *machine) (string, func()) {
 			if m.up == b {
 				c.kill(m, "power cut in a commit", false)
 			}
+			then()
 		})
 	}
-	return "lose unsynced", func() {
-		m.disk.dies = nil
-		c.revive(m)
+}
+
+// betray has one follower of a partition lose its power in a commit while the disks of the others hang, then the leader die, and the
+// followers go on without it. An acknowledgement that the first one sent before its commit was durable is then a lost write.
+func (n *nemesis) betray(s *slot) (mend func()) {
+	c := n.c
+	t := c.newest().Topics[s.topic]
+	leader := c.byBroker[s.hint]
+	if t == nil || leader == nil || !n.upAndReady(leader) {
+		return nil
+	}
+	var others []*machine
+	for _, r := range t.Partitions[s.number].Replicas {
+		if x := c.byBroker[r.Broker]; x != nil && x != leader && n.upAndReady(x) && x.up.id == r.Broker {
+			others = append(others, x)
+		}
+	}
+	if len(others) < 2 {
+		return nil
+	}
+	first := int(c.w.Rand().Int64N(int64(len(others))))
+	others[0], others[first] = others[first], others[0]
+	traitor, rest := others[0], others[1:]
+	for _, x := range rest {
+		x.disk.stall(true)
+	}
+	goOn := func() {
+		for _, x := range rest {
+			x.disk.stall(false)
+		}
+		c.revive(traitor)
+	}
+	n.diesIn(traitor, folderOf(groupReplica{s.group, 0})[:17], func() {
+		c.w.After(4*c.delay+5*time.Millisecond, func() {
+			if !c.healed {
+				c.kill(leader, "its follower lost power", true)
+				goOn()
+			}
+		})
+	})
+	return func() {
+		traitor.disk.dies = nil
+		goOn()
+		c.revive(leader)
 	}
 }
 
