@@ -71,8 +71,8 @@ func (n *nemesis) diesIn(m *machine, path string, then func()) {
 	}
 }
 
-// betray has one follower of a partition lose its power in a commit while the disks of the others hang, then the leader die, and the
-// followers go on without it. An acknowledgement that the first one sent before its commit was durable is then a lost write.
+// betray has one follower of a partition lose its power in a commit while the disks of the others hang, then the leader and those others die,
+// and the followers go on without the leader. An acknowledgement that the first one sent before its commit was durable is then a lost write.
 func (n *nemesis) betray(s *slot) (mend func()) {
 	c := n.c
 	t := c.newest().Topics[s.topic]
@@ -95,9 +95,13 @@ func (n *nemesis) betray(s *slot) (mend func()) {
 	for _, x := range rest {
 		x.disk.stall(true)
 	}
-	goOn := func() {
+	goOn := func(die bool) {
 		for _, x := range rest {
+			if die {
+				c.kill(x, "its disk hung", true)
+			}
 			x.disk.stall(false)
+			c.revive(x)
 		}
 		c.revive(traitor)
 	}
@@ -105,13 +109,13 @@ func (n *nemesis) betray(s *slot) (mend func()) {
 		c.w.After(4*c.delay+5*time.Millisecond, func() {
 			if !c.healed {
 				c.kill(leader, "its follower lost power", true)
-				goOn()
+				goOn(true)
 			}
 		})
 	})
 	return func() {
 		traitor.disk.dies = nil
-		goOn()
+		goOn(false)
 		c.revive(leader)
 	}
 }
