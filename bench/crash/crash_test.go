@@ -64,9 +64,9 @@ func work(t *testing.T) string {
 
 func TestNoPowerCutBreaksAPromise(t *testing.T) {
 	r := recorded(t)
-	want := 3000
+	want := 1000 // make crash opens twenty times as many
 	if testing.Short() {
-		want = 400
+		want = 300
 	}
 	res, err := r.states(t.Context(), work(t), 2, want, 1)
 	if err != nil {
@@ -87,7 +87,7 @@ func TestNoPowerCutBreaksAPromise(t *testing.T) {
 
 func TestNoFlippedBitIsServed(t *testing.T) {
 	r := recorded(t)
-	n := 600
+	n := 300
 	if testing.Short() {
 		n = 100
 	}

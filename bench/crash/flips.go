@@ -147,17 +147,23 @@ func pickFlip(img *disk.Image, turn int, rnd *rand.Rand) (flip, string) {
 		return f, "meta page"
 	case k < 4:
 		elements := 16 + 16*int(binary.LittleEndian.Uint16(page[10:]))
-		f.off = no*boltPage + int64(rnd.IntN(min(elements, boltPage)))
+		at := rnd.IntN(min(elements, boltPage))
+		if at == 14 || at == 15 {
+			at = 13 // see FINDINGS.part: how many pages it spans, in thousands, bbolt believes, and takes the memory for as many
+		}
+		f.off = no*boltPage + int64(at)
 		return f, "page header and elements"
 	case k < 8:
 		at := rnd.IntN(boltPage)
-		for page[at] == 0 {
+		for page[at] == 0 || at == 14 || at == 15 {
 			at = (at + 1) % boltPage
 		}
 		f.off = no*boltPage + int64(at)
 		return f, "byte in use at some time"
 	}
-	f.off = rnd.Int64N(img.Size(f.file))
+	if f.off = rnd.Int64N(img.Size(f.file)); f.off%boltPage == 14 || f.off%boltPage == 15 {
+		f.off += 2
+	}
 	return f, "any byte of the file"
 }
 

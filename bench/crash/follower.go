@@ -78,7 +78,7 @@ func shipDamaged(v *verifier, id replicaID, dir string) (shipped bool, err error
 	other.logs, other.entriesOf = map[replicaID]*raftlog.Log{}, map[replicaID]*expected{}
 	other.openLog(m.id(), installed(r, m), nil)
 	for _, f := range other.found {
-		v.bad(f.Invariant, "given to a follower: %s", f.What)
+		v.bad("I4", "given to a follower: %s", f.What)
 	}
 	return true, nil
 }

@@ -61,11 +61,6 @@ func killed(err error) bool {
 	return ok && ws.Signaled() && ws.Signal() == syscall.SIGKILL
 }
 
-// alive is for a life that should not have come so far.
-func (v *life) alive(err error) error {
-	return errors.Join(errors.New("this life was to end by now"), err)
-}
-
 // folder is told of each change of a folder before it is made.
 func (k *killer) folder(op raftlog.FSOp) {
 	switch {

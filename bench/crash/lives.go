@@ -13,7 +13,7 @@ import (
 // stillborn is killed in its first start, when meta.db has its name and nobody has synced that.
 func (v *life) stillborn() error {
 	v.kill.arm(replicaID{}, killFirstStart)
-	return v.alive(v.open())
+	return v.open()
 }
 
 // first founds the broker, drives its replicas, and stops cleanly.
@@ -107,7 +107,7 @@ func (v *life) second() error {
 		return fmt.Errorf("an install that is left under way: %w", err)
 	}
 	v.kill.arm(installed.id, killMetaPage)
-	return v.alive(installed.write(installed.now().last()+1, 3, 0, 0, 0))
+	return installed.write(installed.now().last()+1, 3, 0, 0, 0)
 }
 
 // last recovers one replica by hand, installs another, and stops cleanly.
@@ -159,7 +159,7 @@ func (v *life) killedInRoll() error {
 			return err
 		}
 	}
-	return v.alive(nil)
+	return nil // only a store that does not sync the name lives so long
 }
 
 // killedInTruncation goes on in the segment whose name was not synced, and is killed when a segment is unlinked, which is not synced.
@@ -179,7 +179,7 @@ func (v *life) killedInTruncation() error {
 	}
 	r := d.now()
 	v.kill.arm(d.id, killGoneName)
-	return v.alive(d.write(min(r.commit, r.last())+1, 2, r.term+1, 1, 0))
+	return d.write(min(r.commit, r.last())+1, 2, r.term+1, 1, 0)
 }
 
 // killedInVote goes on in the shorter log, and is killed when meta.db has a vote that is not synced.
@@ -200,5 +200,5 @@ func (v *life) killedInVote() error {
 		return err
 	}
 	v.kill.arm(replicaID{}, killMetaPage)
-	return v.alive(d.write(0, 0, d.now().term+1, 3, 0))
+	return d.write(0, 0, d.now().term+1, 3, 0)
 }

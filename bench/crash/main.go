@@ -90,7 +90,7 @@ func (c config) run() int {
 	var failed *childError
 	switch {
 	case errors.As(err, &failed):
-		fmt.Printf("VIOLATION, seed %d: %v\n", c.seed, failed)
+		fmt.Printf("VIOLATION, seed %d, before any power cut\n  %v\n", c.seed, failed.violation())
 		return exitBroken
 	case errors.Is(err, errNoStrace), errors.Is(err, errNoTrace):
 		fmt.Fprintln(os.Stderr, "crash:", err)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/bench/crash/disk"
 )
 
@@ -31,6 +32,17 @@ var (
 type childError struct{ text string }
 
 func (e *childError) Error() string { return "the store failed while it was recorded: " + e.text }
+
+// violation is what that breaks, by what the store says.
+func (e *childError) violation() check.Violation {
+	switch {
+	case strings.Contains(e.text, "a vote may be lost"):
+		return violation("I15", "%v", e)
+	case strings.Contains(e.text, "committed entries"), strings.Contains(e.text, "is above the last entry"):
+		return violation("I12", "%v", e)
+	}
+	return violation("I1", "%v", e)
+}
 
 // recordRun runs the lives under strace, in a folder of base.
 func recordRun(ctx context.Context, base string, seed uint64, steps int) (*recording, error) {

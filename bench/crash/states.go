@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -125,7 +126,7 @@ func (r *recording) states(ctx context.Context, work string, workers, want int, 
 	err := r.produce(ctx, jobs, want, seed, res)
 	close(jobs)
 	wg.Wait()
-	if cause := context.Cause(ctx); cause != nil && cause != errEnough {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errEnough) {
 		return res, cause
 	}
 	return res, err

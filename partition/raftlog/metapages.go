@@ -20,6 +20,7 @@ const (
 	metaLen        = 64 // magic u32, version u32, page size u32, flags u32, root 2 u64, freelist u64, high-water mark u64, transaction u64, sum u64
 	metaMagic      = 0xED0CDAED
 	metaVersion    = 2
+	freelistPage   = 0x10 // flag of the page that lists the free ones
 )
 
 // checkMetaPages tells what is wrong with a file's meta pages. The file's size is looked at first: bbolt would initialise an empty one.
@@ -47,16 +48,28 @@ func checkMetaPagesOf(f *os.File, path string) error {
 		return corruptf("file %s has %d bytes, too few for a segment", path, st.Size())
 	}
 	var b [metaLen]byte
+	le := binary.LittleEndian
+	var newest, freelist, high uint64
 	for page := range int64(2) {
 		if _, err := f.ReadAt(b[:], page*boltPageSize+metaPageHeader); err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("read the meta pages of %s: %w", path, err)
 		}
 		h := fnv.New64a()
 		h.Write(b[:metaLen-8]) // never fails
-		le := binary.LittleEndian
 		if le.Uint32(b[:]) != metaMagic || le.Uint32(b[4:]) != metaVersion || le.Uint64(b[metaLen-8:]) != h.Sum64() {
 			return corruptf("file %s: meta page %d is damaged, and with it perhaps what was written last", path, page)
 		}
+		if txid := le.Uint64(b[48:]); txid >= newest {
+			newest, freelist, high = txid, le.Uint64(b[32:]), le.Uint64(b[40:])
+		}
+	}
+	// Each commit frees the page that lists the free ones, and bbolt believes how many it says it is: a wrong bit there costs gigabytes.
+	head := b[:metaPageHeader]
+	if _, err := f.ReadAt(head, int64(freelist)*boltPageSize); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the list of free pages of %s: %w", path, err)
+	}
+	if le.Uint64(head) != freelist || le.Uint16(head[8:]) != freelistPage || freelist+uint64(le.Uint32(head[12:])) >= high {
+		return corruptf("file %s: the list of free pages is damaged", path)
 	}
 	return nil
 }
