@@ -3,6 +3,8 @@ TOOL := go tool -modfile=.ci/tools.mod
 
 .PHONY: help build test race lint proto verify demo failover restart killall elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
 	microbench microbench-baseline profile fuzz sim
+.PHONY: help build test race lint proto verify demo failover restart killall crash elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
+	microbench microbench-baseline profile fuzz
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -39,6 +41,9 @@ restart: ## kill -9 with a 1 GiB partition: how long until it serves again
 
 killall: ## kill all three brokers at once, 10 times under load, and check what was promised
 	go run ./bench/killall
+
+crash: ## power cuts of the storage code, replayed from its system calls, and flipped bits: make crash STATES=20000 FLIPS=2000 SEED=1
+	go run ./bench/crash -states $(or $(STATES),20000) -flips $(or $(FLIPS),2000) -seed $(or $(SEED),1)
 
 elastic: ## 3 brokers under load: 2 join, 1 dies for good, 1 loses its disk, 1 is drained; then what a catch-up of MIB MiB costs others
 	go run ./bench/elastic -catchup $(or $(MIB),512)

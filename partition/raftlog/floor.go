@@ -24,7 +24,7 @@ func (s *Store) RaiseFloor(revision uint64) error {
 	if err := s.updateMeta(func(tx *bolt.Tx) error {
 		var b [8]byte
 		binary.LittleEndian.PutUint64(b[:], revision)
-		return tx.Bucket(bucketBroker).Put(keyFloor, b[:])
+		return putMeta(tx, bucketBroker, keyFloor, b[:])
 	}); err != nil {
 		return err
 	}

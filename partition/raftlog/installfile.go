@@ -96,30 +96,42 @@ func (in *Installer) adopt(f *installFile) (err error) {
 	if err != nil {
 		return err
 	}
+	stuck := false // a panic inside bbolt, on a damaged page, leaves its writer's lock held: closing would wait for ever
 	defer func() {
+		if stuck {
+			return
+		}
 		if cerr := db.Close(); err == nil {
 			err = cerr
 		}
 	}()
 	return guard(path, func() error {
-		tx, err := db.Begin(true)
+		stuck = true
+		err := in.rename(db, path, f)
+		stuck = false
 		if err != nil {
-			return err
-		}
-		h, err := readSegHeader(tx, replicaID{in.m.Group, in.m.Replica}, f.First)
-		if err == nil {
-			f.prevTerm = h.prevTerm
-			h.replica = in.id.replica
-			err = tx.Bucket(bucketHeader).Put(keyOnly, h.encode())
-		}
-		if err != nil {
-			return errors.Join(err, tx.Rollback())
-		}
-		if err := in.s.disk.commit(path, tx); err != nil {
 			return err
 		}
 		return db.View(func(tx *bolt.Tx) error { return in.verify(tx, f) })
 	})
+}
+
+// rename puts the new replica's id into a file's header.
+func (in *Installer) rename(db *bolt.DB, path string, f *installFile) error {
+	tx, err := db.Begin(true)
+	if err != nil {
+		return err
+	}
+	h, err := readSegHeader(tx, replicaID{in.m.Group, in.m.Replica}, f.First)
+	if err == nil {
+		f.prevTerm = h.prevTerm
+		h.replica = in.id.replica
+		err = tx.Bucket(bucketHeader).Put(keyOnly, h.encode())
+	}
+	if err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return in.s.disk.commit(path, tx)
 }
 
 // verify checks a segment against the manifest, entry by entry: checksums, order, terms, and that each header says of its entry what
@@ -142,10 +154,14 @@ func (in *Installer) verify(tx *bolt.Tx, f *installFile) error {
 	}
 	index, term, next, runMax, size := f.First, h.prevTerm, h.base, h.runMax, int64(0)
 	f.runs = f.runs[:0]
-	c := b.Cursor()
+	c, byKey := b.Cursor(), b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		if len(k) != 8 || binary.BigEndian.Uint64(k) != index {
 			return corruptf("entry %d is missing", index)
+		}
+		// A walk does not look at the keys of branch pages; readers come by them.
+		if found, _ := byKey.Seek(k); string(found) != string(k) {
+			return corruptf("entry %d is not found by its index", index)
 		}
 		raw, data, err := rawEntry(b, k, v)
 		if err != nil {

@@ -77,6 +77,7 @@ type metaDB struct {
 	err   error // the first failure: after it nothing may be acknowledged (RULES 2)
 
 	commitMu sync.Mutex // held across the commit; only callers that wait for the disk anyway take it
+	stuck    bool       // a panic left a write transaction behind: closing would wait for ever; guarded by commitMu
 }
 
 type metaOp struct {
@@ -123,24 +124,42 @@ func (m *metaDB) update(fn func(tx *bolt.Tx) error) error {
 }
 
 func (m *metaDB) commit(batch []*metaOp) error {
+	finished := false
 	err := guard(m.path, func() error {
-		tx, err := m.db.Begin(true)
-		if err != nil {
-			return err
-		}
-		for _, o := range batch {
-			if err := o.fn(tx); err != nil {
-				return errors.Join(err, tx.Rollback())
-			}
-		}
-		return m.disk.commit(m.path, tx)
+		err := m.transact(batch)
+		finished = true
+		return err
 	})
+	m.stuck = !finished
 	if err != nil {
 		return fmt.Errorf("meta.db: %w", describeIO(err))
 	}
 	m.m.metaCommits.Inc()
 	m.m.metaChanges.Add(float64(len(batch)))
 	return nil
+}
+
+func (m *metaDB) transact(batch []*metaOp) error {
+	tx, err := m.db.Begin(true)
+	if err != nil {
+		return err
+	}
+	for _, o := range batch {
+		if err := o.fn(tx); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+	}
+	return m.disk.commit(m.path, tx)
+}
+
+// close closes the file, once nobody uses it any more.
+func (m *metaDB) close() error {
+	m.commitMu.Lock()
+	defer m.commitMu.Unlock()
+	if m.stuck {
+		return nil
+	}
+	return m.db.Close()
 }
 
 func (m *metaDB) failed() error {
@@ -169,8 +188,8 @@ func initMeta(d disk, dir, path, incarnation string) error {
 				return errors.Join(err, tx.Rollback())
 			}
 		}
-		b := tx.Bucket(bucketBroker)
-		if err := errors.Join(b.Put(keyFormat, []byte{formatVersion}), b.Put(keyIncarnation, []byte(incarnation))); err != nil {
+		err = errors.Join(putMeta(tx, bucketBroker, keyFormat, []byte{formatVersion}), putMeta(tx, bucketBroker, keyIncarnation, []byte(incarnation)))
+		if err != nil {
 			return errors.Join(err, tx.Rollback())
 		}
 		return d.commit(tmp, tx)
@@ -187,26 +206,14 @@ func initMeta(d disk, dir, path, incarnation string) error {
 	return d.syncDir(dir)
 }
 
-// openMeta opens meta.db, or makes it with a new incarnation when it is missing or unreadable: that is a wiped disk.
+// openMeta opens meta.db, or makes it with a new incarnation when it is missing.
 func openMeta(s *Store, dir, path string, newIncarnation func() (string, error)) (*bolt.DB, error) {
 	if _, err := os.Stat(path); err == nil {
-		// Whether the last stop was clean stands inside, so the file's own cached pages always go first.
-		if err := dropCached(path); err != nil {
-			return nil, fmt.Errorf("drop cached pages of %s: %w", path, err)
-		}
-		db, err := openBolt(s.disk.h, path, 1<<20, false, false)
-		if err == nil {
-			return db, nil
-		}
-		if !isCorrupt(err) {
+		// Whether the last stop was clean stands inside, so this is always done.
+		if err := errors.Join(s.disk.settle(path, false), s.disk.syncDir(dir)); err != nil {
 			return nil, err
 		}
-		aside := path + ".unreadable"
-		s.log.Error("meta.db is unreadable: this broker's disk counts as wiped and gets a new incarnation; the file is kept aside",
-			"path", path, "kept", aside, "error", err)
-		if err := s.disk.rename(path, aside); err != nil {
-			return nil, err
-		}
+		return openBolt(s.disk.h, path, 1<<20, false, false)
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -218,4 +225,12 @@ func openMeta(s *Store, dir, path string, newIncarnation func() (string, error))
 		return nil, fmt.Errorf("make %s: %w", path, err)
 	}
 	return openBolt(s.disk.h, path, 1<<20, false, false)
+}
+
+// setMetaAside has an unreadable meta.db count as a wiped disk.
+func (s *Store) setMetaAside(path string, why error) error {
+	aside := path + ".unreadable"
+	s.log.Error("meta.db is unreadable: this broker's disk counts as wiped and gets a new incarnation; the file is kept aside",
+		"path", path, "kept", aside, "error", why)
+	return s.disk.rename(path, aside)
 }

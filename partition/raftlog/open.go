@@ -92,8 +92,13 @@ func (l *Log) recover(cold bool) error {
 	path := func(first uint64) string { return filepath.Join(l.dir, segName(first)) }
 	if l.s.unclean {
 		for _, f := range firsts {
-			if err := dropCached(path(f)); err != nil {
-				return fmt.Errorf("drop cached pages of %s: %w", path(f), err)
+			if err := l.s.disk.settle(path(f), f != newest || !cold); err != nil {
+				return err
+			}
+		}
+		if cold { // the same for names: of a segment that was just made, or just unlinked
+			if err := l.s.disk.syncDir(l.dir); err != nil {
+				return err
 			}
 		}
 	}

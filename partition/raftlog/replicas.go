@@ -78,11 +78,11 @@ func (s *Store) changeRecord(id replicaID, edit func(*metaRecord), reason string
 		edit(&r)
 		now = r
 		if reason != "" {
-			if err := tx.Bucket(bucketQuarantine).Put(id.key(), []byte(reason)); err != nil {
+			if err := putMeta(tx, bucketQuarantine, id.key(), []byte(reason)); err != nil {
 				return err
 			}
 		}
-		return b.Put(id.key(), r.encode())
+		return putMeta(tx, bucketReplicas, id.key(), r.encode())
 	})
 	if err != nil {
 		return err
@@ -207,7 +207,7 @@ func (s *Store) finishDelete(id replicaID) error {
 		return err
 	}
 	err := s.updateMeta(func(tx *bolt.Tx) error {
-		return errors.Join(tx.Bucket(bucketReplicas).Delete(id.key()), tx.Bucket(bucketQuarantine).Delete(id.key()))
+		return errors.Join(deleteMeta(tx, bucketReplicas, id.key()), deleteMeta(tx, bucketQuarantine, id.key()))
 	})
 	if err != nil {
 		return err

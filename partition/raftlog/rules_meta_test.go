@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -129,7 +130,7 @@ func clearQuarantine(t *testing.T, dir string) {
 			return err
 		}
 		r.flags &^= recordQuarantined
-		return b.Put(id.key(), r.encode())
+		return putMeta(tx, bucketReplicas, id.key(), r.encode())
 	}))
 	must(t, db.Close())
 }
@@ -406,3 +407,39 @@ func (discardLogger) Fatal(v ...any)            { panic(v) }
 func (discardLogger) Fatalf(f string, v ...any) { panic(f) }
 func (discardLogger) Panic(v ...any)            { panic(v) }
 func (discardLogger) Panicf(f string, v ...any) { panic(f) }
+
+// What a killed process left in the page cache alone is on disk before a start goes by it: another would take it for promised.
+func TestRule02StartSyncsWhatItBelieves(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	l := openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	fillSegments(t, l, 20)
+	newest := filepath.Base(l.segs[len(l.segs)-1].file.path)
+	crash(t, s)
+
+	var done []string
+	note := func(kind, path string) { done = append(done, kind+" "+filepath.Base(path)) }
+	s = openStore(t, dir, func(o *Options) {
+		o.Hooks.FS = func(op FSOp) error { note(op.Kind, op.Path); return nil }
+		o.Hooks.File = func(op FileOp) error { note(op.Kind, op.Path); return nil }
+		o.Hooks.Opened = func(path string, _ *bolt.DB) { note("open", path) }
+	})
+	l = openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	want := []string{"sync meta.db", "syncdir " + filepath.Base(dir), "open meta.db", "sync " + newest, "syncdir " + filepath.Base(l.dir), "open " + newest}
+	if len(done) < len(want) || !slices.Equal(done[:len(want)], want) {
+		t.Fatalf("a start after a kill did %q, want first %q", done, want)
+	}
+	must(t, s.Close())
+
+	// A disk that cannot keep it makes it known: the replica is not to run.
+	crashed := openStore(t, dir)
+	openLog(t, crashed, LogOptions{SegmentBytes: smallSegment})
+	crash(t, crashed)
+	s = openStore(t, dir, func(o *Options) {
+		o.Hooks.File = func(op FileOp) error { return eio(newest)(op.Path) }
+	})
+	var q *QuarantinedError
+	if _, err := s.OpenLog(testGroup, testReplica, LogOptions{SegmentBytes: smallSegment}); !errors.As(err, &q) {
+		t.Fatalf("the newest segment cannot be synced: %v", err)
+	}
+}

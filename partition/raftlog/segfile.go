@@ -149,15 +149,8 @@ func openBolt(h Hooks, path string, mmap int, readOnly, create bool) (db *bolt.D
 	}
 	if !create {
 		// bbolt would make a missing file and initialise an empty one.
-		st, err := os.Stat(path)
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, corruptf("file %s is missing", path)
-		}
-		if err != nil {
-			return nil, opening(err)
-		}
-		if st.Size() < 4*boltPageSize {
-			return nil, corruptf("file %s has %d bytes, too few for a segment", path, st.Size())
+		if err := checkMetaPages(path); err != nil {
+			return nil, err
 		}
 	}
 	o := &bolt.Options{
@@ -206,9 +199,11 @@ func advise(db *bolt.DB, advice int) {
 	_, _, _ = unix.Syscall(unix.SYS_MADVISE, db.Info().Data, uintptr(size), uintptr(advice))
 }
 
-// dropCached evicts a file's clean pages from the page cache. After a failed write-back these look clean and hold what
-// never reached the disk, so after an unclean stop they must go before anyone reads the file.
-func dropCached(path string) error {
+// settle makes what a file seems to hold what the disk holds, before a start goes by it. A process that was killed between a write and its
+// sync leaves pages that the disk has not: an entry or a vote in them would be promised to others and lost with the next power cut.
+// So it is synced. And after a failed write-back pages look clean and hold what never reached the disk; so they are evicted, and
+// read again. Written to last is the newest segment of a log; of the others only the eviction matters.
+func (d disk) settle(path string, synced bool) error {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -216,11 +211,19 @@ func dropCached(path string) error {
 	if err != nil {
 		return err
 	}
-	err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	if !synced && !d.h.NoSync {
+		err = d.file(FileOp{Kind: "sync", Path: path}, f.Sync)
+	}
+	if err == nil {
+		err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("settle %s: %w", path, err)
+	}
+	return nil
 }
 
 // guard turns a fault on an unreadable mapped page (SIGBUS) and bbolt's panics on a damaged page into a corruptError.

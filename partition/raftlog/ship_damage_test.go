@@ -2,6 +2,7 @@ package raftlog
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"os"
 	"strings"
@@ -245,4 +246,85 @@ func TestRule19SpaceIsBookedAndWatched(t *testing.T) {
 		t.Fatal("space is still booked")
 	}
 	checkInstalled(t, to, ents, cp, 2)
+}
+
+// newestMeta is the meta page that counts in a bbolt file.
+func newestMeta(b []byte) []byte {
+	le := binary.LittleEndian
+	one, two := b[metaPageHeader:], b[boltPageSize+metaPageHeader:]
+	if le.Uint64(two[48:]) > le.Uint64(one[48:]) {
+		return two
+	}
+	return one
+}
+
+// The keys of a branch page matter to whoever looks an entry up, and not to a walk over all of them.
+func TestRule19DamagedBranchPageIsNotPropagated(t *testing.T) {
+	s, to := openStore(t, t.TempDir()), openStore(t, t.TempDir())
+	l := openLog(t, s, LogOptions{SegmentBytes: 256 << 10})
+	ents := batches(t, 2, 1, 0, 300, 1000)
+	for i := 0; i < len(ents); i += 10 { // two segments, each with a tree of more than one page
+		appendAll(t, l, Write{Entries: ents[i : i+10]})
+	}
+	applyTo(t, l, ents, 301)
+	cp := checkpointAt(ents, 301)
+	sh := ship(t, l, cp)
+	path := l.segs[0].file.path
+	b, err := os.ReadFile(path)
+	must(t, err)
+	le, damaged := binary.LittleEndian, 0
+	high := int(le.Uint64(newestMeta(b)[40:]))
+	for page := 2; page < high; page++ {
+		p := b[page*boltPageSize:]
+		if le.Uint16(p[8:]) != 1 { // not a branch page, of this or of an earlier transaction
+			continue
+		}
+		for e := range int(le.Uint16(p[10:])) {
+			p[16+16*e+2] ^= 1 // where its key is
+			damaged++
+		}
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	must(t, err)
+	_, err = f.WriteAt(b, 0)
+	must(t, errors.Join(err, f.Close()))
+	if damaged == 0 {
+		t.Fatal("the segment has no branch page")
+	}
+	in := install(t, to)
+	must(t, in.Begin(sh.Manifest()))
+	var d *DamagedError
+	if err := transferFile(sh, in, 0); !errors.As(err, &d) || d.Transit {
+		t.Fatalf("a damaged branch page: %v", err)
+	}
+	must(t, in.Abort())
+	var p *PoisonedError
+	if _, err := sh.Check(0, 0, 1<<30); !errors.As(err, &p) {
+		t.Fatalf("the source does not find its damage: %v", err)
+	}
+}
+
+// bbolt panics within a commit on a file whose list of free pages is wrong, and keeps its writer's lock. The install must end nevertheless.
+func TestRule19DamagedFreelistOfTheSourceEndsTheInstall(t *testing.T) {
+	s, to := openStore(t, t.TempDir()), openStore(t, t.TempDir())
+	l, _, cp := shippedLog(t, s, 40)
+	path := l.segs[0].file.path
+	sh := ship(t, l, cp)
+	b, err := os.ReadFile(path)
+	must(t, err)
+	le := binary.LittleEndian
+	newest := newestMeta(b)
+	root, freelist := le.Uint64(newest[16:]), b[le.Uint64(newest[32:])*boltPageSize:]
+	n := le.Uint16(freelist[10:])
+	le.PutUint64(freelist[16+8*int(n):], root) // the root counts as free
+	le.PutUint16(freelist[10:], n+1)
+	must(t, os.WriteFile(path, b, 0o600))
+
+	in := install(t, to)
+	must(t, in.Begin(sh.Manifest()))
+	var d *DamagedError
+	if err := transferFile(sh, in, 0); !errors.As(err, &d) || d.Transit {
+		t.Fatalf("a segment whose root counts as free: %v", err)
+	}
+	must(t, in.Abort())
 }

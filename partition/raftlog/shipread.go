@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/raft/v3"
 )
 
@@ -158,15 +159,17 @@ func (sh *Shipment) Check(i int, from uint64, maxBytes int64) (next uint64, err 
 	if next > f.Last {
 		return next, nil
 	}
+	first := next
 	err = sh.l.stableRead(func() error {
 		sh.l.mu.Lock()
 		gone := next < sh.l.first
+		seg := sh.l.segAtLocked(next)
 		sh.l.mu.Unlock()
-		if gone {
+		if gone || seg == nil {
 			return raft.ErrCompacted
 		}
 		read := int64(0)
-		return sh.l.scan(next, f.Last, txBytes, func(h *entryHeader, data entryData) (bool, error) {
+		err := sh.l.scan(next, f.Last, txBytes, func(h *entryHeader, data entryData) (bool, error) {
 			if err := h.checkData(data.get()); err != nil {
 				return false, err
 			}
@@ -174,11 +177,29 @@ func (sh *Shipment) Check(i int, from uint64, maxBytes int64) (next uint64, err 
 			read += int64(h.dataLen)
 			return read < maxBytes, nil
 		})
+		if err != nil {
+			return err
+		}
+		return seg.file.view(func(tx *bolt.Tx) error { return findAll(tx, first, next-1) })
 	})
 	if errors.Is(err, raft.ErrCompacted) {
 		return 0, fmt.Errorf("segment %d was trimmed: %w", f.First, ErrShipmentOver)
 	}
 	return next, sh.l.readFailed(err)
+}
+
+// findAll looks entries up one by one: a walk over them does not look at the keys of branch pages, which may be damaged as well.
+func findAll(tx *bolt.Tx, from, to uint64) error {
+	b := tx.Bucket(bucketLog)
+	if b == nil {
+		return corruptf("there is no bucket of entries")
+	}
+	for i := from; i <= to; i++ {
+		if _, err := findEntry(b, i); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Tail appends entries of the tail from index from on to dst, each as its header and its data as they are on disk, with

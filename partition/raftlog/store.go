@@ -69,12 +69,12 @@ func Open(o Options) (*Store, error) {
 	s.tails.max = o.TailBytes
 	s.files.sealed.max = o.MaxOpenSealed
 	s.files.active.max = o.MaxOpenActive
-	_, serr := os.Stat(filepath.Join(s.dir, "replicas"))
+	_, serr := os.Stat(filepath.Join(s.dir, "meta.db"))
 	if err := os.MkdirAll(filepath.Join(s.dir, "replicas"), 0o750); err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", s.dir, err)
 	}
 	if errors.Is(serr, os.ErrNotExist) {
-		// The data folder itself may be new: its name and that of the folder in it must last.
+		// The data folder itself may be new, made by this start or by one that was killed: its name and that of the folder in it must last.
 		if err := errors.Join(s.disk.syncDir(s.dir), s.disk.syncDir(filepath.Dir(filepath.Clean(s.dir)))); err != nil {
 			return nil, err
 		}
@@ -128,62 +128,105 @@ func (s *Store) load() error {
 		return err
 	}
 	path := filepath.Join(s.dir, "meta.db")
-	db, err := openMeta(s, s.dir, path, newIncarnation)
+	err = s.start(path)
+	if isCorrupt(err) {
+		if err := s.setMetaAside(path, err); err != nil {
+			return err
+		}
+		err = s.start(path)
+	}
+	return err
+}
+
+// start reads meta.db and takes it over. After an error it is closed. Damage is a corruptError.
+func (s *Store) start(path string) error {
+	found, err := s.readMeta(path)
 	if err != nil {
 		return err
 	}
-	s.meta = &metaDB{path: path, disk: s.disk, db: db, m: s.m}
-	if err := s.loadMeta(); err != nil {
-		return errors.Join(err, db.Close())
+	s.meta = &metaDB{path: path, disk: s.disk, db: found.db, m: s.m}
+	if err := s.started(found); err != nil {
+		return errors.Join(err, s.meta.close())
 	}
 	return nil
 }
 
-func (s *Store) loadMeta() error {
-	var deleting []replicaID
-	err := guard(s.meta.path, func() error {
-		return s.meta.db.View(func(tx *bolt.Tx) error {
-			b := tx.Bucket(bucketBroker)
-			if b == nil || len(b.Get(keyFormat)) != 1 {
-				return corruptf("meta.db has no format version")
-			}
-			if v := b.Get(keyFormat)[0]; v != formatVersion {
-				return fmt.Errorf("data folder %s has format %d, this broker knows %d; run the version that wrote it", s.dir, v, formatVersion)
-			}
-			s.identity.ClusterID = string(b.Get(keyCluster))
-			s.identity.Incarnation = string(b.Get(keyIncarnation))
-			if v := b.Get(keyBrokerID); len(v) == 4 {
-				s.identity.BrokerID = int32(binary.LittleEndian.Uint32(v))
-			}
-			s.unclean = b.Get(keyClean) == nil
-			if v := b.Get(keyFloor); len(v) == 8 {
-				s.floor = binary.LittleEndian.Uint64(v)
-			}
-			return tx.Bucket(bucketReplicas).ForEach(func(k, v []byte) error {
-				id := replicaID{binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(k[8:])}
-				r, err := decodeMetaRecord(v)
-				if err != nil {
-					return err
-				}
-				s.replicas[id] = r
-				s.cold[id] = true
-				if r.flags&recordQuarantined != 0 {
-					s.reasons[id] = string(tx.Bucket(bucketQuarantine).Get(k))
-				}
-				if r.flags&recordDeleting != 0 {
-					deleting = append(deleting, id)
-				}
-				return nil
-			})
-		})
-	})
+// metaFound is what stands in meta.db at the start.
+type metaFound struct {
+	db       *bolt.DB
+	identity Identity
+	floor    uint64
+	clean    bool
+	replicas map[replicaID]metaRecord
+	reasons  map[replicaID]string
+	deleting []replicaID
+}
+
+// readMeta opens meta.db and reads all of it. Damage is a corruptError, and the file is closed then.
+func (s *Store) readMeta(path string) (*metaFound, error) {
+	db, err := openMeta(s, s.dir, path, newIncarnation)
 	if err != nil {
+		return nil, err
+	}
+	f := &metaFound{db: db, replicas: map[replicaID]metaRecord{}, reasons: map[replicaID]string{}}
+	if err := guard(path, func() error { return db.View(f.read) }); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return f, nil
+}
+
+func (f *metaFound) read(tx *bolt.Tx) error {
+	b := tx.Bucket(bucketBroker)
+	if b == nil || len(b.Get(keyFormat)) != 1 {
+		return corruptf("meta.db has no format version")
+	}
+	if v := b.Get(keyFormat)[0]; v != formatVersion {
+		return fmt.Errorf("data folder %s has format %d, this broker knows %d; run the version that wrote it", filepath.Dir(f.db.Path()), v, formatVersion)
+	}
+	if err := checkSum(tx); err != nil { // not before: another format may have another sum
 		return err
 	}
-	if err := s.meta.update(func(tx *bolt.Tx) error { return tx.Bucket(bucketBroker).Delete(keyClean) }); err != nil {
+	f.identity.ClusterID = string(b.Get(keyCluster))
+	f.identity.Incarnation = string(b.Get(keyIncarnation))
+	if v := b.Get(keyBrokerID); len(v) == 4 {
+		f.identity.BrokerID = int32(binary.LittleEndian.Uint32(v))
+	}
+	f.clean = b.Get(keyClean) != nil
+	if v := b.Get(keyFloor); len(v) == 8 {
+		f.floor = binary.LittleEndian.Uint64(v)
+	}
+	return tx.Bucket(bucketReplicas).ForEach(func(k, v []byte) error {
+		if len(k) != 16 {
+			return corruptf("meta.db: a replica's key has %d bytes", len(k))
+		}
+		id := replicaID{binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(k[8:])}
+		r, err := decodeMetaRecord(v)
+		if err != nil {
+			return err
+		}
+		f.replicas[id] = r
+		if r.flags&recordQuarantined != 0 {
+			f.reasons[id] = string(tx.Bucket(bucketQuarantine).Get(k))
+		}
+		if r.flags&recordDeleting != 0 {
+			f.deleting = append(f.deleting, id)
+		}
+		return nil
+	})
+}
+
+// started takes over what was found, takes the clean mark away and ends the deletions that a stop left half done.
+func (s *Store) started(f *metaFound) error {
+	s.identity, s.floor, s.unclean = f.identity, f.floor, !f.clean
+	s.replicas, s.reasons = f.replicas, f.reasons
+	s.cold = map[replicaID]bool{}
+	for id := range f.replicas {
+		s.cold[id] = true
+	}
+	if err := s.meta.update(func(tx *bolt.Tx) error { return deleteMeta(tx, bucketBroker, keyClean) }); err != nil {
 		return err
 	}
-	for _, id := range deleting {
+	for _, id := range f.deleting {
 		if err := s.finishDelete(id); err != nil {
 			return err
 		}
@@ -214,10 +257,9 @@ func (s *Store) SetIdentity(id Identity) error {
 		return fmt.Errorf("this folder's incarnation is %s, not %s; it changes only when meta.db is made anew", inc, id.Incarnation)
 	}
 	err := s.updateMeta(func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketBroker)
 		var n [4]byte
 		binary.LittleEndian.PutUint32(n[:], uint32(id.BrokerID))
-		return errors.Join(b.Put(keyCluster, []byte(id.ClusterID)), b.Put(keyBrokerID, n[:]))
+		return errors.Join(putMeta(tx, bucketBroker, keyCluster, []byte(id.ClusterID)), putMeta(tx, bucketBroker, keyBrokerID, n[:]))
 	})
 	if err != nil {
 		return err
@@ -262,7 +304,7 @@ func (s *Store) Close() error {
 		errs = append(errs, l.Close())
 	}
 	if s.meta.failed() == nil && !(s.o.Tool && s.unclean) {
-		errs = append(errs, s.updateMeta(func(tx *bolt.Tx) error { return tx.Bucket(bucketBroker).Put(keyClean, []byte{1}) }))
+		errs = append(errs, s.updateMeta(func(tx *bolt.Tx) error { return putMeta(tx, bucketBroker, keyClean, []byte{1}) }))
 	}
 	if s.meta.failed() == nil {
 		errs = append(errs, s.meta.db.Close())

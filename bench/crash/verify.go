@@ -1,0 +1,402 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"go.etcd.io/raft/v3"
+
+	"github.com/runnel-io/runnel/bench/check"
+	"github.com/runnel-io/runnel/partition/raftlog"
+	"github.com/runnel-io/runnel/partition/record"
+)
+
+// verifier opens one state and compares what is found with a ledger.
+type verifier struct {
+	want  *ledger
+	dir   string // the data folder
+	facts facts
+	found []check.Violation
+	// refused are replicas that say themselves that they are damaged. After a power cut that is a violation, after a flipped
+	// bit it is what must happen.
+	refused map[replicaID]error
+	// wiped: meta.db counts as lost, and the broker as a new one.
+	wiped bool
+	// damage: a bit was flipped, so that refusals are not violations.
+	damage bool
+	deep   bool // read what consumers are served, too
+	// skip tells that a log need not be opened: it was checked as it is. Nil = none.
+	skip func(id replicaID) bool
+
+	store     *raftlog.Store
+	logs      map[replicaID]*raftlog.Log
+	entriesOf map[replicaID]*expected // what was found of each log that could be read
+}
+
+func (v *verifier) bad(invariant, format string, args ...any) {
+	if len(v.found) < mostViolations {
+		v.found = append(v.found, violation(invariant, format, args...))
+	}
+}
+
+// open opens the store and all of its logs and checks them. close must be called whatever it found.
+func (v *verifier) open() {
+	v.logs, v.refused, v.entriesOf = map[replicaID]*raftlog.Log{}, map[replicaID]error{}, map[replicaID]*expected{}
+	s, err := raftlog.Open(options(v.dir))
+	if err != nil {
+		if v.damage {
+			v.refused[replicaID{}] = err
+			return
+		}
+		v.bad("I1", "the folder cannot be opened: %v", err)
+		return
+	}
+	v.store = s
+	v.facts["opened"]++
+	if !v.identity() {
+		return
+	}
+	there := map[replicaID]string{}
+	for _, r := range s.Replicas() {
+		there[replicaID{r.Group, r.Replica}] = r.Quarantine
+	}
+	for id, reason := range there {
+		v.known(id, reason)
+	}
+	for id, r := range v.want.replicas {
+		if _, ok := there[id]; !ok {
+			v.missing(id, r)
+		}
+	}
+	for id := range v.want.deleted {
+		v.facts["I18"]++
+		if _, err := os.Stat(v.folder(id)); !errors.Is(err, os.ErrNotExist) {
+			v.bad("I18", "the folder of %s is there although its deletion was done", id)
+		}
+	}
+}
+
+func (v *verifier) folder(id replicaID) string {
+	return filepath.Join(v.dir, "replicas", id.folder())
+}
+
+// identity checks whose folder it is. It answers false when nothing else can be compared.
+func (v *verifier) identity() bool {
+	id, w := v.store.Identity(), v.want
+	storeFlux := w.flux[replicaID{}]
+	if w.incarnation != "" {
+		v.facts["I19"]++
+		if id.Incarnation != w.incarnation {
+			if v.damage && len(v.store.Replicas()) == 0 {
+				v.wiped = true
+				return false
+			}
+			v.bad("I19", "incarnation %s became %s", w.incarnation, id.Incarnation)
+			return false
+		}
+	}
+	mayBe := storeFlux != nil && storeFlux.Op == "identity"
+	if id.BrokerID != w.broker && !(mayBe && id.BrokerID == 1) || (id.ClusterID == "crash") != (id.BrokerID == 1) {
+		v.bad("I19", "the folder is of broker %d of cluster %q, it was told %d", id.BrokerID, id.ClusterID, w.broker)
+	}
+	v.facts["I19"]++
+	floor := v.store.Floor()
+	if floor != w.floor && !(storeFlux != nil && storeFlux.Op == "floor" && floor == storeFlux.Floor) {
+		v.bad("I19", "the floor is %d, it was raised to %d: a deleted replica could be made again", floor, w.floor)
+	}
+	return true
+}
+
+// missing judges a replica that is not there.
+func (v *verifier) missing(id replicaID, r *expected) {
+	v.facts["I18"]++
+	if m := v.want.flux[id]; m != nil && m.Op == "delete" {
+		if _, err := os.Stat(v.folder(id)); !errors.Is(err, os.ErrNotExist) {
+			v.bad("I18", "%s is unknown, its deletion was under way, and its folder is there", id)
+		}
+		return
+	}
+	v.bad("I18", "%s is gone, with entries up to %d, and nobody deleted it", id, r.last())
+}
+
+// known judges a replica that is there.
+func (v *verifier) known(id replicaID, reason string) {
+	r, flux := v.want.replicas[id], v.want.flux[id]
+	if r == nil && flux != nil {
+		switch flux.Op {
+		case "create":
+			r = &expected{term: 1, commit: 1, base: 2, points: map[uint64]point{1: *flux.Checkpoint}}
+		case "install":
+			r = installed(v.want.replicas[replicaID{id.group, flux.Source}], flux)
+		}
+	}
+	v.facts["I19"]++
+	if r == nil {
+		v.bad("I19", "%s is known and never was made, or was deleted", id)
+		return
+	}
+	mayBeQuarantined := r.quarantined || flux != nil && flux.Op == "quarantine"
+	switch {
+	case reason != "" && mayBeQuarantined:
+		v.facts["I19"]++
+		var q *raftlog.QuarantinedError
+		if _, err := v.store.OpenLog(id.group, id.replica, raftlog.LogOptions{}); !errors.As(err, &q) {
+			v.bad("I19", "%s is quarantined and yet its log can be opened: %v", id, err)
+		}
+		return
+	case reason != "":
+		if v.damage {
+			v.refused[id] = errors.New(reason)
+			return
+		}
+		v.bad("I1", "%s is quarantined: %s", id, reason)
+		return
+	case r.quarantined:
+		v.bad("I19", "the quarantine of %s is forgotten", id)
+	}
+	if v.skip == nil || !v.skip(id) {
+		v.openLog(id, r, flux)
+	}
+}
+
+func (v *verifier) openLog(id replicaID, r *expected, flux *mark) {
+	var poisoned error
+	l, err := v.store.OpenLog(id.group, id.replica, raftlog.LogOptions{Poisoned: func(err error) { poisoned = err }})
+	if err != nil {
+		v.refuse(id, err)
+		return
+	}
+	v.logs[id] = l
+	lv := &logVerifier{verifier: v, id: id, l: l, want: r, flux: flux}
+	if err := lv.run(); err != nil {
+		if poisoned != nil {
+			err = poisoned
+		}
+		v.refuse(id, err)
+	}
+}
+
+// refuse takes an error of a log.
+func (v *verifier) refuse(id replicaID, err error) {
+	if v.damage {
+		v.refused[id] = err
+		return
+	}
+	v.bad("I1", "%s cannot be read: %v", id, err)
+}
+
+func (v *verifier) close() {
+	if v.store == nil {
+		return
+	}
+	if err := v.store.Close(); err != nil && !v.damage {
+		v.bad("I1", "the store does not close: %v", err)
+	}
+	v.store = nil
+}
+
+// logVerifier compares one log.
+type logVerifier struct {
+	*verifier
+	id   replicaID
+	l    *raftlog.Log
+	want *expected
+	flux *mark // under way
+
+	first, last uint64
+	read        []sum // what is there from first on
+}
+
+// run answers an error when the log refuses a read; what is wrong with what it gave is in found.
+func (v *logVerifier) run() error {
+	hs, _, err := v.l.InitialState()
+	if err != nil {
+		return err
+	}
+	v.first, _ = v.l.FirstIndex()
+	v.last, _ = v.l.LastIndex()
+	if v.flux != nil && v.flux.Op != "append" && v.flux.Op != "recover" {
+		v.flux = nil // it changes none of what follows
+	}
+	v.vote(hs.GetTerm(), hs.GetVote())
+	v.bounds(hs.GetCommit())
+	if err := v.entries(); err != nil {
+		return err
+	}
+	v.points()
+	if v.deep {
+		if err := v.served(); err != nil {
+			return err
+		}
+	}
+	v.entriesOf[v.id] = v.foundOf(hs.GetTerm(), hs.GetVote(), hs.GetCommit())
+	return nil
+}
+
+// vote checks that neither term nor vote went back.
+func (v *logVerifier) vote(term, vote uint64) {
+	v.facts["I15"]++
+	is := [2]uint64{term, vote}
+	if is == [2]uint64{v.want.term, v.want.vote} {
+		return
+	}
+	if f := v.flux; f != nil {
+		if f.Term != 0 && is == [2]uint64{f.Term, f.Vote} || f.Op == "recover" && vote == f.Vote && term <= f.Term+1 && term >= f.Term {
+			return
+		}
+	}
+	v.bad("I15", "%s has term %d, vote %d; it answered with %d, %d", v.id, term, vote, v.want.term, v.want.vote)
+}
+
+// bounds checks where the log begins, ends, and how far it counts as committed.
+func (v *logVerifier) bounds(commit uint64) {
+	most, least := v.want.commit, v.want.last()
+	if f := v.flux; f != nil {
+		most = max(most, f.Commit)
+		if f.Any {
+			most = v.last
+		}
+		if f.First > 0 {
+			least = min(least, f.First-1)
+		}
+	}
+	v.facts["I12"]++
+	if commit > v.last || commit > most {
+		v.bad("I12", "%s counts as committed up to %d; its last entry is %d, it was told %d", v.id, commit, v.last, most)
+	}
+	v.facts["I1"]++
+	if v.last < least {
+		v.bad("I1", "%s ends at entry %d, acknowledged were %d", v.id, v.last, least)
+	}
+	v.facts["I20"]++
+	segs := v.l.Segments()
+	if v.first > v.want.base && (segs[0].Base > v.want.logStart || v.want.logStart == 0) {
+		v.bad("I20", "%s begins at entry %d, offset %d; it was trimmed to %d", v.id, v.first, segs[0].Base, v.want.logStart)
+	}
+	if start := v.l.StartOffset(); start > v.want.logStart {
+		v.bad("I20", "%s has the log start %d; it was trimmed to %d", v.id, start, v.want.logStart)
+	}
+}
+
+// entries reads the whole log as a follower is sent it.
+func (v *logVerifier) entries() error {
+	isNew := false
+	for i, tries := v.first, 0; i <= v.last; {
+		ents, err := v.l.Entries(i, v.last+1, 1<<30)
+		if errors.Is(err, raft.ErrCompacted) && tries == 0 {
+			tries++ // it is being read back
+			if _, err := v.l.Snapshot(); err == nil {
+				v.bad("I12", "%s: a miss at entry %d is not followed by \"not now\"", v.id, i)
+			}
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", i, err)
+		}
+		tries = 0
+		for _, e := range ents {
+			got := sum{Term: e.GetTerm(), Data: hashEntry(e)}
+			if e.GetIndex() != i {
+				v.bad("I5", "%s gives entry %d as entry %d", v.id, e.GetIndex(), i)
+			}
+			isNew = v.entry(i, got, isNew)
+			i++
+		}
+	}
+	v.facts["I5"]++
+	if n := len(v.read); n > 0 && v.read[n-1].Next != v.l.LastNext() {
+		v.bad("I5", "%s goes on at offset %d after entry %d, it should at %d", v.id, v.l.LastNext(), v.last, v.read[n-1].Next)
+	}
+	return nil
+}
+
+// entry compares one. Of a write under way there is all that was before, or some of the new ones.
+func (v *logVerifier) entry(i uint64, got sum, isNew bool) (nowNew bool) {
+	same := func(w sum) bool { return w.Term == got.Term && w.Data == got.Data }
+	inFlux := v.flux != nil && v.flux.First > 0 && i >= v.flux.First
+	if !inFlux || !isNew {
+		if at := i - v.want.base; i >= v.want.base && at < uint64(len(v.want.entries)) && same(v.want.entries[at]) {
+			v.facts["I1"]++
+			v.read = append(v.read, v.want.entries[at])
+			return false
+		}
+	}
+	if inFlux && (isNew || i == v.flux.First) {
+		if v.flux.Any {
+			next := v.want.next(v.want.last())
+			v.read = append(v.read, sum{Term: got.Term, Data: got.Data, Base: next, Next: next})
+			return true
+		}
+		if at := i - v.flux.First; at < uint64(len(v.flux.Entries)) && same(v.flux.Entries[at]) {
+			v.facts["I4"]++
+			v.read = append(v.read, v.flux.Entries[at])
+			return true
+		}
+	}
+	switch {
+	case i <= v.want.last() && !inFlux:
+		v.bad("I1", "%s: entry %d is not the one that was acknowledged (term %d)", v.id, i, got.Term)
+	default:
+		v.bad("I4", "%s: entry %d of term %d was never written", v.id, i, got.Term)
+	}
+	v.read = append(v.read, got)
+	return isNew
+}
+
+// points checks that the checkpoint is one that was offered.
+func (v *logVerifier) points() {
+	c := v.l.Checkpoint()
+	v.facts["I14"]++
+	if p, ok := v.want.points[c.Index]; !ok || p != *pointOf(&c) {
+		v.bad("I14", "%s has a checkpoint at %d that was never taken", v.id, c.Index)
+	}
+}
+
+// served reads the whole log as consumers do.
+func (v *logVerifier) served() error {
+	at := map[int64]sum{}
+	for _, s := range v.read {
+		if s.Payload != 0 {
+			at[s.Base] = s
+		}
+	}
+	start, end := v.l.StartOffset(), v.l.LastNext()
+	seen := 0
+	for offset := start; offset < end; {
+		out, next, err := v.l.ReadBatches(offset, end, 1<<20, nil)
+		if err != nil {
+			return fmt.Errorf("read from offset %d on: %w", offset, err)
+		}
+		if next == offset {
+			break
+		}
+		for b, err := range record.Batches(out) {
+			if err != nil {
+				v.bad("I4", "%s serves a batch that cannot be read: %v", v.id, err)
+				return nil
+			}
+			h, err := record.ParseHeader(b)
+			if err != nil {
+				v.bad("I4", "%s serves a batch that cannot be read: %v", v.id, err)
+				return nil
+			}
+			v.facts["I5"]++
+			if w, ok := at[h.BaseOffset]; !ok || w.Payload != hash(b) {
+				v.bad("I5", "%s serves another batch at offset %d than was written", v.id, h.BaseOffset)
+			}
+			seen++
+		}
+		offset = next
+	}
+	for base, s := range at {
+		if s.Next <= start {
+			delete(at, base)
+		}
+	}
+	if seen != len(at) {
+		v.bad("I9", "%s serves %d batches from offset %d on, it has %d", v.id, seen, start, len(at))
+	}
+	return nil
+}
