@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -196,6 +197,7 @@ func openMeta(s *Store, dir, path string, newIncarnation func() (string, error))
 		}
 		db, err := openBolt(s.disk.h, path, 1<<20, false, false)
 		if err == nil {
+			s.holdSpace(path)
 			return db, nil
 		}
 		if !isCorrupt(err) {
@@ -217,5 +219,28 @@ func openMeta(s *Store, dir, path string, newIncarnation func() (string, error))
 	if err := initMeta(s.disk, dir, path, inc); err != nil {
 		return nil, fmt.Errorf("make %s: %w", path, err)
 	}
+	s.holdSpace(path)
 	return openBolt(s.disk.h, path, 1<<20, false, false)
+}
+
+// metaSpace is what is kept free in meta.db: some ten thousand replicas.
+const metaSpace = 1 << 20
+
+// holdSpace takes blocks of the disk for what meta.db will write. Any other file that cannot be written for want of space costs its replica
+// a pause; this one would cost the broker, since nothing may be acknowledged without it. It is only a precaution: file systems that
+// cannot do it, or a disk that is full already, are no reason not to start.
+func (s *Store) holdSpace(path string) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		s.log.Warn("no space is held for meta.db", "path", path, "error", err)
+		return
+	}
+	defer f.Close() // nothing is written through it
+	st, err := f.Stat()
+	if err == nil {
+		err = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, st.Size()+metaSpace)
+	}
+	if err != nil {
+		s.log.Warn("no space is held for meta.db: should the disk run full, this broker may have to end", "path", path, "error", err)
+	}
 }
