@@ -2,7 +2,7 @@
 TOOL := go tool -modfile=.ci/tools.mod
 
 .PHONY: help build test race lint proto verify demo failover restart killall elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
-	microbench microbench-baseline profile fuzz
+	microbench microbench-baseline profile fuzz overload starvation diskfull
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -79,5 +79,14 @@ microbench: ## the hot functions, time and allocations, beside the committed bas
 microbench-baseline: ## measure the hot functions anew and keep that as the baseline
 	@new=$$(mktemp); trap 'rm -f "$$new"' EXIT; $(MICROBENCH) > "$$new" || { cat "$$new"; exit 1; }; cp "$$new" bench/results/microbench.txt
 
-fuzz: ## every fuzz target for a short while
+fuzz: ## every fuzz target for 30 seconds, two at a time: FUZZTIME=10m FUZZ=FuzzBatch make fuzz
 	.ci/fuzz
+
+overload: ## far more than three brokers can do, of each kind and all at once: memory, errors, and what a well-behaved client notices
+	go run ./bench/overload -duration $(or $(DURATION),30s)
+
+starvation: ## all processors saturated by others: is a slow broker taken for dead?: make starvation DURATION=10m
+	go run ./bench/starvation -duration $(or $(DURATION),10m)
+
+diskfull: ## disks that others fill, below the reserve and to the last byte, under load; needs root, and says so
+	go run ./bench/diskfull
