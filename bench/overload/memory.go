@@ -27,12 +27,14 @@ const (
 	comesBack   = 1.5                        // times what the heap had before, and
 	slack       = 96 << 20                   // so much, is what it may have afterwards
 	leakSlack   = 200                        // goroutines or open files
+	// Go's collector lets a heap grow to twice what is in use.
+	collector = 2
 )
 
 // allowed is the limit for all brokers of a phase in which these loads run, so many of each at a time.
 func allowed(n map[string]int) int64 {
-	return base + int64(n["idle"])*perIdle + int64(n["readers"]+1)*perReader + int64(n["producers"])*perProducer +
-		int64(n["largest"])*perLargest
+	return base + int64(n["idle"])*perIdle + collector*(int64(n["readers"]+1)*perReader+int64(n["producers"])*perProducer+
+		int64(n["largest"])*perLargest)
 }
 
 // state is what a broker holds.
