@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/runnel-io/runnel/partition/env/allocs"
@@ -140,8 +141,12 @@ func TestACheckpointThatNeverEndsIsNotReceived(t *testing.T) {
 		store := newStore(t, newClock())
 		in := newInstaller(t, store)
 		c := NewClient(ClientConfig{Env: testEnv(newClock()), Caller: l})
-		if _, err := c.Run(t.Context(), in, 1, group, nil); err == nil || errors.Is(err, errCut) {
-			t.Errorf("a checkpoint of %d bytes: %v", bytes, err)
+		_, err := c.Run(t.Context(), in, 1, group, nil)
+		if err == nil || errors.Is(err, errCut) {
+			t.Fatalf("a checkpoint of %d bytes: %v", bytes, err)
+		}
+		if bytes == 10 && !strings.Contains(err.Error(), "longer") {
+			t.Errorf("a checkpoint that is longer than said: %v", err)
 		}
 		if bytes > 1000 && l.calls > 2 {
 			t.Errorf("%d calls were made for a checkpoint of %d bytes", l.calls, bytes)

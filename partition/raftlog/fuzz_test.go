@@ -104,6 +104,9 @@ func FuzzStoredValues(f *testing.F) {
 	f.Add(byte(valueHeader), h.encode(), false)
 	st := segState{commit: 8, last: 9, next: 31, runMax: 99, lastAppendMS: 4, firstAppendMS: 3, bytes: 77, runs: runs}
 	f.Add(byte(valueState), st.encode(), true)
+	lying := (&segState{}).encode() // of how many terms it tells
+	binary.LittleEndian.PutUint32(lying[len(lying)-8:], 1<<28)
+	f.Add(byte(valueState), lying, true)
 	cp := Checkpoint{Index: 9, Term: 2, Next: 31, LogStart: 3, Conf: founders(), State: []byte("folded")}
 	raw, err := cp.encode()
 	must(f, err)

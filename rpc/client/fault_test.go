@@ -124,8 +124,12 @@ func TestAClientThatIsRefusedForWantOfSpaceLooksForAnotherLeader(t *testing.T) {
 		cl.Produce(within(t, time.Minute), rec("t", 0, "a"), func(_ *Record, err error) { done <- err })
 		<-time.After(300 * time.Millisecond)
 		c.lead("t", 0, 2)
+		begin := time.Now()
 		if err := <-done; err != nil || refused == 0 {
 			t.Fatalf("after %d refusals: %v", refused, err)
+		}
+		if d := time.Since(begin); d > time.Second {
+			t.Errorf("the client found the new leader after %v", d)
 		}
 		wantValues(t, c.values("t", 0), "a")
 	})

@@ -24,6 +24,9 @@ func FuzzDecode(f *testing.F) {
 	lying := append([]byte{1, hasMessages}, make([]byte, 8)...) // a count of 500 million messages
 	lying = binary.AppendUvarint(lying, 500<<20)
 	f.Add(append([]byte{frameVersion, byte(len(lying)), 0, 0, 0}, lying...))
+	lying = append([]byte{1, hasLeaders}, make([]byte, 8)...) // of leaders
+	lying = binary.AppendUvarint(lying, 500<<20)
+	f.Add(append([]byte{frameVersion, byte(len(lying)), 0, 0, 0}, lying...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var in, again inFrame
 		var err error
