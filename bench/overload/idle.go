@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 )
@@ -44,7 +45,10 @@ func idle(ctx context.Context, o loadOptions, t *tally) error {
 		}
 		open.Add(1)
 		wg.Go(func() {
-			if err := answer(c); err != nil && ctx.Err() == nil {
+			if why := answer(c); ctx.Err() == nil {
+				if open.Load() == int64(o.n) { // the first
+					fmt.Fprintln(os.Stderr, "an idle connection ended:", why)
+				}
 				open.Add(-1)
 				t.count("closed by the broker", 1)
 			}
@@ -56,7 +60,7 @@ func idle(ctx context.Context, o loadOptions, t *tally) error {
 	return nil
 }
 
-// answer acknowledges settings and pings until the connection ends.
+// answer acknowledges settings and pings until the connection ends, and says how it did.
 func answer(c net.Conn) error {
 	var head [frameHead]byte
 	var body [64]byte
