@@ -5,6 +5,7 @@ TOOL := go tool -modfile=.ci/tools.mod
 	microbench microbench-baseline profile fuzz sim
 .PHONY: help build test race lint proto verify demo failover restart killall crash elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
 	microbench microbench-baseline profile fuzz
+	microbench microbench-baseline profile fuzz overload starvation diskfull
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -84,9 +85,17 @@ microbench: ## the hot functions, time and allocations, beside the committed bas
 microbench-baseline: ## measure the hot functions anew and keep that as the baseline
 	@new=$$(mktemp); trap 'rm -f "$$new"' EXIT; $(MICROBENCH) > "$$new" || { cat "$$new"; exit 1; }; cp "$$new" bench/results/microbench.txt
 
-fuzz: ## every fuzz target for a short while
+fuzz: ## every fuzz target for 30 seconds, two at a time: FUZZTIME=10m FUZZ=FuzzBatch make fuzz
 	.ci/fuzz
 
 sim: ## whole clusters, simulated, under faults: make sim SEEDS=1000; SEEDS=1 SEED=123 HISTORY=1 replays one and prints what happened
 	@mkdir -p bin && go test -c -o bin/sim.test ./bench/sim
 	@bin/sim.test -test.run '^TestSeeds$$' -test.timeout 0 -sim.seeds $(or $(SEEDS),1000) -sim.from $(or $(SEED),1) $(if $(HISTORY),-sim.seed $(or $(SEED),1) -sim.history)
+overload: ## far more than three brokers can do, of each kind and all at once: memory, errors, and what a well-behaved client notices
+	go run ./bench/overload -duration $(or $(DURATION),30s)
+
+starvation: ## all processors saturated by others: is a slow broker taken for dead?: make starvation DURATION=10m
+	go run ./bench/starvation -duration $(or $(DURATION),10m)
+
+diskfull: ## disks that others fill, below the reserve and to the last byte, under load; needs root, and says so
+	go run ./bench/diskfull

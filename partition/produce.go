@@ -52,6 +52,8 @@ func (p *Partition) ProduceOwned(buf []byte, h record.Header, done func(ProduceR
 		e = p.stoppingError()
 	case !p.inSession && !soon:
 		e = p.notLeader(st)
+	case p.cfg.DiskFull != nil && p.cfg.DiskFull(): // of one that leads: from any other the client must hear who does
+		e = runnelv1.Errorf(reasonDiskFull, "the disk of the leader of %s is nearly full: free space or lower the retention", p.name)
 	case p.queuedBytes > 0 && p.queuedBytes+it.size > p.queueLimit:
 		e = runnelv1.Errorf(reasonOverloaded, "%s has %d bytes waiting to be written: slow down", p.name, p.queuedBytes)
 	default:
@@ -77,9 +79,6 @@ func (p *Partition) admit(buf []byte, h record.Header, nowMS int64) *runnelv1.Er
 	}
 	if h.MaxTimestamp > nowMS+maxAhead.Milliseconds() {
 		return runnelv1.Errorf(reasonTimestamp, "a record for %s has the timestamp %d, more than an hour ahead of the broker's clock at %d: check the producer's clock", p.name, h.MaxTimestamp, nowMS)
-	}
-	if p.cfg.DiskFull != nil && p.cfg.DiskFull() {
-		return runnelv1.Errorf(reasonDiskFull, "the disk of the leader of %s is nearly full: free space or lower the retention", p.name)
 	}
 	_, e := p.serving()
 	return e

@@ -318,6 +318,9 @@ func TestProduceRefusals(t *testing.T) {
 	full := false
 	b := newBench(t, func(c *Config) { c.DiskFull = func() bool { return full }; c.Budget = NewBudget(1000) })
 	b.produce(-1, 0, 0, 1).refused(reasonNotLeader, retriableKind)
+	full = true
+	b.produce(-1, 0, 0, 1).refused(reasonNotLeader, retriableKind) // the client must hear who leads, and whose disk may have space
+	full = false
 	b.lead(5)
 
 	// Rule 15: client timestamps beyond now + 1 h.

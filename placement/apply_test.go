@@ -13,7 +13,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-func mustApply(t interface{ Fatalf(string, ...any) }, s *State, c Command) (*State, Result) {
+// fataler is a test of package testing or rapid.
+type fataler interface{ Fatalf(string, ...any) }
+
+func mustApply(t fataler, s *State, c Command) (*State, Result) {
 	n, r, err := Apply(s, c)
 	if err != nil {
 		t.Fatalf("%T: %v", c, err)
@@ -33,7 +36,7 @@ func wantCode(t *testing.T, err error, code Code) {
 }
 
 // founded is a cluster of n brokers.
-func founded(t interface{ Fatalf(string, ...any) }, n int) *State {
+func founded(t fataler, n int) *State {
 	s, _ := mustApply(t, New(), FoundCluster{ClusterID: "c1", Broker: reg(1)})
 	for i := 2; i <= n; i++ {
 		s, _ = mustApply(t, s, RegisterBroker{Broker: reg(i)})
@@ -146,10 +149,10 @@ func TestApplyKeepsTheInvariants(t *testing.T) {
 	})
 }
 
-func marshal(t *rapid.T, s *State) string {
+func marshal(t fataler, s *State) string {
 	b, err := s.Marshal()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 	return string(b)
 }
@@ -157,14 +160,14 @@ func marshal(t *rapid.T, s *State) string {
 // usedIDs remembers what each id was first given to.
 type usedIDs map[string]string
 
-func (u usedIDs) use(t *rapid.T, id, owner string) {
+func (u usedIDs) use(t fataler, id, owner string) {
 	if old, ok := u[id]; ok && old != owner {
 		t.Fatalf("%s was given to %s and to %s", id, old, owner)
 	}
 	u[id] = owner
 }
 
-func check(t *rapid.T, s *State, used usedIDs) {
+func check(t fataler, s *State, used usedIDs) {
 	replicas := 0
 	for name, topic := range s.Topics {
 		if topic.Name != name || topic.ID >= s.NextTopic || ValidateName(name) != nil {
@@ -326,7 +329,8 @@ func TestUnknownCommandsAreRefusedAlike(t *testing.T) {
 }
 
 func TestUnmarshalRefusesOtherFormats(t *testing.T) {
-	for _, b := range []string{`{"format":2,"state":{}}`, `{"state":{}}`, `{"format":1,"state":null}`, `[]`, `x`} {
+	for _, b := range []string{`{"format":2,"state":{}}`, `{"state":{}}`, `{"format":1,"state":null}`, `[]`, `x`,
+		`{"format":1,"state":{"brokers":{"1":null}}}`, `{"format":1,"state":{"topics":{"t":null}}}`, `{"format":1,"state":{"tombstones":{"4":null}}}`} {
 		if _, err := Unmarshal([]byte(b)); err == nil {
 			t.Errorf("%s was read", b)
 		}

@@ -111,7 +111,7 @@ func drawStep(t *rapid.T, topic uint64, n int32, m *Move) Command {
 
 // checkMoves: voters of a partition are on different brokers, before a move and after it; a move's replicas share a broker only
 // with what it removes; its order is that of its result.
-func checkMoves(t *rapid.T, s *State, used usedIDs) {
+func checkMoves(t fataler, s *State, used usedIDs) {
 	for name, topic := range s.Topics {
 		for n := range topic.Partitions {
 			p := &topic.Partitions[n]
@@ -179,7 +179,7 @@ func places(s *State) map[place]*Partition {
 }
 
 // checkStep: moves go only by legal steps, and what leaves the state leaves a tombstone unless nobody ever held it.
-func checkStep(t *rapid.T, s, next *State, c Command) {
+func checkStep(t fataler, s, next *State, c Command) {
 	after := places(next)
 	for at, p := range places(s) {
 		q := after[at]
@@ -217,7 +217,7 @@ func isRecovery(c Command) bool { _, ok := c.(RecordRecovery); return ok }
 func beginsAnew(c Command) bool { r, ok := c.(RecordRecovery); return ok && r.Kept == 0 }
 
 // checkFounders: a group's founders stay the same, and it is known whether it has other replicas, or was recovered, since.
-func checkFounders(t *rapid.T, p, q *Partition, revision uint64, c Command) {
+func checkFounders(t fataler, p, q *Partition, revision uint64, c Command) {
 	was, before := p.Founding()
 	is, now := q.Founding()
 	switch {
@@ -248,7 +248,7 @@ func checkFounders(t *rapid.T, p, q *Partition, revision uint64, c Command) {
 	}
 }
 
-func checkTransition(t *rapid.T, p, q *Partition, c Command) {
+func checkTransition(t fataler, p, q *Partition, c Command) {
 	was, is := p.Move, q.Move
 	if q.Group == 0 || isRecovery(c) {
 		return // the topic is gone, or the partition was given up

@@ -220,6 +220,21 @@ func Unmarshal(b []byte) (*State, error) {
 	if s.Tombstones == nil {
 		s.Tombstones = map[uint64]*Tombstone{}
 	}
+	for id, b := range s.Brokers {
+		if b == nil {
+			return nil, fmt.Errorf("decode cluster state: it says nothing of broker %d", id)
+		}
+	}
+	for name, t := range s.Topics {
+		if t == nil {
+			return nil, fmt.Errorf("decode cluster state: it says nothing of topic %q", name)
+		}
+	}
+	for id, d := range s.Tombstones {
+		if d == nil {
+			return nil, fmt.Errorf("decode cluster state: it says nothing of the deleted replica %d", id)
+		}
+	}
 	// A state from before there were moves has no counter. Whoever folds the same commands anew has the first one of foundCluster.
 	if s.ClusterID != "" && s.NextMove == 0 {
 		s.NextMove = 1

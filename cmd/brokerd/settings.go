@@ -178,11 +178,19 @@ func fits(key string, val any) error {
 			continue
 		}
 		_, listMeant := s.value.([]string)
-		switch val.(type) {
+		switch val := val.(type) {
 		case []any:
 			if !listMeant {
 				return errors.New("a list is given, one value is meant")
 			}
+			for _, one := range val {
+				switch one.(type) {
+				case nil, []any, map[string]any, map[any]any:
+					return errors.New("the list must hold single values")
+				}
+			}
+		case map[string]any, map[any]any:
+			return errors.New("a map is given, one value is meant")
 		case nil:
 			return errors.New("no value is given")
 		}
@@ -190,14 +198,15 @@ func fits(key string, val any) error {
 	return nil
 }
 
-// flatten turns {data: {dir: x}} and {"data.dir": x} alike into {"data.dir": x}. It answers the keys that are there in both ways.
+// flatten turns {data: {dir: x}} and {"data.dir": x} alike into {"data.dir": x}. It answers the keys that are there in both ways. An
+// empty map stays, for whoever wrote its key is to hear of it.
 func flatten(prefix string, in, out map[string]any) (twice []string) {
 	for k, val := range in {
 		key := k
 		if prefix != "" {
 			key = prefix + "." + k
 		}
-		if m, ok := val.(map[string]any); ok {
+		if m, ok := val.(map[string]any); ok && len(m) > 0 {
 			twice = append(twice, flatten(key, m, out)...)
 			continue
 		}

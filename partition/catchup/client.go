@@ -141,6 +141,9 @@ func (t *transfer) begin(ctx context.Context) error {
 		return fmt.Errorf("the manifest cannot be read: %w", err)
 	}
 	t.open, t.id, t.m, t.tail = true, a.Shipment, &a.Manifest, 0
+	if n := t.m.CheckpointBytes; n > raftlog.MaxCheckpointBytes {
+		return fmt.Errorf("the manifest says that its checkpoint has %d bytes, above %d", n, raftlog.MaxCheckpointBytes)
+	}
 	for int64(len(t.m.Checkpoint)) < t.m.CheckpointBytes {
 		p, err := t.call(ctx, methodRead, readRequest{Shipment: t.id, File: checkpointFile, Offset: int64(len(t.m.Checkpoint)), Max: maxChunk})
 		if err != nil {
@@ -148,6 +151,9 @@ func (t *transfer) begin(ctx context.Context) error {
 		}
 		if len(p) == 0 {
 			return errors.New("the checkpoint is shorter than the manifest says")
+		}
+		if int64(len(p)) > t.m.CheckpointBytes-int64(len(t.m.Checkpoint)) {
+			return errors.New("the checkpoint is longer than the manifest says")
 		}
 		t.m.Checkpoint = append(t.m.Checkpoint, p...)
 	}

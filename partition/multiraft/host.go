@@ -108,6 +108,7 @@ func New(c Config) *Host {
 	h.beat = c.Env.NewTask(env.ClassRaft, "beat", h.runBeat)
 	s.out = newOutbox(c.BootNonce, c.Transport, s.metrics)
 	s.live = newLiveness(c.BrokerID, c.BootNonce, c.SilentAfter, c.Env, log, h.beat.Wake)
+	s.live.register(c.Registerer)
 	s.leaders = newLeaderTable(c.BootNonce, c.Env, h.beat.Wake)
 	s.elections = newElections(s.live, c.Env, h.beat.Wake)
 	h.ticker = ticker{tick: c.TickInterval, beat: c.HeartbeatInterval}

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/runnel-io/runnel/partition/env"
 )
 
@@ -34,7 +36,8 @@ type liveness struct {
 	ids   []int32 // of peers, rising
 	gen   uint64  // counts changes of ids, from 1
 
-	clockOff atomic.Bool // the clock is too far from the peers' median
+	clockOff atomic.Bool  // the clock is too far from the peers' median
+	silences atomic.Int64 // times that a broker was taken for gone
 }
 
 // peer is what is known of another broker; guarded by liveness.mu.
@@ -63,6 +66,14 @@ type peerEvent struct {
 
 func newLiveness(self int32, nonce uint64, silent time.Duration, e *env.Env, log *slog.Logger, kick func()) *liveness {
 	return &liveness{self: self, nonce: nonce, silent: silent, env: e, log: log, kick: kick, peers: make(map[int32]*peer)}
+}
+
+func (l *liveness) register(r prometheus.Registerer) {
+	if r != nil {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "runnel", Subsystem: "raft", Name: "silences_total",
+			Help: "Times that another broker was taken for gone, since it was not heard or refused a connection."},
+			func() float64 { return float64(l.silences.Load()) }))
+	}
 }
 
 func (l *liveness) setBrokers(ids []int32) {
@@ -175,6 +186,9 @@ func (l *liveness) events(now time.Time) []peerEvent {
 		e := peerEvent{broker: id, restarted: p.nowRestarted, reached: p.nowReached, up: hears && !p.up, down: p.up && !hears || p.nowRefused}
 		if e.down || e.up || e.restarted || e.reached {
 			es = append(es, e)
+		}
+		if e.down {
+			l.silences.Add(1)
 		}
 		if e.down || e.up || e.restarted {
 			l.log.Info("a broker came or went", "peer", id, "up", e.up, "down", e.down, "restarted", e.restarted, "refused", p.nowRefused)

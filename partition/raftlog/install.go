@@ -18,6 +18,10 @@ const (
 	installSlack = 16 << 20
 	// How often the space is looked at again while bytes arrive: others write to the disk too.
 	spaceEvery = 64 << 20
+	// MaxCheckpointBytes is the largest checkpoint that is received: it is held in memory as a whole.
+	MaxCheckpointBytes = 256 << 20
+	// maxShipped is more than any disk has, and leaves room to count with.
+	maxShipped = 1 << 56
 )
 
 // ErrStale is returned by Installer.Finish when replicas were deleted here by a later state than the one that wanted the new one.
@@ -151,12 +155,16 @@ func (m *Manifest) check(id replicaID, cp *Checkpoint) error {
 		return fmt.Errorf("its source has term %d, its last entry %d", m.Term, m.IndexTerm)
 	case m.TailFirst < 2 || m.TailFirst > m.Index+1:
 		return fmt.Errorf("it ends at %d, its tail begins at %d", m.Index, m.TailFirst)
+	case m.CheckpointBytes < 0 || m.CheckpointBytes > MaxCheckpointBytes || m.TailBytes < 0 || m.TailBytes > maxShipped:
+		return fmt.Errorf("its checkpoint has %d bytes, its tail %d", m.CheckpointBytes, m.TailBytes)
 	}
+	left := maxShipped - m.TailBytes // what the files may have, so that need can count
 	for i := range m.Files {
 		f := &m.Files[i]
-		if f.First < 2 || f.Last < f.First || f.Next < f.Base || f.Bytes < 4*boltPageSize {
+		if f.First < 2 || f.Last < f.First || f.Next < f.Base || f.Bytes < 4*boltPageSize || f.Bytes > left || f.EntryBytes < 0 {
 			return fmt.Errorf("file %d has entries %d to %d in %d bytes", i, f.First, f.Last, f.Bytes)
 		}
+		left -= f.Bytes
 		next, base := m.TailFirst, m.TailBase
 		if i+1 < len(m.Files) {
 			next, base = m.Files[i+1].First, m.Files[i+1].Base

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -213,7 +214,7 @@ func openMeta(s *Store, dir, path string, newIncarnation func() (string, error))
 		if err := errors.Join(s.disk.settle(path, false), s.disk.syncDir(dir)); err != nil {
 			return nil, err
 		}
-		return openBolt(s.disk.h, path, 1<<20, false, false)
+		return s.openMetaFile(path)
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -224,7 +225,16 @@ func openMeta(s *Store, dir, path string, newIncarnation func() (string, error))
 	if err := initMeta(s.disk, dir, path, inc); err != nil {
 		return nil, fmt.Errorf("make %s: %w", path, err)
 	}
-	return openBolt(s.disk.h, path, 1<<20, false, false)
+	return s.openMetaFile(path)
+}
+
+// openMetaFile opens meta.db and takes space for it.
+func (s *Store) openMetaFile(path string) (*bolt.DB, error) {
+	db, err := openBolt(s.disk.h, path, 1<<20, false, false)
+	if err == nil {
+		s.holdSpace(path)
+	}
+	return db, err
 }
 
 // setMetaAside has an unreadable meta.db count as a wiped disk.
@@ -233,4 +243,26 @@ func (s *Store) setMetaAside(path string, why error) error {
 	s.log.Error("meta.db is unreadable: this broker's disk counts as wiped and gets a new incarnation; the file is kept aside",
 		"path", path, "kept", aside, "error", why)
 	return s.disk.rename(path, aside)
+}
+
+// metaSpace is what is kept free in meta.db: some ten thousand replicas.
+const metaSpace = 1 << 20
+
+// holdSpace takes blocks of the disk for what meta.db will write. Any other file that cannot be written for want of space costs its replica
+// a pause; this one would cost the broker, since nothing may be acknowledged without it. It is only a precaution: file systems that
+// cannot do it, or a disk that is full already, are no reason not to start.
+func (s *Store) holdSpace(path string) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		s.log.Warn("no space is held for meta.db", "path", path, "error", err)
+		return
+	}
+	defer f.Close() // nothing is written through it
+	st, err := f.Stat()
+	if err == nil {
+		err = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, st.Size()+metaSpace)
+	}
+	if err != nil {
+		s.log.Warn("no space is held for meta.db: should the disk run full, this broker may have to end", "path", path, "error", err)
+	}
 }

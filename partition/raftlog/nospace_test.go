@@ -2,6 +2,8 @@ package raftlog
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 )
@@ -36,4 +38,18 @@ func TestAFullDiskStopsAReplicaOnlyUntilItIsOpenedAgain(t *testing.T) {
 		t.Fatalf("last index %d, %v", last, err)
 	}
 	appendAll(t, l, Write{Entries: batches(t, 5, 1, 3, 1, 10)})
+}
+
+// Terms and votes can be written when no other file can: their blocks were taken before.
+func TestMetaHoldsSpaceOnTheDisk(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 { // made, and opened again
+		s := openStore(t, dir)
+		st, err := os.Stat(filepath.Join(dir, "meta.db"))
+		must(t, err)
+		if blocks := st.Sys().(*syscall.Stat_t).Blocks * 512; blocks < metaSpace {
+			t.Errorf("meta.db has %d bytes on the disk", blocks)
+		}
+		crash(t, s)
+	}
 }

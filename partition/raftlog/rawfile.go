@@ -89,6 +89,9 @@ func (d disk) free(dir string) (int64, error) {
 	return int64(st.Bavail) * st.Bsize, nil
 }
 
+// Free is how many bytes are free on the disk of the store's folder.
+func (s *Store) Free() (int64, error) { return s.disk.free(s.dir) }
+
 // DamagedError says that what was received cannot be installed.
 type DamagedError struct {
 	What string // such as the segment's name

@@ -2,9 +2,7 @@ package record
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"math"
 	"testing"
 )
 
@@ -107,58 +105,4 @@ func BenchmarkBuild(b *testing.B) {
 			}
 		})
 	}
-}
-
-func FuzzValidate(f *testing.F) {
-	for _, codec := range allCodecs {
-		f.Add(kafkaBatch(f, someRecords(10), codec, 1, 0, 5), false)
-		f.Add(kafkaBatch(f, someRecords(1), codec, -1, -1, -1), true)
-	}
-	f.Fuzz(func(t *testing.T, b []byte, sign bool) {
-		if sign && len(b) >= HeaderLen { // let the fuzzer past length and CRC
-			b = append([]byte(nil), b...)
-			resign(b, func([]byte) {})
-		}
-		l := Limits{MaxBytes: 1 << 16}
-		h, err := Validate(b, l)
-		var be *BatchError
-		if err != nil {
-			if !errors.As(err, &be) {
-				t.Fatalf("error %T", err)
-			}
-			return
-		}
-		// What Validate accepts, Each reads, with as many records at the offsets the header says.
-		n, top := int32(0), int64(math.MinInt64)
-		err = Each(b, l.MaxDecompressed(), func(offset int64, r Record) error {
-			if offset != h.BaseOffset+int64(n) {
-				t.Fatalf("record %d at offset %d", n, offset)
-			}
-			n++
-			top = max(top, r.TimestampMS)
-			return nil
-		})
-		if err != nil || n != h.Count || top > h.MaxTimestamp {
-			t.Fatalf("%d records of %d, newest %d of %d: %v", n, h.Count, top, h.MaxTimestamp, err)
-		}
-	})
-}
-
-func FuzzEach(f *testing.F) {
-	for _, codec := range allCodecs {
-		f.Add(kafkaBatch(f, someRecords(10), codec, 1, 0, 5))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		for batch, err := range Batches(b) {
-			if err != nil {
-				return
-			}
-			_ = Each(batch, 1<<16, func(_ int64, r Record) error {
-				for _, h := range r.Headers {
-					_ = h.Key + string(h.Value)
-				}
-				return nil
-			})
-		}
-	})
 }

@@ -26,7 +26,7 @@ type Config struct {
 	Store    *raftlog.Store
 	Budget   *partition.Budget
 	Metrics  *partition.Metrics
-	// DiskFull is passed to the partitions; see partition.Config.
+	// DiskFull is passed to the partitions (partition.Config), and told to the controller: its leaders move off.
 	DiskFull func() bool
 	// StateCurrent tells whether the states that Update gets are current yet: Controller.CaughtUp. CaughtUp waits for it, or it
 	// could be content with the few replicas of an old state. Nil: they are.

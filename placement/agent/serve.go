@@ -54,6 +54,9 @@ func (a *Agent) report(q ask.StatusRequest) ask.StatusResponse {
 		Boot:        a.cfg.Boot,
 		Quarantined: map[uint64]string{}, Installs: map[uint64]ask.Install{}, Groups: map[uint64]ask.Group{},
 	}
+	if a.cfg.DiskFull != nil && a.cfg.DiskFull() {
+		out.Full = fmt.Sprintf("the disk of broker %d is nearly full", a.cfg.BrokerID)
+	}
 	a.mu.Lock()
 	out.Revision = a.compared
 	lacking := slices.Collect(maps.Keys(a.lacking))

@@ -185,6 +185,12 @@ func (d *driver) view(now time.Time, s *placement.State) plan.View {
 			}
 			v.Refusing[id] = why
 		}
+		if b.full != "" {
+			if v.Full == nil {
+				v.Full = map[int32]bool{}
+			}
+			v.Full[id] = true
+		}
 	}
 	return v
 }

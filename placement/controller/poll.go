@@ -42,6 +42,7 @@ type source struct {
 	bytes       map[uint64]int64
 	total       int64
 	err         string // why the newest poll failed
+	full        string // why it refuses records: it leads nothing that others can lead, and gets no new replicas
 
 	// Why it cannot take new replicas: since when installations fail there and none succeeds, the newest reason, and until when that
 	// counts.
@@ -71,7 +72,7 @@ func (b *source) refuses(now time.Time) string {
 	if now.Before(b.refusesUntil) {
 		return b.failing
 	}
-	return ""
+	return b.full
 }
 
 // wanted is what a poll of a broker asks for.
@@ -128,10 +129,24 @@ func (d *driver) poll(now time.Time, s *placement.State, moves []*mover) {
 	}
 }
 
-// afoot tells whether the brokers are asked each second: one came, came back or fell silent, something moves, or a leader is not where it
-// should be. At rest they are asked each pollIdle.
+// afoot tells whether the brokers are asked each second: one came, came back or fell silent, something moves, a leader is not where it
+// should be, or a disk is nearly full. At rest they are asked each pollIdle.
 func (d *driver) afoot() bool {
-	return len(d.movers) > 0 || d.transfers.away || d.transfers.inFlight > 0 || d.hearing.news()
+	if len(d.movers) > 0 || d.transfers.away || d.transfers.inFlight > 0 || d.hearing.news() {
+		return true
+	}
+	for _, b := range d.brokers {
+		if b.full != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// isFull tells whether a broker refuses records, as it said last.
+func (d *driver) isFull(broker int32) bool {
+	b := d.brokers[broker]
+	return b != nil && b.full != ""
 }
 
 // wantedOf lists, by broker, what the moves under way and the vigils need to know. Every broker with a replica is asked for the group, since
@@ -237,6 +252,16 @@ func (d *driver) reported(id int32, b *source, seq uint64, resp *ask.StatusRespo
 		b.behind = resp.Behind
 		d.planner.dirty = true
 		d.planner.quarantined = nil
+	}
+	if b.full != resp.Full {
+		if b.full == "" {
+			d.log.Warn("a broker refuses records: its leaders go to others, and it gets no new replicas", "broker", id, "reason", resp.Full)
+		} else if resp.Full == "" {
+			d.log.Info("a broker accepts records again", "broker", id)
+		}
+		b.full = resp.Full
+		d.planner.dirty = true
+		d.transfers.next = now
 	}
 	d.vigils.told(now, w.groups, func(group uint64) bool { _, leads := resp.Groups[group]; return leads })
 	if req.Sizes {

@@ -24,11 +24,11 @@ const (
 	heldFor = 5 * time.Minute
 )
 
-// transfers sends leaders to their preferred brokers, a few at a time. What is sent where follows the rules of plan.Next
-// (Plan.Transfers); it is found without making a plan, since it has to be looked for each second.
+// transfers sends leaders to their preferred brokers, and off brokers whose disks are nearly full, a few at a time. What is sent where follows
+// the rules of plan.Next (Plan.Transfers); it is found without making a plan, since it has to be looked for each second.
 type transfers struct {
 	next     time.Time // of the next look
-	away     bool      // the last look found a leader that should go home, now or when something is over
+	away     bool      // the last look found a leader that should go elsewhere, now or when something is over
 	waiting  []transfer
 	inFlight int
 	busy     map[uint64]bool      // groups with one in flight
@@ -61,13 +61,13 @@ func (d *driver) sendHome(now time.Time, s *placement.State) {
 	for x.inFlight < maxTransfers && len(x.waiting) > 0 {
 		t := x.waiting[0]
 		x.waiting = x.waiting[1:]
-		if d.awayFromHome(now, s, t) {
+		if d.isWanted(now, s, t) {
 			d.transfer(t)
 		}
 	}
 }
 
-// lookForLeaders lists the partitions whose leader should go home. It costs O(partitions).
+// lookForLeaders lists the partitions whose leader should go elsewhere. It costs O(partitions).
 func (d *driver) lookForLeaders(now time.Time, s *placement.State) {
 	x := &d.transfers
 	for group, c := range x.paused {
@@ -83,19 +83,18 @@ func (d *driver) lookForLeaders(now time.Time, s *placement.State) {
 				continue
 			}
 			lead, _, ok := d.cfg.Leader(p.Group)
-			home := p.Replicas[0]
-			if !ok || lead == home.Broker {
+			if !ok {
 				continue
 			}
 			if _, holds := p.On(lead); !holds { // what is known of leaders may be old
 				continue
 			}
-			t := transfer{topic: top.Name, topicID: top.ID, partition: int32(n), group: p.Group, from: lead, to: home.Broker, replica: home.ID} //nolint:gosec // bounded by MaxPartitions
-			if !d.belongsHome(now, s, t) {
+			t := transfer{topic: top.Name, topicID: top.ID, partition: int32(n), group: p.Group, from: lead} //nolint:gosec // bounded by MaxPartitions
+			if !d.belongsElsewhere(now, s, p, &t) {
 				continue
 			}
 			x.away = true
-			if !d.mayGoHome(now, t) {
+			if !d.mayGo(now, t) {
 				continue
 			}
 			x.waiting = append(x.waiting, t)
@@ -109,34 +108,57 @@ func (d *driver) lookForLeaders(now time.Time, s *placement.State) {
 	})
 }
 
-// belongsHome tells whether nothing but time keeps a leader from its home, and nobody sent it elsewhere.
-func (d *driver) belongsHome(now time.Time, s *placement.State, t transfer) bool {
-	b := s.Brokers[t.to]
-	if b == nil || b.Draining || !d.hearing.alive(t.to) {
-		return false
-	}
-	if _, bad := d.quarantined()[t.replica]; bad {
-		return false
-	}
+// belongsElsewhere says in t where a leader should go, if it should and nothing but time keeps it from there: away from a broker whose disk
+// is nearly full, to the first that can take it, or to the next when that failed; else home, unless somebody sent it elsewhere.
+func (d *driver) belongsElsewhere(now time.Time, s *placement.State, p *placement.Partition, t *transfer) bool {
 	c := d.transfers.paused[t.group]
+	if d.isFull(t.from) {
+		heirs := slices.DeleteFunc(slices.Clone(p.Replicas), func(r placement.Replica) bool { return r.Broker == t.from || !d.canLead(s, r) })
+		if len(heirs) == 0 {
+			return false
+		}
+		next := 0
+		if c != nil {
+			next = c.times % len(heirs)
+		}
+		t.to, t.replica = heirs[next].Broker, heirs[next].ID
+		return true
+	}
+	home := p.Replicas[0]
+	t.to, t.replica = home.Broker, home.ID
+	if t.from == home.Broker || !d.canLead(s, home) {
+		return false
+	}
 	return c == nil || c.times > 0 || !now.Before(c.until)
 }
 
-// mayGoHome tells whether a leader that belongs home may go there now.
-func (d *driver) mayGoHome(now time.Time, t transfer) bool {
-	c := d.transfers.paused[t.group]
-	return !d.hearing.muted(t.to) && !d.transfers.busy[t.group] && (c == nil || !now.Before(c.until))
+// canLead tells whether a replica is fit to lead.
+func (d *driver) canLead(s *placement.State, r placement.Replica) bool {
+	b := s.Brokers[r.Broker]
+	if b == nil || b.Draining || !d.hearing.alive(r.Broker) || d.isFull(r.Broker) {
+		return false
+	}
+	_, bad := d.quarantined()[r.ID]
+	return !bad
 }
 
-// awayFromHome tells whether a transfer is still wanted.
-func (d *driver) awayFromHome(now time.Time, s *placement.State, t transfer) bool {
+// mayGo tells whether a leader that belongs elsewhere may go there now. What an operator wished does not keep it on a disk that is full.
+func (d *driver) mayGo(now time.Time, t transfer) bool {
+	c := d.transfers.paused[t.group]
+	held := c != nil && now.Before(c.until) && (c.times > 0 || !d.isFull(t.from))
+	return !d.hearing.muted(t.to) && !d.transfers.busy[t.group] && !held
+}
+
+// isWanted tells whether a transfer still is.
+func (d *driver) isWanted(now time.Time, s *placement.State, t transfer) bool {
 	top := s.Topics[t.topic]
 	if top == nil || top.ID != t.topicID || int(t.partition) >= len(top.Partitions) {
 		return false
 	}
 	p := &top.Partitions[t.partition]
 	lead, _, ok := d.cfg.Leader(t.group)
-	return ok && lead == t.from && p.Move == nil && p.Replicas[0].ID == t.replica && d.belongsHome(now, s, t) && d.mayGoHome(now, t)
+	still := t
+	return ok && lead == t.from && p.Move == nil && d.belongsElsewhere(now, s, p, &still) && still.to == t.to && still.replica == t.replica && d.mayGo(now, t)
 }
 
 func (d *driver) transfer(t transfer) {
@@ -162,13 +184,13 @@ func (d *driver) transferred(t transfer, err *runnelv1.Error) {
 		c.times = 0
 		d.counts.transfers.Add(1)
 		c.until = now.Add(leadersEvery) // until this broker has heard of it
-		d.log.Debug("a leader went to its preferred broker", "topic", t.topic, "partition", t.partition, "from", t.from, "to", t.to)
+		d.log.Debug("a leader went where it belongs", "topic", t.topic, "partition", t.partition, "from", t.from, "to", t.to)
 		return
 	}
 	c.until = now.Add(min(firstTransferPause<<min(c.times, 10), maxTransferPause))
 	c.times++
 	if c.times == 1 && d.ctx.Err() == nil {
-		d.log.Info("a leader could not go to its preferred broker yet", "topic", t.topic, "partition", t.partition, "from", t.from, "to", t.to, "err", err)
+		d.log.Info("a leader could not go where it belongs yet", "topic", t.topic, "partition", t.partition, "from", t.from, "to", t.to, "err", err)
 	}
 }
 

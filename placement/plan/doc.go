@@ -19,7 +19,8 @@
 //   - The target of a move is dead or drained, or its new replica is quarantined: Plan.Cancels turns the move back, and the next plan
 //     begins it elsewhere. A drained target keeps what heals a partition if there is no other place.
 //   - A broker's disk is full, or installations on it keep failing (View.Refusing): it gets nothing, moves to it are turned back like those
-//     to a drained one, and evenness takes replicas off it.
+//     to a drained one, and evenness takes replicas off it. Where it refuses records too (View.Full), its leaders go to other replicas, and come
+//     back when it has space.
 //   - The target dies from phase joint on: the move goes forward as long as both majorities serve, and the dead replica is replaced after
 //     it. If one majority is lost, the move is in Plan.Blocked.
 //   - A disk is wiped: its broker joins under another id, and the old one is dead when View.ReplaceAfter is over.

@@ -2,8 +2,11 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/runnel-io/runnel/placement"
 )
 
 // Next plans what to do next, the most urgent first: replicas that are quarantined, dead or missing; drains; racks; evenness
@@ -125,7 +128,8 @@ func (w *world) namedRacks() bool {
 	return false
 }
 
-// transfers lists the leaders that are not where they are preferred and can go there now.
+// transfers lists the leaders that are not where they are preferred and can go there now, and those that leave a broker whose disk is nearly
+// full.
 func (w *world) transfers() {
 	for i := range w.topics {
 		t := &w.topics[i]
@@ -136,18 +140,28 @@ func (w *world) transfers() {
 				continue
 			}
 			now := w.at(w.v.Leaders[p.p.Group])
-			r := p.p.Replicas[0]
-			to := w.at(r.Broker)
-			if now < 0 || to < 0 || now == to || p.on(now) < 0 { // what is known of leaders may be old
+			if now < 0 || p.on(now) < 0 { // what is known of leaders may be old
 				continue
 			}
-			if !w.serves(slot{id: r.ID, broker: to}) || w.brokers[to].draining || w.v.Muted[r.Broker] {
+			from := w.brokers[now].id
+			to, why := p.p.Replicas[0].Broker, fmt.Sprintf("broker %d is its preferred leader and broker %d leads", p.p.Replicas[0].Broker, from)
+			if w.v.Full[from] {
+				why = fmt.Sprintf("the disk of broker %d, which leads, is nearly full", from)
+				i := slices.IndexFunc(p.p.Replicas, func(r placement.Replica) bool { return r.Broker != from && w.takesLead(r) })
+				if i < 0 {
+					continue
+				}
+				to = p.p.Replicas[i].Broker
+			} else if to == from || !w.takesLead(p.p.Replicas[0]) {
 				continue
 			}
-			w.plan.Transfers = append(w.plan.Transfers, Transfer{
-				Group: p.p.Group, Topic: t.t.Name, Partition: p.n, From: w.brokers[now].id, To: r.Broker,
-				Reason: fmt.Sprintf("broker %d is its preferred leader and broker %d leads", r.Broker, w.brokers[now].id),
-			})
+			w.plan.Transfers = append(w.plan.Transfers, Transfer{Group: p.p.Group, Topic: t.t.Name, Partition: p.n, From: from, To: to, Reason: why})
 		}
 	}
+}
+
+// takesLead tells whether a replica can be given the leadership now.
+func (w *world) takesLead(r placement.Replica) bool {
+	b := w.at(r.Broker)
+	return b >= 0 && w.serves(slot{id: r.ID, broker: b}) && !w.brokers[b].draining && !w.v.Muted[r.Broker] && !w.v.Full[r.Broker]
 }

@@ -21,7 +21,7 @@ import (
 //	                        topic NAME                  then a line a partition: 0: 1 2 3 (brokers, preferred leader first)
 //	set                   what happens, a line each:
 //	                        join [rack] · silent B DURATION · wake B · mute B · drain B · undrain B · remove B
-//	                        quarantine T/N@B REASON · refuse B REASON · accept B · bytes T/N SIZE (MiB) · leader T/N B · rf T N · add T N
+//	                        quarantine T/N@B REASON · refuse B REASON · accept B · full B · space B · bytes T/N SIZE (MiB) · leader T/N B · rf T N · add T N
 //	                        recover T/N B (keeps the replica on B, or begins anew if B is 0) · stuck T/N · limits MOVES PER-BROKER
 //	plan                  what the planner would do
 //	start [phase=P]       records the plan and takes its moves to a phase (proposed)
@@ -173,6 +173,12 @@ func (s *sim) set(out *strings.Builder, f []string) {
 	case "refuse":
 		s.v.Refusing[arg(1)] = strings.Join(f[2:], " ")
 	case "accept":
+		delete(s.v.Refusing, arg(1))
+	case "full":
+		s.v.Full = map[int32]bool{arg(1): true}
+		s.v.Refusing[arg(1)] = fmt.Sprintf("the disk of broker %d is nearly full", arg(1))
+	case "space":
+		delete(s.v.Full, arg(1))
 		delete(s.v.Refusing, arg(1))
 	case "bytes":
 		_, _, p := s.find(f[1])

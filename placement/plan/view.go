@@ -26,6 +26,9 @@ type View struct {
 	// and again. Whoever fills it keeps an entry for some minutes: moves to such a broker are turned back, so the trouble does not
 	// show until the next one.
 	Refusing map[int32]string
+	// Full holds the brokers that refuse records now, since their disks are nearly full: they are to lead nothing that others can lead. They
+	// are in Refusing too.
+	Full map[int32]bool
 	// Bytes tells, by group, the size of one replica; absent or 0 if unknown.
 	Bytes map[uint64]int64
 	// Leaders tells, by group, which broker leads now.

@@ -35,6 +35,12 @@ func (c *codec) Unmarshal(data mem.BufferSlice, v any) error {
 	}
 	m.decoded = true
 	m.size = data.Len()
+	if m.admit != nil {
+		if m.refused = m.admit(int64(m.size)); m.refused != nil {
+			return nil // the reader of the stream finds it
+		}
+		m.admitted = true
+	}
 	d := produceDecoder{r: data.Reader(), limits: c.limits, m: m}
 	defer func() { _ = d.r.Close() }() // only drops references, never fails
 	if err := d.message(); err != nil {
@@ -54,6 +60,12 @@ func (c *codec) Marshal(v any) (mem.BufferSlice, error) {
 // produceMessage is what the produce loop reads. Without our codec the embedded message is filled instead.
 type produceMessage struct {
 	*runnelv1.ProduceRequest
+
+	// admit, if not nil, waits for the message's bytes of the budget, before they are copied out of what came from the wire: a stream that
+	// waits holds its request once, not twice. Only our codec calls it.
+	admit    func(n int64) error
+	admitted bool  // the budget has been charged
+	refused  error // by admit
 
 	decoded     bool // by our codec
 	correlation uint64
@@ -237,22 +249,22 @@ func (d *produceDecoder) record(end int) (record.Record, error) {
 		return record.Record{}, err
 	}
 	var out record.Record
-	err = eachField(b, func(num protowire.Number, v uint64, body []byte) error {
-		switch num {
-		case 1:
+	err = eachField(b, func(num protowire.Number, typ protowire.Type, v uint64, body []byte) error {
+		switch {
+		case num == 1 && typ == protowire.BytesType:
 			out.Key = notNil(body)
-		case 2:
+		case num == 2 && typ == protowire.BytesType:
 			out.Value = notNil(body)
-		case 3:
+		case num == 3 && typ == protowire.BytesType:
 			if err := d.item(); err != nil {
 				return err
 			}
 			var h record.RecordHeader
-			if err := eachField(body, func(num protowire.Number, _ uint64, body []byte) error {
-				switch num {
-				case 1:
+			if err := eachField(body, func(num protowire.Number, typ protowire.Type, _ uint64, body []byte) error {
+				switch {
+				case num == 1 && typ == protowire.BytesType:
 					h.Key = string(body)
-				case 2:
+				case num == 2 && typ == protowire.BytesType:
 					h.Value = notNil(body)
 				}
 				return nil
@@ -260,7 +272,7 @@ func (d *produceDecoder) record(end int) (record.Record, error) {
 				return err
 			}
 			out.Headers = append(out.Headers, h)
-		case 4:
+		case num == 4 && typ == protowire.VarintType:
 			out.TimestampMS = int64(v) //nolint:gosec // protobuf's own rule for int64
 		}
 		return nil
@@ -353,8 +365,9 @@ func (d *produceDecoder) skip(typ protowire.Type, end int) error {
 	return nil
 }
 
-// eachField walks the fields of a small message: v for numbers, body for bytes.
-func eachField(b []byte, f func(num protowire.Number, v uint64, body []byte) error) error {
+// eachField walks the fields of a small message: v for numbers, body for bytes. A known field of another type than its own is none of
+// f's: protobuf takes it for an unknown one.
+func eachField(b []byte, f func(num protowire.Number, typ protowire.Type, v uint64, body []byte) error) error {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -369,12 +382,12 @@ func eachField(b []byte, f func(num protowire.Number, v uint64, body []byte) err
 		case protowire.BytesType:
 			body, n = protowire.ConsumeBytes(b)
 		default:
-			num, n = 0, protowire.ConsumeFieldValue(num, typ, b)
+			n = protowire.ConsumeFieldValue(num, typ, b)
 		}
 		if n < 0 {
 			return errTruncated
 		}
-		if err := f(num, v, body); err != nil {
+		if err := f(num, typ, v, body); err != nil {
 			return err
 		}
 		b = b[n:]

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"testing"
 
 	"google.golang.org/grpc/mem"
@@ -218,5 +219,49 @@ func TestCodecRefusesAFieldThatLeavesItsMessage(t *testing.T) {
 	m := &produceMessage{}
 	if err := Codec(Limits{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, m); err != nil || m.bad == nil {
 		t.Errorf("read %+v, %v", m.parts, err)
+	}
+}
+
+// A stream that waits for the budget holds its request as it came, not a second time.
+func TestRule23ARequestIsCopiedOnlyOnceTheBudgetHasRoom(t *testing.T) {
+	c := Codec(Limits{})
+	b, err := proto.Marshal(&runnelv1.ProduceRequest{CorrelationId: 3, Partitions: []*runnelv1.ProducePartition{{Topic: "t", Batch: []byte("batch")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("no room")
+	for _, answer := range []error{full, nil} {
+		asked := int64(0)
+		m := &produceMessage{}
+		m.admit = func(n int64) error {
+			asked = n
+			if len(m.parts) > 0 || m.correlation != 0 {
+				t.Error("read before there was room")
+			}
+			return answer
+		}
+		if err := c.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, m); err != nil || m.bad != nil {
+			t.Fatal(err, m.bad)
+		}
+		if asked != int64(len(b)) || !errors.Is(m.refused, answer) || m.admitted != (answer == nil) || len(m.parts) != map[bool]int{true: 1}[answer == nil] {
+			t.Errorf("answered %v: asked for %d of %d bytes, refused %v, admitted %v, %d parts", answer, asked, len(b), m.refused, m.admitted, len(m.parts))
+		}
+	}
+}
+
+// A known field of another type than its own is an unknown one, as to protobuf: it is no empty key.
+func TestCodecTakesAFieldOfAnotherTypeForNone(t *testing.T) {
+	rec := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 5) // the key's number
+	rec = protowire.AppendBytes(protowire.AppendTag(rec, 4, protowire.BytesType), []byte("now"))
+	rec = protowire.AppendBytes(protowire.AppendTag(rec, 2, protowire.BytesType), []byte("value"))
+	part := protowire.AppendBytes(protowire.AppendTag(nil, 4, protowire.BytesType), rec)
+	b := protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), part)
+	m := &produceMessage{}
+	if err := Codec(Limits{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, m); err != nil || m.bad != nil {
+		t.Fatal(err, m.bad)
+	}
+	got := m.parts[0].records[0]
+	if got.Key != nil || got.TimestampMS != 0 || string(got.Value) != "value" {
+		t.Errorf("read %+v", got)
 	}
 }

@@ -28,11 +28,13 @@ type GRPCOptions struct {
 	Log   *slog.Logger
 }
 
-// Flow control and buffers. With gRPC's 64 KiB windows a stream carries a third to a half of what these do, but a window
-// is also what one stream can make the broker buffer.
+// Flow control and buffers. With gRPC's 64 KiB windows a stream carries a third to a half of what these do, but a stream's window
+// is also what it can make the broker buffer beside the request that is being read, whatever the budget says: 16 MiB were
+// 1.6 GB of a hundred producers that a broker cannot keep up with. A request larger than the window widens it while it is read.
 const (
-	windowBytes = 16 << 20
-	bufferBytes = 256 << 10
+	windowBytes     = 2 << 20
+	connWindowBytes = 16 << 20 // bounds nothing: gRPC widens it as bytes come, whether or not anybody reads them
+	bufferBytes     = 256 << 10
 )
 
 // NewGRPCServer makes the server of the client port, with the health service registered (serving nothing until
@@ -49,7 +51,7 @@ func NewGRPCServer(o GRPCOptions) (*grpc.Server, *health.Server) {
 	l := o.Limits.withDefaults()
 	g := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.ForceServerCodecV2(Codec(l)),
-		grpc.StaticStreamWindowSize(windowBytes), grpc.StaticConnWindowSize(windowBytes),
+		grpc.StaticStreamWindowSize(windowBytes), grpc.StaticConnWindowSize(connWindowBytes),
 		grpc.ReadBufferSize(bufferBytes), grpc.WriteBufferSize(bufferBytes),
 		grpc.MaxRecvMsgSize(l.MessageBytes), grpc.MaxConcurrentStreams(o.MaxStreams), grpc.MaxHeaderListSize(16 << 10),
 		grpc.ConnectionTimeout(10 * time.Second),

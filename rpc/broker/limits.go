@@ -3,6 +3,8 @@ package broker
 import (
 	"runtime"
 	"time"
+
+	"github.com/runnel-io/runnel/partition"
 )
 
 // maxTopicBytes bounds what is kept of a topic's name while decoding; a legal one has at most 249 bytes.
@@ -10,7 +12,8 @@ const maxTopicBytes = 256
 
 // Limits bound what one client can make the broker hold. A zero field means its default.
 type Limits struct {
-	// MessageBytes is the largest request on the wire. Default 64 MiB.
+	// MessageBytes is the largest request on the wire. Default 17 MiB: the largest batch, and room for the rest. Each stream may have one
+	// that waits for the budget.
 	MessageBytes int
 	// PartitionsPerRequest bounds a request of any kind, and the partitions of a fetch stream. Default 4096.
 	PartitionsPerRequest int
@@ -35,7 +38,7 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	def(&l.MessageBytes, 64<<20)
+	def(&l.MessageBytes, partition.MaxBatchBytes+2<<20)
 	def(&l.PartitionsPerRequest, 4096)
 	def(&l.PlainRecordsPerRequest, 128<<10)
 	def(&l.InFlightPerStream, 256)

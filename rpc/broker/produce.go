@@ -58,18 +58,11 @@ func (st *produceStream) read(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		m := &produceMessage{ProduceRequest: new(runnelv1.ProduceRequest)}
-		if err := st.stream.RecvMsg(m); err != nil {
+		m := &produceMessage{ProduceRequest: new(runnelv1.ProduceRequest), admit: func(n int64) error { return s.admit(ctx, n) }}
+		if err := st.receive(ctx, m); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
-			return err
-		}
-		m.unpack(s.limits)
-		if m.bad != nil {
-			return runnelv1.ToStatus(s.metrics.error(apiProduce, runnelv1.Errorf(reasonInvalid, "%v", m.bad)))
-		}
-		if err := s.admit(ctx, int64(m.size)); err != nil {
 			return err
 		}
 		if !st.begin() {
@@ -80,6 +73,30 @@ func (st *produceStream) read(ctx context.Context) error {
 		s.metrics.bytesIn.Add(float64(m.size))
 		st.serve(ctx, m)
 	}
+}
+
+// receive reads a request, of which the budget has been charged when the answer is nil.
+func (st *produceStream) receive(ctx context.Context, m *produceMessage) (err error) {
+	s := st.s
+	defer func() {
+		if err != nil && m.admitted {
+			s.budget.Release(int64(m.size))
+		}
+	}()
+	if err := st.stream.RecvMsg(m); err != nil {
+		return err
+	}
+	if m.refused != nil {
+		return m.refused
+	}
+	m.unpack(s.limits)
+	if m.bad != nil {
+		return runnelv1.ToStatus(s.metrics.error(apiProduce, runnelv1.Errorf(reasonInvalid, "%v", m.bad)))
+	}
+	if m.admitted {
+		return nil
+	}
+	return s.admit(ctx, int64(m.size))
 }
 
 // begin counts a request in, unless the stream has been closed.

@@ -202,6 +202,20 @@ func TestRule23ProduceStopsReadingOverBudget(t *testing.T) {
 	}
 }
 
+func TestRule23ARequestThatCannotBeServedGivesTheBudgetItsBytesBack(t *testing.T) {
+	for _, plain := range []bool{false, true} { // our codec charges the budget before the request is read
+		h := newHarness(t, harnessOptions{limits: Limits{PartitionsPerRequest: 1}, plain: plain})
+		c := h.produce()
+		send(t, c, 1, part("t", 0, makeBatch(t, 1, 10, record.CodecNone)), part("t", 1, makeBatch(t, 1, 10, record.CodecNone)))
+		_, err := c.Recv()
+		wantReason(t, runnelv1.FromStatus(err), runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT)
+		h.s.readers.Wait()
+		if n := h.budget.inUse(); n != 0 {
+			t.Errorf("gRPC's codec %v: %d bytes of the budget are lost", plain, n)
+		}
+	}
+}
+
 func TestProduceBoundsRequestsInFlight(t *testing.T) {
 	h := newHarness(t, harnessOptions{limits: Limits{InFlightPerStream: 2}})
 	h.rep.hold = true

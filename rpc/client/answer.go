@@ -117,8 +117,9 @@ func (p *producer) retryLocked(b *batch, e *Error) {
 	q, from := b.q, b.sentTo
 	pause := true
 	switch e.GetReason() {
-	case runnelv1.ErrorReason_ERROR_REASON_OVERLOADED, runnelv1.ErrorReason_ERROR_REASON_TOO_MANY_PRODUCERS,
-		runnelv1.ErrorReason_ERROR_REASON_DISK_FULL:
+	case runnelv1.ErrorReason_ERROR_REASON_OVERLOADED, runnelv1.ErrorReason_ERROR_REASON_TOO_MANY_PRODUCERS:
+	case runnelv1.ErrorReason_ERROR_REASON_DISK_FULL:
+		p.refresh.trigger() // others are to lead soon
 	default:
 		// At once only the first time: two brokers may each name the other for a while.
 		if p.meta.hint(q.topic, q.num, from, e) && q.failures == 0 {

@@ -105,6 +105,36 @@ func TestForgottenProducerStartsAnew(t *testing.T) {
 	})
 }
 
+// A broker whose disk is nearly full says so as long as it leads, and then others do: the client asks who.
+func TestAClientThatIsRefusedForWantOfSpaceLooksForAnotherLeader(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		c := newFakeCluster(t, 2)
+		c.topic("t", 1)
+		c.lead("t", 0, 1)
+		refused := 0
+		c.judge = func(broker int32, _ string, _ int32, _ record.Header) verdict {
+			if broker != 1 {
+				return verdict{}
+			}
+			refused++
+			return verdict{err: runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_DISK_FULL, "full")}
+		}
+		cl := c.client()
+		done := make(chan error, 1)
+		cl.Produce(within(t, time.Minute), rec("t", 0, "a"), func(_ *Record, err error) { done <- err })
+		<-time.After(300 * time.Millisecond)
+		c.lead("t", 0, 2)
+		begin := time.Now()
+		if err := <-done; err != nil || refused == 0 {
+			t.Fatalf("after %d refusals: %v", refused, err)
+		}
+		if d := time.Since(begin); d > time.Second {
+			t.Errorf("the client found the new leader after %v", d)
+		}
+		wantValues(t, c.values("t", 0), "a")
+	})
+}
+
 func TestDeliveryTimeout(t *testing.T) {
 	for _, tc := range []struct {
 		name  string

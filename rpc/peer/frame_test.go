@@ -264,21 +264,3 @@ func appendPacketOf(group uint64, entries, size int) *multiraft.Packet {
 	}
 	return &multiraft.Packet{Nonce: 1, Messages: []multiraft.Message{{Group: group, Raft: m}}}
 }
-
-// FuzzDecode: arbitrary bytes never panic, and what is accepted encodes to something equal.
-func FuzzDecode(f *testing.F) {
-	f.Add((&encoder{}).encode([]*multiraft.Packet{{Nonce: 1, Heartbeat: &multiraft.Heartbeat{Seq: 2}}}).head)
-	f.Add(frameBytes((&encoder{}).encode([]*multiraft.Packet{appendPacketOf(1, 3, 5)}), 1<<20).Materialize())
-	f.Add([]byte{frameVersion, 1, 0, 0, 0, 0})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var in, again inFrame
-		if in.decode(mem.BufferSlice{mem.SliceBuffer(b)}) != nil {
-			return
-		}
-		out := (&encoder{}).encode(in.packets)
-		if err := again.decode(frameBytes(out, 1<<20)); err != nil {
-			t.Fatalf("read once, not twice: %v", err)
-		}
-		samePackets(t, again.packets, in.packets)
-	})
-}

@@ -159,7 +159,8 @@ func Start(cfg Config) (_ *Broker, err error) {
 	if !cfg.QuietLimits {
 		warnLimits(b.log)
 	}
-	b.disk = &disk{dir: cfg.DataDir, reserve: cfg.DiskReserve, log: b.log}
+	b.disk = &disk{dir: cfg.DataDir, free: b.store.Free, reserve: cfg.DiskReserve, log: b.log}
+	b.disk.register(b.reg)
 	b.disk.look()
 	b.budget = partition.NewBudget(cfg.ProduceBytes)
 	b.readRecovery()

@@ -4,32 +4,57 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // disk watches the free space of the data folder: writes are refused before the file system is full, since a full one
-// fails commits, and a failed commit costs the replica (finding E5).
+// fails commits, and a failed commit stops the replica (finding E5). The controller hears of it and has others lead meanwhile.
 type disk struct {
 	dir     string
+	free    func() (int64, error) // bytes
 	reserve int64
 	log     *slog.Logger
 	low     atomic.Bool
+	last    atomic.Int64 // bytes that were free
+	unknown bool         // of look: the last one failed
 }
 
-// look asks the file system; it is called each second.
+// again is the part of the reserve that has to be free beyond it before records are accepted again. Without it leaders would go
+// and come with each segment that retention deletes.
+const again = 16
+
+func (d *disk) register(r prometheus.Registerer) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "runnel_broker_disk_free_bytes", Help: "Free space of the data folder's disk.",
+	}, func() float64 { return float64(d.last.Load()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "runnel_broker_disk_full", Help: "1 while records are refused for want of space, else 0.",
+	}, func() float64 {
+		if d.full() {
+			return 1
+		}
+		return 0
+	}))
+}
+
+// look asks the file system; it is called each second, by one goroutine.
 func (d *disk) look() {
-	var st unix.Statfs_t
-	if err := unix.Statfs(d.dir, &st); err != nil {
-		d.log.Warn("cannot ask for the free space of the data folder", "component", "broker", "dir", d.dir, "error", err)
+	free, err := d.free()
+	if err != nil {
+		if !d.unknown {
+			d.log.Warn("cannot ask for the free space of the data folder", "component", "broker", "dir", d.dir, "error", err)
+		}
+		d.unknown = true
 		return
 	}
-	free := int64(st.Bavail) * st.Bsize
-	low := free < d.reserve
+	d.unknown = false
+	d.last.Store(free)
+	was := d.low.Load()
+	low := free < d.reserve || was && free < d.reserve+d.reserve/again
 	if d.low.Swap(low) == low {
 		return
 	}
 	if low {
-		d.log.Error("records are refused: the disk has less free space than disk.reserve.bytes", "component", "broker", "free", free, "reserve", d.reserve)
+		d.log.Error("records are refused, and others lead: the disk has less free space than disk.reserve.bytes", "component", "broker", "free", free, "reserve", d.reserve)
 	} else {
 		d.log.Info("records are accepted again: the disk has free space", "component", "broker", "free", free)
 	}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/runnel-io/runnel/bench/proc"
+)
+
+type options struct {
+	duration time.Duration
+	most     time.Duration
+	brokerd  string
+	n        map[string]int // of each load, at a time
+}
+
+// order is that in which the loads come.
+var order = []string{"idle", "readers", "producers", "largest", "topics"}
+
+func main() {
+	o := options{n: map[string]int{}}
+	var name, seeds string
+	lo := loadOptions{}
+	flag.DurationVar(&o.duration, "duration", 30*time.Second, "how long each load is watched by itself; all together twice as long")
+	flag.DurationVar(&o.most, "most", 20*time.Second, "longest wait of the well-behaved client that passes")
+	flag.StringVar(&o.brokerd, "brokerd", "", "program to run (default: the one of this source)")
+	wanted := map[string]*int{}
+	for what, n := range map[string]int{"idle": 10_000, "readers": 30, "producers": 24, "largest": 16, "topics": 8} {
+		wanted[what] = flag.Int(what, n, "how many "+what+" at a time")
+	}
+	flag.StringVar(&name, "load", "", "internal: the load that this process is")
+	flag.StringVar(&seeds, "seeds", "", "internal")
+	flag.IntVar(&lo.n, "n", 0, "internal")
+	flag.Float64Var(&lo.rate, "rate", 0, "internal")
+	if len(os.Args) > 1 && os.Args[1] == "-load" {
+		flag.Parse()
+		lo.seeds = strings.Split(seeds, ",")
+		if err := serveLoad(name, lo); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	proc.Main("overload", 25*time.Minute, func(ctx context.Context, dir string) error {
+		for what, n := range wanted {
+			o.n[what] = *n
+		}
+		return run(ctx, o, dir)
+	})
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+	"github.com/runnel-io/runnel/rpc/client"
+)
+
+// comeBack waits for the brokers to hold what they held before.
+func (r *overload) comeBack(ctx context.Context) error {
+	if err := r.cluster.Settled(ctx, 3); err != nil {
+		r.violated("what the deleted topics leave: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, comesBackWithin)
+	defer cancel()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		var held []string
+		for i, b := range r.cluster.Brokers {
+			now, err := look(ctx, b)
+			if err != nil && ctx.Err() == nil {
+				return err
+			}
+			was := r.before[i]
+			if now.heap > comesBack*was.heap+slack {
+				held = append(held, fmt.Sprintf("broker %d's heap has %s MiB, before %s", b.Number, mib(int64(now.heap)), mib(int64(was.heap))))
+			}
+			if now.goroutines > was.goroutines+leakSlack || now.fds > was.fds+leakSlack {
+				held = append(held, fmt.Sprintf("broker %d has %.0f goroutines and %.0f open files, before %.0f and %.0f", b.Number, now.goroutines, now.fds, was.goroutines, was.fds))
+			}
+		}
+		if len(held) == 0 && ctx.Err() == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			r.violated("%s after the load: %s", comesBackWithin, strings.Join(held, "; "))
+			return nil
+		}
+	}
+}
+
+// judge ends the well-behaved client and compares everything with what is promised.
+func (r *overload) judge(ctx context.Context) error {
+	v, err := r.well.Stop(ctx)
+	if err != nil {
+		return err
+	}
+	again, err := r.well.Reread(ctx, r.cluster.Seeds())
+	if err != nil {
+		return err
+	}
+	for _, v := range []error{v.Err(), again.Err()} {
+		if v != nil {
+			r.violated("the well-behaved client: %v", v)
+		}
+	}
+	for _, p := range r.phases {
+		for i, m := range p.memory {
+			if m > p.limit {
+				r.violated("%s: broker %d held %s MiB, the limit is %s", p.name, i+1, mib(m), mib(p.limit))
+			}
+		}
+		if p.waits.Longest > r.o.most {
+			r.violated("%s: the well-behaved client waited %s, the limit is %s", p.name, p.waits.Longest.Round(time.Millisecond), r.o.most)
+		}
+		if p.waits.Probes == 0 {
+			r.violated("%s: nothing was acknowledged to the well-behaved client", p.name)
+		}
+		for reason := range p.errors {
+			// Who loses the leadership cannot say what became of a batch in flight. It may be sent again as it is; the SDK does, and none
+			// of it reaches a user.
+			kind := kindOf(reason)
+			if kind != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE && kind != runnelv1.ErrorKind_ERROR_KIND_DEFINITE && reason != "lost_leadership" {
+				r.violated("%s: brokers answered %s, which leaves open what happened", p.name, reason)
+			}
+		}
+	}
+	for _, name := range order {
+		if t := r.tallies[name]; t == nil {
+			r.violated("the load %s never ran", name)
+		} else if t.Worst != "" {
+			r.violated("%s", t.Worst)
+		}
+	}
+	r.vacuous()
+	return r.kept(ctx)
+}
+
+// vacuous finds loads that asked for less than they are named for.
+func (r *overload) vacuous() {
+	least := func(load, what string, n int64) {
+		if t := r.tallies[load]; t != nil && t.Counts[what] < n {
+			r.violated("%s: %d %s, that is less than %d and no overload", load, t.Counts[what], what, n)
+		}
+	}
+	least("idle", "open", 2*int64(r.o.n["idle"])) // in two phases
+	least("readers", "never read", 2*int64(r.o.n["readers"]))
+	least("readers", "bytes read slowly", trickle*int64(r.o.duration.Seconds()))
+	least("largest", "acknowledged", int64(r.o.n["largest"]))
+	least("topics", "deleted", 1000)
+	if t := r.tallies["producers"]; t != nil && t.Counts["acknowledged"] == 0 {
+		r.violated("producers: nothing was acknowledged")
+	}
+}
+
+// kept compares what was acknowledged to the loads with what is there. Retention trims the starts of the logs; ends only rise.
+func (r *overload) kept(ctx context.Context) error {
+	for topic, acked := range map[string]int64{
+		floodTopic: r.flooded + r.tallies["producers"].Counts["acknowledged"], largestTopic: r.tallies["largest"].Counts["acknowledged"],
+	} {
+		ends, err := r.cl.ListOffsets(ctx, topic, client.AtEnd())
+		if err != nil {
+			return err
+		}
+		var there int64
+		for _, end := range ends {
+			there += end
+		}
+		if there < acked {
+			r.violated("%s: %d records were acknowledged, the log has had %d", topic, acked, there)
+		}
+	}
+	return nil
+}
+
+func kindOf(reason string) runnelv1.ErrorKind {
+	v, ok := runnelv1.ErrorReason_value["ERROR_REASON_"+strings.ToUpper(reason)]
+	if !ok {
+		return runnelv1.ErrorKind_ERROR_KIND_UNSPECIFIED
+	}
+	return runnelv1.KindOf(runnelv1.ErrorReason(v))
+}
+
+func (p phase) line() string {
+	return fmt.Sprintf("%-12s %5d probes, p50 %s, p99 %s, longest %s; memory at most %s of %s MiB; errors given: %s", p.name, p.waits.Probes,
+		ms(p.waits.P50), ms(p.waits.P99), ms(p.waits.Longest), mib(slices.Max(p.memory)), mib(p.limit), reasons(p.errors))
+}
+
+func reasons(m map[string]float64) string {
+	if len(m) == 0 {
+		return "none"
+	}
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, fmt.Sprintf("%s %.0f", k, m[k]))
+	}
+	return strings.Join(out, ", ")
+}
+
+// render makes the table, and a line for each load.
+func (r *overload) render() string {
+	t := table.NewWriter()
+	t.AppendHeader(table.Row{"While", "Probes", "p50 ms", "p99 ms", "p99.9 ms", "Longest ms", "Own memory of each broker at most, MiB", "Limit", "Errors given to clients"})
+	for _, p := range r.phases {
+		var held []string
+		for _, m := range p.memory {
+			held = append(held, mib(m))
+		}
+		t.AppendRow(table.Row{p.name, p.waits.Probes, ms(p.waits.P50), ms(p.waits.P99), ms(p.waits.P999), ms(p.waits.Longest), strings.Join(held, " / "), mib(p.limit), reasons(p.errors)})
+	}
+	out := t.Render()
+	out += fmt.Sprintf("\none producer gets %.0f records/s of %d bytes through; the producers ask for %.0f", r.capacity, floodRecord, times*r.capacity)
+	for _, name := range order {
+		tally := r.tallies[name]
+		if tally == nil {
+			continue
+		}
+		var parts []string
+		for _, k := range slices.Sorted(maps.Keys(tally.Counts)) {
+			parts = append(parts, fmt.Sprintf("%s %d", k, tally.Counts[k]))
+		}
+		for _, k := range slices.Sorted(maps.Keys(tally.Errors)) {
+			parts = append(parts, fmt.Sprintf("error %s %d", k, tally.Errors[k]))
+		}
+		out += fmt.Sprintf("\n%-10s %s", name+":", strings.Join(parts, ", "))
+	}
+	return out
+}
+
+func mib(n int64) string { return fmt.Sprintf("%.0f", float64(n)/(1<<20)) }
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d.Microseconds())/1000) }
