@@ -30,12 +30,13 @@ func killall(ctx context.Context, dir string, rounds int, each int64) (err error
 	}
 	defer func() { err = errors.Join(err, cluster.KillAll()) }()
 	const partitions = 12
-	if err := workload.CreateTopic(ctx, cluster.Seeds(), topic, partitions); err != nil {
+	topics := []workload.Topic{{Name: topic, Partitions: partitions}}
+	if err := workload.CreateTopics(ctx, cluster.Seeds(), topics); err != nil {
 		return err
 	}
 	rec := check.NewRecorder()
 	w, err := workload.Start(ctx, workload.Options{
-		Seeds: cluster.Seeds(), Topic: topic, Partitions: partitions, Writers: 4, InFlight: 200, Pause: time.Millisecond, Readers: 2,
+		Seeds: cluster.Seeds(), Topics: topics, Writers: 4, InFlight: 200, Pause: time.Millisecond, Readers: 2, Askers: 2,
 	}, rec)
 	if err != nil {
 		return err
@@ -61,10 +62,10 @@ func killall(ctx context.Context, dir string, rounds int, each int64) (err error
 		return err
 	}
 	h := rec.History()
-	if h.Final, err = workload.Final(ctx, cluster.Seeds(), topic); err != nil {
+	if h.Final, err = workload.Final(ctx, cluster.Seeds(), topics); err != nil {
 		return err
 	}
-	if h.Replicas, err = workload.Replicas(ctx, cluster.Seeds(), topic, h.Final); err != nil {
+	if h.Replicas, err = workload.AllReplicas(ctx, cluster.Seeds(), topics, h.Final); err != nil {
 		return err
 	}
 	return report(h, rounds)
@@ -98,7 +99,7 @@ func report(h check.History, rounds int) error {
 	for _, v := range violations {
 		fmt.Println(v)
 	}
-	fmt.Printf("%d rounds, %d violations of I1-I12 and I14\n", rounds, len(violations))
+	fmt.Printf("%d rounds, %d violations of I1-I14 and I16\n", rounds, len(violations))
 	if len(violations) > 0 {
 		return errors.New("promises were broken")
 	}
