@@ -1,7 +1,7 @@
 # The commands of README.md and of daily work. Tools are pinned in .ci/tools.mod, so they never enter the product's go.mod.
 TOOL := go tool -modfile=.ci/tools.mod
 
-.PHONY: help build test race lint proto verify demo failover restart killall elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
+.PHONY: help build test race lint proto verify demo failover restart killall chaos soak elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
 	microbench microbench-baseline profile fuzz
 
 help: ## list the targets
@@ -39,6 +39,12 @@ restart: ## kill -9 with a 1 GiB partition: how long until it serves again
 
 killall: ## kill all three brokers at once, 10 times under load, and check what was promised
 	go run ./bench/killall
+
+chaos: ## five brokers broken in every way under load, then every promise checked: make chaos DURATION=3m SEED=7 FAULTS=kill,wipe
+	go run ./bench/chaos -duration $(or $(DURATION),3m) -seed $(or $(SEED),0) -faults $(or $(FAULTS),all)
+
+soak: ## the same for hours, all checked every ten minutes: make soak DURATION=4h
+	go run ./bench/chaos -duration $(or $(DURATION),2h) -seed $(or $(SEED),0) -faults $(or $(FAULTS),all)
 
 elastic: ## 3 brokers under load: 2 join, 1 dies for good, 1 loses its disk, 1 is drained; then what a catch-up of MIB MiB costs others
 	go run ./bench/elastic -catchup $(or $(MIB),512)
