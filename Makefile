@@ -37,8 +37,8 @@ failover: ## SIGKILL the broker that leads most, 20 times: how long until the ne
 restart: ## kill -9 with a 1 GiB partition: how long until it serves again
 	go run ./bench/restart
 
-killall: ## kill all three brokers at once, 10 times under load, and check what was promised
-	go run ./bench/killall
+killall: ## kill all brokers at once, again and again for half a minute under load, and check what was promised
+	go run ./bench/chaos -duration $(or $(DURATION),30s) -seed $(or $(SEED),0) -faults killall
 
 chaos: ## five brokers broken in every way under load, then every promise checked: make chaos DURATION=3m SEED=7 FAULTS=kill,wipe
 	go run ./bench/chaos -duration $(or $(DURATION),3m) -seed $(or $(SEED),0) -faults $(or $(FAULTS),all)

@@ -25,6 +25,6 @@
 // Acknowledgements carry offsets, so the order of the log is known and the check is O(n log n): the history is
 // linearizable exactly when no operation precedes another in offset order while starting after that one had returned.
 //
-// Callers: bench/chaos, bench/sim, bench/killall, bench/elastic. Package linear, below this one, has porcupine say the same of
+// Callers: bench/chaos, bench/sim, bench/elastic. Package linear, below this one, has porcupine say the same of
 // windows of a history.
 package check

@@ -14,5 +14,5 @@
 //   - A payload carries its value twice, the second time as a filler drawn from it; what does not fit together is no value that was sent.
 //   - Every goroutine ends with Stop, Abort or the context given to Start.
 //
-// Callers: bench/chaos, bench/killall; bench/elastic compares replicas with it.
+// Callers: bench/chaos; bench/elastic compares replicas with it, and others create their topics with it.
 package workload
