@@ -106,12 +106,26 @@ func (r *run) noSpace(ctx context.Context, s step) (string, error) {
 	if s.Variant%2 == 0 {
 		left, how = 0, "to the last byte"
 	}
+	before, err := count(m.LogFile(), refuses)
+	if err != nil {
+		return "", err
+	}
 	if err := m.fill(left); err != nil {
 		return "", errors.Join(err, m.empty())
 	}
 	nap(ctx, long)
-	return fmt.Sprintf("broker %d, a disk filled %s for %s", m.Number, how, long.Round(time.Millisecond)), m.empty()
+	after, err := count(m.LogFile(), refuses)
+	if err := errors.Join(err, m.empty()); err != nil {
+		return "", err
+	}
+	if after == before {
+		return "", errUnfit // it had no time to look
+	}
+	return fmt.Sprintf("broker %d, a disk filled %s for %s", m.Number, how, long.Round(time.Millisecond)), nil
 }
+
+// refuses is what a broker says when its disk has less than the reserve.
+const refuses = "records are refused"
 
 // bitFlip flips a bit of a stored record of a broker that is stopped, starts it, and reads all that it holds, so that the damage is met.
 func (r *run) bitFlip(ctx context.Context, s step) (string, error) {
