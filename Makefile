@@ -4,6 +4,7 @@ TOOL := go tool -modfile=.ci/tools.mod
 .PHONY: help build test race lint proto verify demo failover restart killall elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
 	microbench microbench-baseline profile fuzz sim
 .PHONY: help build test race lint proto verify demo failover restart killall crash elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
+.PHONY: help build test race lint proto verify demo failover restart killall chaos soak elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
 	microbench microbench-baseline profile fuzz
 	microbench microbench-baseline profile fuzz overload starvation diskfull
 
@@ -40,8 +41,14 @@ failover: ## SIGKILL the broker that leads most, 20 times: how long until the ne
 restart: ## kill -9 with a 1 GiB partition: how long until it serves again
 	go run ./bench/restart
 
-killall: ## kill all three brokers at once, 10 times under load, and check what was promised
-	go run ./bench/killall
+killall: ## kill all brokers at once, again and again for half a minute under load, and check what was promised
+	go run ./bench/chaos -duration $(or $(DURATION),30s) -seed $(or $(SEED),0) -faults killall
+
+chaos: ## five brokers broken in every way under load, then every promise checked: make chaos DURATION=3m SEED=7 FAULTS=kill,wipe
+	go run ./bench/chaos -duration $(or $(DURATION),3m) -seed $(or $(SEED),0) -faults $(or $(FAULTS),all)
+
+soak: ## the same for hours, all checked every ten minutes: make soak DURATION=4h
+	go run ./bench/chaos -duration $(or $(DURATION),2h) -seed $(or $(SEED),0) -faults $(or $(FAULTS),all)
 
 crash: ## power cuts of the storage code, replayed from its system calls, and flipped bits: make crash STATES=20000 FLIPS=2000 SEED=1
 	go run ./bench/crash -states $(or $(STATES),20000) -flips $(or $(FLIPS),2000) -seed $(or $(SEED),1)

@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // latencies of brokerctl bench: the format the field compares
+	github.com/anishathalye/porcupine v1.3.1 // cross-check of histories in bench/chaos
 	github.com/cockroachdb/datadriven v1.0.3 // tests by script with golden answers
 	github.com/hashicorp/memberlist v0.7.0 // gossip: who is alive and where
 	github.com/jedib0t/go-pretty/v6 v6.8.3 // brokerctl's tables

@@ -18,7 +18,10 @@ const (
 
 // Append is one record's append. Times are since the run's start.
 type Append struct {
-	Client    int
+	Client int
+	// Producer counts a client's producers of one partition. A client that has given up a record of unknown fate goes on as another
+	// producer, so the record may still turn up behind later ones.
+	Producer  int
 	Sequence  int64 // rises per client and partition in the order of sending
 	Partition int32
 	Invoke    time.Duration
@@ -40,15 +43,46 @@ type Read struct {
 
 // End is an answer to "where does the partition end?".
 type End struct {
+	Client         int
+	Partition      int32
+	Invoke, Return time.Duration // Return 0: not recorded
+	Offset         int64
+}
+
+// Start is an answer to "where does the partition begin?".
+type Start struct {
 	Partition int32
-	Invoke    time.Duration
 	Offset    int64
+}
+
+// Leader is somebody's word that a broker leads a partition in a term.
+type Leader struct {
+	Partition int32
+	Term      int64
+	Broker    int32
+}
+
+// TopicOp is the creation or the deletion of a topic. Names are used once in a run.
+type TopicOp struct {
+	Client         int
+	Name           string
+	Delete         bool
+	Invoke, Return time.Duration
+	Outcome        Outcome
+}
+
+// Batch is one stored batch: records that must be there together.
+type Batch struct {
+	Base  int64 // offset of its first record
+	Count int32
+	Term  int32 // of the leader that took it
 }
 
 // Log is a partition's records at rest, from Start to HighWatermark.
 type Log struct {
 	Start, HighWatermark int64
 	Values               []string // Values[i] is at Start+i
+	Batches              []Batch  // in their order; the first may begin before Start. nil: not looked at
 }
 
 // History is everything that was seen in a run.
@@ -56,9 +90,14 @@ type History struct {
 	Appends []Append
 	Reads   []Read
 	Ends    []End
+	Starts  []Start
+	Leaders []Leader
+	Topics  []TopicOp
 	Final   map[int32]Log
 	// Replicas holds, per partition, a hash of each replica's log at rest, by broker.
 	Replicas map[int32]map[int32]string
+	// FinalTopics names the topics that exist at rest. nil: not looked at.
+	FinalTopics map[string]bool
 }
 
 // Recorder collects a history from many goroutines.
@@ -94,6 +133,27 @@ func (r *Recorder) End(e End) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.h.Ends = append(r.h.Ends, e)
+}
+
+// Start adds a log start that was answered.
+func (r *Recorder) Start(s Start) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.Starts = append(r.h.Starts, s)
+}
+
+// Leader adds what somebody said of a leader.
+func (r *Recorder) Leader(l Leader) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.Leaders = append(r.h.Leaders, l)
+}
+
+// Topic adds the creation or deletion of a topic.
+func (r *Recorder) Topic(o TopicOp) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.Topics = append(r.h.Topics, o)
 }
 
 // History is what was recorded so far.

@@ -2,51 +2,85 @@ package check
 
 import (
 	"fmt"
-	"math"
 	"slices"
-	"time"
 )
 
 // Violation is one broken promise.
 type Violation struct {
 	Invariant string // I1 ...
 	What      string
+	// Placed: it is about this partition, at or near this offset.
+	Placed    bool
+	Partition int32
+	Offset    int64
 }
 
 func (v Violation) String() string { return v.Invariant + ": " + v.What }
 
-// most bounds the violations answered: the first few tell what is wrong.
-const most = 50
+// Facts counts what was compared, by invariant.
+type Facts map[string]int
+
+// Missing names those of the invariants for which nothing was compared: they were not checked.
+func (f Facts) Missing(invariants ...string) []string {
+	return slices.DeleteFunc(slices.Clone(invariants), func(i string) bool { return f[i] > 0 })
+}
+
+// most bounds the violations answered of one invariant: the first few tell what is wrong.
+const most = 20
 
 // verifier carries one check's tables.
 type verifier struct {
 	h     History
 	sent  map[string]*Append
 	found []Violation
+	count map[string]int // violations
+	facts Facts
 }
 
-// Verify answers every broken promise, at most some dozens.
+// Verify answers broken promises, at most some of each.
 func Verify(h History) []Violation {
-	v := &verifier{h: h, sent: make(map[string]*Append, len(h.Appends))}
+	found, _ := Count(h)
+	return found
+}
+
+// Count is Verify that also tells how many facts each invariant was held against.
+func Count(h History) ([]Violation, Facts) {
+	v := &verifier{h: h, sent: make(map[string]*Append, len(h.Appends)), count: map[string]int{}, facts: Facts{}}
 	for i := range h.Appends {
 		a := &h.Appends[i]
 		if v.sent[a.Value()] != nil {
 			v.add("run", "the value %s was sent twice: the workload is wrong", a.Value())
 		}
 		v.sent[a.Value()] = a
+		if a.Outcome == Fail {
+			v.facts["I3"]++
+			v.facts["I22"]++
+		}
 	}
 	v.finalLogs()
 	v.acks()
 	v.order()
 	v.reads()
 	v.ends()
+	v.starts()
+	v.batches()
 	v.replicas()
-	return v.found
+	v.leaders()
+	v.topics()
+	return v.found, v.facts
 }
 
 func (v *verifier) add(invariant, format string, args ...any) {
-	if len(v.found) < most {
-		v.found = append(v.found, Violation{invariant, fmt.Sprintf(format, args...)})
+	if v.count[invariant]++; v.count[invariant] <= most {
+		v.found = append(v.found, Violation{Invariant: invariant, What: fmt.Sprintf(format, args...)})
+	}
+}
+
+// at adds a violation at an offset.
+func (v *verifier) at(invariant string, p int32, offset int64, format string, args ...any) {
+	if v.count[invariant]++; v.count[invariant] <= most {
+		what := fmt.Sprintf("partition %d: ", p) + fmt.Sprintf(format, args...)
+		v.found = append(v.found, Violation{Invariant: invariant, What: what, Placed: true, Partition: p, Offset: offset})
 	}
 }
 
@@ -54,14 +88,16 @@ func (v *verifier) add(invariant, format string, args ...any) {
 func (v *verifier) finalLogs() {
 	at := map[string]int64{}
 	for p, l := range v.h.Final {
+		v.facts["I2"] += len(l.Values)
 		if got := l.Start + int64(len(l.Values)); got != l.HighWatermark {
-			v.add("I2", "partition %d: read up to %d, the high watermark is %d", p, got, l.HighWatermark)
+			v.at("I2", p, got, "read up to %d, the high watermark is %d", got, l.HighWatermark)
 		}
 		for i, value := range l.Values {
 			offset := l.Start + int64(i)
 			v.visible(p, offset, value)
+			v.facts["I6"]++
 			if before, ok := at[value]; ok {
-				v.add("I6", "partition %d: %s is at %d and at %d", p, value, before, offset)
+				v.at("I6", p, offset, "%s is at %d and at %d", value, before, offset)
 			}
 			at[value] = offset
 		}
@@ -70,12 +106,14 @@ func (v *verifier) finalLogs() {
 
 // visible checks that a value may be seen at all.
 func (v *verifier) visible(p int32, offset int64, value string) {
+	v.facts["I4"]++
 	a := v.sent[value]
 	switch {
 	case a == nil || a.Partition != p:
-		v.add("I4", "partition %d offset %d: %q was never sent there", p, offset, value)
+		v.at("I4", p, offset, "at offset %d is %q, which was never sent there", offset, value)
 	case a.Outcome == Fail:
-		v.add("I3", "partition %d offset %d: %s had failed for certain", p, offset, value)
+		v.at("I3", p, offset, "at offset %d is %s, which had failed for certain", offset, value)
+		v.at("I22", p, offset, "%s had failed for certain and is at offset %d", value, offset)
 	}
 }
 
@@ -100,115 +138,15 @@ func (v *verifier) acks() {
 		if a.Outcome != OK {
 			continue
 		}
+		v.facts["I1"]++
+		v.facts["I5"]++
 		switch value, below, ok := v.inFinal(a.Partition, a.Offset); {
 		case below:
 		case !ok:
-			v.add("I1", "partition %d: %s was acknowledged at %d, which is not there", a.Partition, a.Value(), a.Offset)
+			v.at("I1", a.Partition, a.Offset, "%s was acknowledged at %d, which is not there", a.Value(), a.Offset)
 		case value != a.Value():
-			v.add("I5", "partition %d: %s was acknowledged at %d, where %s is", a.Partition, a.Value(), a.Offset, value)
-			v.add("I1", "partition %d: %s was acknowledged at %d and is not there", a.Partition, a.Value(), a.Offset)
-		}
-	}
-}
-
-// placed is an append with its place in the log: acknowledged, or found in the final log although its client never knew.
-type placed struct {
-	*Append
-	offset   int64
-	returned time.Duration // for ever, if the client never knew
-	acked    bool
-}
-
-// order checks I7 and I8 per partition.
-func (v *verifier) order() {
-	byPartition := map[int32][]placed{}
-	for i := range v.h.Appends {
-		if a := &v.h.Appends[i]; a.Outcome == OK {
-			byPartition[a.Partition] = append(byPartition[a.Partition], placed{a, a.Offset, a.Return, true})
-		}
-	}
-	for p, l := range v.h.Final {
-		for i, value := range l.Values {
-			if a := v.sent[value]; a != nil && a.Outcome == Info {
-				byPartition[p] = append(byPartition[p], placed{a, l.Start + int64(i), math.MaxInt64, false})
-			}
-		}
-	}
-	for p, ops := range byPartition {
-		slices.SortFunc(ops, func(a, b placed) int { return int(a.offset - b.offset) })
-		last := map[int]placed{}
-		for _, o := range ops {
-			if before, ok := last[o.Client]; ok && before.Sequence > o.Sequence {
-				v.add("I7", "partition %d: client %d's %d is at %d, after its %d at %d", p, o.Client, o.Sequence, o.offset, before.Sequence, before.offset)
-			}
-			last[o.Client] = o
-		}
-		if len(ops) == 0 {
-			continue
-		}
-		earliest := ops[len(ops)-1] // of those with higher offsets, the one that returned first
-		for i := len(ops) - 2; i >= 0; i-- {
-			if o := ops[i]; earliest.returned < o.Invoke {
-				v.add("I8", "partition %d: %s at %d had returned before %s at %d was sent", p, earliest.Value(), earliest.offset, o.Value(), o.offset)
-			}
-			if ops[i].returned < earliest.returned {
-				earliest = ops[i]
-			}
-		}
-	}
-}
-
-// reads checks I3, I4, I5, I9, I10 and I12 of what readers got while the run went on.
-func (v *verifier) reads() {
-	type stream struct {
-		reader    int
-		partition int32
-	}
-	last := map[stream]int64{}
-	for _, r := range v.h.Reads {
-		key := stream{r.Reader, r.Partition}
-		if before, ok := last[key]; ok {
-			if r.Offset <= before {
-				v.add("I10", "partition %d: reader %d got %d after %d", r.Partition, r.Reader, r.Offset, before)
-			} else if r.Offset != before+1 {
-				v.add("I9", "partition %d: reader %d got %d after %d", r.Partition, r.Reader, r.Offset, before)
-			}
-		}
-		last[key] = r.Offset
-		v.visible(r.Partition, r.Offset, r.Value)
-		switch value, below, ok := v.inFinal(r.Partition, r.Offset); {
-		case below:
-		case !ok:
-			v.add("I12", "partition %d: %s was read at %d, which is not there any more", r.Partition, r.Value, r.Offset)
-		case value != r.Value:
-			v.add("I5", "partition %d: %s was read at %d, where %s is", r.Partition, r.Value, r.Offset, value)
-		}
-	}
-}
-
-// ends checks I11: the highest offset acknowledged before each question.
-func (v *verifier) ends() {
-	acked := map[int32][]Append{}
-	for _, a := range v.h.Appends {
-		if a.Outcome == OK {
-			acked[a.Partition] = append(acked[a.Partition], a)
-		}
-	}
-	ends := slices.Clone(v.h.Ends)
-	slices.SortFunc(ends, func(a, b End) int { return int(a.Invoke - b.Invoke) })
-	for p, as := range acked {
-		slices.SortFunc(as, func(a, b Append) int { return int(a.Return - b.Return) })
-		i, highest := 0, int64(-1)
-		for _, e := range ends {
-			if e.Partition != p {
-				continue
-			}
-			for ; i < len(as) && as[i].Return < e.Invoke; i++ {
-				highest = max(highest, as[i].Offset)
-			}
-			if e.Offset <= highest {
-				v.add("I11", "partition %d: the end was said to be %d after %d had been acknowledged", p, e.Offset, highest)
-			}
+			v.at("I5", a.Partition, a.Offset, "%s was acknowledged at %d, where %s is", a.Value(), a.Offset, value)
+			v.at("I1", a.Partition, a.Offset, "%s was acknowledged at %d and is not there", a.Value(), a.Offset)
 		}
 	}
 }
@@ -220,9 +158,69 @@ func (v *verifier) replicas() {
 		for broker, hash := range hashes {
 			if first {
 				want, from, first = hash, broker, false
-			} else if hash != want {
+				continue
+			}
+			v.facts["I14"]++
+			if hash != want {
 				v.add("I14", "partition %d: brokers %d and %d hold different logs", p, from, broker)
 			}
+		}
+	}
+}
+
+// leaders checks I15, as far as it can be seen from outside.
+func (v *verifier) leaders() {
+	type term struct {
+		partition int32
+		term      int64
+	}
+	led := map[term]int32{}
+	for _, l := range v.h.Leaders {
+		t := term{l.Partition, l.Term}
+		before, ok := led[t]
+		if !ok {
+			led[t] = l.Broker
+			continue
+		}
+		v.facts["I15"]++
+		if before != l.Broker {
+			v.add("I15", "partition %d: brokers %d and %d are both said to lead in term %d", l.Partition, before, l.Broker, l.Term)
+		}
+	}
+}
+
+// topics checks I18, and I22 of topics.
+func (v *verifier) topics() {
+	if v.h.FinalTopics == nil {
+		return
+	}
+	type fate struct{ made, gone Outcome } // Fail also: never asked for
+	fates := map[string]*fate{}
+	for _, o := range v.h.Topics {
+		if fates[o.Name] == nil {
+			fates[o.Name] = &fate{made: Fail, gone: Fail}
+		}
+		if o.Outcome == Fail {
+			v.facts["I22"]++
+			continue
+		}
+		f := fates[o.Name]
+		if o.Delete && f.gone != OK {
+			f.gone = o.Outcome
+		} else if !o.Delete && f.made != OK {
+			f.made = o.Outcome
+		}
+	}
+	for name, f := range fates {
+		v.facts["I18"]++
+		there := v.h.FinalTopics[name]
+		switch {
+		case f.gone == OK && there:
+			v.add("I18", "topic %s is there, and its deletion was acknowledged", name)
+		case f.gone == Fail && f.made == OK && !there:
+			v.add("I18", "topic %s is not there, its creation was acknowledged, and nobody deleted it", name)
+		case f.made == Fail && there:
+			v.add("I22", "topic %s is there, and its creation was refused for certain", name)
 		}
 	}
 }

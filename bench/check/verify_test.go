@@ -12,9 +12,19 @@ import (
 // good is a history that keeps every promise: two clients, one of whose appends has an unknown outcome and one a definite failure.
 func good() History {
 	h := History{
-		Final:    map[int32]Log{0: {Start: 0, HighWatermark: 4, Values: []string{"1:0:0", "2:0:0", "1:0:1", "2:0:1"}}},
+		Final: map[int32]Log{0: {
+			Start: 0, HighWatermark: 4, Values: []string{"1:0:0", "2:0:0", "1:0:1", "2:0:1"},
+			Batches: []Batch{{Base: 0, Count: 1, Term: 1}, {Base: 1, Count: 1, Term: 1}, {Base: 2, Count: 1, Term: 1}, {Base: 3, Count: 1, Term: 2}},
+		}},
 		Replicas: map[int32]map[int32]string{0: {1: "a", 2: "a", 3: "a"}},
 		Ends:     []End{{Partition: 0, Invoke: 25, Offset: 2}},
+		Starts:   []Start{{Partition: 0, Offset: 0}},
+		Leaders:  []Leader{{0, 1, 1}, {0, 2, 3}, {0, 1, 1}},
+		Topics: []TopicOp{
+			{Name: "kept", Outcome: OK}, {Name: "gone", Outcome: OK}, {Name: "gone", Delete: true, Outcome: OK},
+			{Name: "refused", Outcome: Fail}, {Name: "maybe", Outcome: Info},
+		},
+		FinalTopics: map[string]bool{"kept": true},
 	}
 	h.Appends = []Append{
 		{Client: 1, Sequence: 0, Invoke: 0, Return: 10, Outcome: OK, Offset: 0},
@@ -30,7 +40,61 @@ func good() History {
 }
 
 func TestAGoodHistoryHasNoViolation(t *testing.T) {
-	if got := Verify(good()); len(got) != 0 {
+	got, facts := Count(good())
+	if len(got) != 0 {
+		t.Fatal(got)
+	}
+	if missing := facts.Missing("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I15", "I16", "I18", "I20", "I22"); len(missing) > 0 {
+		t.Errorf("nothing was compared for %v: %v", missing, facts)
+	}
+}
+
+func TestAnEmptyHistoryHasNoFacts(t *testing.T) {
+	if _, facts := Count(History{FinalTopics: map[string]bool{}}); len(facts.Missing("I1", "I4", "I14", "I18")) != 4 {
+		t.Errorf("facts of nothing: %v", facts)
+	}
+}
+
+// A client that gave up its first record of unknown fate went on as another producer, and the record turned up later.
+func TestWhatWasGivenUpMayComeLater(t *testing.T) {
+	h := good()
+	h.Appends = []Append{
+		{Client: 1, Sequence: 0, Invoke: 0, Outcome: Info},
+		{Client: 2, Sequence: 0, Invoke: 5, Return: 20, Outcome: OK, Offset: 1},
+		{Client: 1, Sequence: 1, Invoke: 1, Return: 9, Outcome: OK, Offset: 0, Producer: 1},
+		{Client: 2, Sequence: 1, Invoke: 30, Return: 50, Outcome: OK, Offset: 3},
+	}
+	final(&h, func(l *Log) { l.Values = []string{"1:0:1", "2:0:0", "1:0:0", "2:0:1"} })
+	h.Reads = nil
+	if got := Verify(h); len(got) != 0 {
+		t.Fatal(got)
+	}
+	h.Appends[2].Producer = 0
+	if got := Verify(h); len(got) != 1 || got[0].Invariant != "I7" {
+		t.Fatalf("as one producer: %v", got)
+	}
+}
+
+func TestAnEndWithinABatchIsFound(t *testing.T) {
+	h := History{
+		Appends: []Append{{Client: 1, Return: 10, Outcome: OK}, {Client: 1, Sequence: 1, Return: 10, Outcome: OK, Offset: 1}},
+		Ends:    []End{{Invoke: 1, Offset: 2}, {Invoke: 1, Offset: 0}},
+		Final:   map[int32]Log{0: {HighWatermark: 2, Values: []string{"1:0:0", "1:0:1"}, Batches: []Batch{{0, 2, 1}}}},
+	}
+	if got := Verify(h); len(got) != 0 {
+		t.Fatal(got)
+	}
+	h.Ends[1].Offset = 1
+	if got := Verify(h); len(got) != 1 || got[0].Invariant != "I13" {
+		t.Fatal(got)
+	}
+}
+
+func TestAReaderMayGoOnAtALogStart(t *testing.T) {
+	h := good()
+	h.Reads = []Read{{Reader: 1, Offset: 0, Value: "1:0:0"}, {Reader: 1, Offset: 2, Value: "1:0:1"}, {Reader: 1, Offset: 3, Value: "2:0:1"}}
+	final(&h, func(l *Log) { l.Start, l.Values = 2, l.Values[2:] })
+	if got := Verify(h); len(got) != 0 {
 		t.Fatal(got)
 	}
 }
@@ -39,7 +103,7 @@ func TestAGoodHistoryHasNoViolation(t *testing.T) {
 func final(h *History, f func(l *Log)) {
 	h.Final = maps.Clone(h.Final)
 	l := h.Final[0]
-	l.Values = slices.Clone(l.Values)
+	l.Values, l.Batches = slices.Clone(l.Values), slices.Clone(l.Batches)
 	f(&l)
 	h.Final[0] = l
 }
@@ -67,7 +131,22 @@ func TestEachBrokenPromiseIsFound(t *testing.T) {
 		{"I10", func(h *History) { h.Reads = append(h.Reads, h.Reads[0]) }},
 		{"I11", func(h *History) { h.Ends[0].Offset = 1 }},
 		{"I12", func(h *History) { h.Reads = append(h.Reads, Read{Reader: 1, Offset: 4, Value: "1:0:1"}) }},
+		{"I13", func(h *History) { // a batch that misses a record
+			final(h, func(l *Log) { l.Batches = []Batch{{0, 1, 1}, {1, 1, 1}, {3, 1, 2}} })
+		}},
+		{"I13", func(h *History) { // a batch of two clients
+			h.Ends = nil
+			final(h, func(l *Log) { l.Batches = []Batch{{0, 2, 1}, {2, 1, 1}, {3, 1, 2}} })
+		}},
 		{"I14", func(h *History) { h.Replicas[0][3] = "b" }},
+		{"I15", func(h *History) { h.Leaders[2].Broker = 2 }},
+		{"I16", func(h *History) { final(h, func(l *Log) { l.Batches[0].Term = 2 }) }},
+		{"I16", func(h *History) { h.Appends[1].Invoke = 51 }}, // of term 1, and what is of term 2 returned at 50
+		{"I18", func(h *History) { delete(h.FinalTopics, "kept") }},
+		{"I18", func(h *History) { h.FinalTopics["gone"] = true }},
+		{"I20", func(h *History) { h.Starts[0].Offset = 1 }},
+		{"I22", func(h *History) { final(h, func(l *Log) { l.Values, l.HighWatermark = append(l.Values, "2:0:2"), 5 }) }},
+		{"I22", func(h *History) { h.FinalTopics["refused"] = true }},
 	} {
 		h := good()
 		c.spoil(&h)

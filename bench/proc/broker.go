@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,7 +20,9 @@ import (
 // Broker is one brokerd process, running or not, with its folder and addresses.
 type Broker struct {
 	Number                     int
-	Client, Peer, Gossip, HTTP string
+	Client, Peer, Gossip, HTTP string // listened on
+	// Told are the addresses that others are told, if they are not those: of a proxy in front of the broker.
+	Told Told
 
 	dir, program string
 	args, seeds  []string
@@ -28,14 +32,23 @@ type Broker struct {
 	done chan struct{} // closed when the process was waited for
 }
 
+// Told are addresses that lead to a broker by way of something else. All are set or none.
+type Told struct{ Client, Peer, Gossip string }
+
+// Address is where clients find the broker.
+func (b *Broker) Address() string { return cmp.Or(b.Told.Client, b.Client) }
+
 // Start runs the process; it does not wait until it is ready.
-func (b *Broker) Start() error {
+func (b *Broker) Start() error { return b.StartWith() }
+
+// StartWith is Start with more flags, for this time.
+func (b *Broker) StartWith(flags ...string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.cmd != nil {
 		return fmt.Errorf("broker %d runs already", b.Number)
 	}
-	log, err := os.OpenFile(b.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(b.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
@@ -44,10 +57,13 @@ func (b *Broker) Start() error {
 		"--data-dir", b.dir, "--listen", b.Client, "--peer-listen", b.Peer,
 		"--gossip-listen", b.Gossip, "--http-listen", b.HTTP, "--cluster-found-wait", "0s",
 	}
+	if b.Told != (Told{}) {
+		args = append(args, "--advertise-client", b.Told.Client, "--advertise-peer", b.Told.Peer, "--advertise-gossip", b.Told.Gossip)
+	}
 	if len(b.seeds) > 0 {
 		args = append(args, "--seeds", strings.Join(b.seeds, ","))
 	}
-	cmd := exec.Command(b.program, append(args, b.args...)...)
+	cmd := exec.Command(b.program, slices.Concat(args, b.args, flags)...)
 	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, cleanEnv()
 	if err := cmd.Start(); err != nil {
 		return err
@@ -96,7 +112,7 @@ func (b *Broker) Ready(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("broker %d is not ready: %w; its log: %s", b.Number, last, b.logFile())
+			return fmt.Errorf("broker %d is not ready: %w; its log: %s", b.Number, last, b.LogFile())
 		case <-done:
 			return fmt.Errorf("broker %d stopped while starting; its log:\n%s", b.Number, b.logTail())
 		case <-ticker.C:
@@ -178,23 +194,33 @@ func (b *Broker) signal(s syscall.Signal) error {
 	return nil
 }
 
-// Wipe empties the data folder of a broker that does not run, as a lost disk does.
+// Wipe empties the data folder of a broker that does not run, as a lost disk does. The folder itself stays: it may be a file system's.
 func (b *Broker) Wipe() error {
 	if b.Running() {
 		return fmt.Errorf("broker %d runs", b.Number)
 	}
-	return os.RemoveAll(b.dir)
+	entries, err := os.ReadDir(b.dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(b.dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DataDir is the broker's data folder.
 func (b *Broker) DataDir() string { return b.dir }
 
-func (b *Broker) logFile() string {
+// LogFile is where the process's output goes, start after start.
+func (b *Broker) LogFile() string {
 	return filepath.Join(filepath.Dir(b.dir), fmt.Sprintf("broker-%d.log", b.Number))
 }
 
 func (b *Broker) logTail() string {
-	raw, err := os.ReadFile(b.logFile())
+	raw, err := os.ReadFile(b.LogFile())
 	if err != nil {
 		return err.Error()
 	}

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,27 +26,17 @@ type Options struct {
 	Brokers int      // how many
 	Brokerd string   // the program; "" builds it into Dir
 	Args    []string // more flags for each broker
+	Proxied bool     // others are told addresses of their own, which somebody must serve
 }
 
 // Start builds brokerd if need be and starts the brokers. It returns once each says /readyz, or with the reason of the
 // first that does not before ctx ends; nothing runs on then.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
-	if o.Brokerd == "" {
-		var err error
-		if o.Brokerd, err = Build(ctx, o.Dir, "brokerd"); err != nil {
-			return nil, err
-		}
-	}
-	c := &Cluster{Dir: o.Dir, o: o}
-	for range o.Brokers {
-		b := c.next()
-		c.seeds = append(c.seeds, b.Gossip)
-		c.Brokers = append(c.Brokers, b)
+	c, err := New(ctx, o)
+	if err != nil {
+		return nil, err
 	}
 	for _, b := range c.Brokers {
-		if o.Brokers > 1 {
-			b.seeds = c.seeds
-		}
 		if err := b.Start(); err != nil {
 			return nil, errors.Join(err, c.KillAll())
 		}
@@ -56,32 +47,66 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	return c, nil
 }
 
+// New builds brokerd if need be and gives each broker its addresses and folder. It starts none.
+func New(ctx context.Context, o Options) (*Cluster, error) {
+	if o.Brokerd == "" {
+		var err error
+		if o.Brokerd, err = Build(ctx, o.Dir, "brokerd"); err != nil {
+			return nil, err
+		}
+	}
+	c := &Cluster{Dir: o.Dir, o: o}
+	for range o.Brokers {
+		b := c.next()
+		c.seeds = append(c.seeds, cmp.Or(b.Told.Gossip, b.Gossip))
+		c.Brokers = append(c.Brokers, b)
+	}
+	if o.Brokers > 1 {
+		for _, b := range c.Brokers {
+			b.seeds = c.seeds
+		}
+	}
+	return c, nil
+}
+
 // next is one more broker, of which nothing runs yet.
 func (c *Cluster) next() *Broker {
 	n := len(c.Brokers) + 1
 	host := hostOf(os.Getpid(), n)
-	return &Broker{
+	b := &Broker{
 		Number: n, Client: host + ":7070", Peer: host + ":7071", Gossip: host + ":7072", HTTP: host + ":7073",
 		dir: filepath.Join(c.o.Dir, fmt.Sprintf("broker-%d", n)), program: c.o.Brokerd, args: c.o.Args,
 	}
+	if c.o.Proxied {
+		front := hostOf(os.Getpid(), 100+n)
+		b.Told = Told{Client: front + ":7070", Peer: front + ":7071", Gossip: front + ":7072"}
+	}
+	return b
 }
 
 // Add starts one more broker, which joins the others; it does not wait until it is ready. One that cannot be started is not added.
 func (c *Cluster) Add() (*Broker, error) {
-	b := c.next()
-	b.seeds = c.seeds
+	b := c.Spare()
 	if err := b.Start(); err != nil {
+		c.Brokers = c.Brokers[:len(c.Brokers)-1]
 		return nil, err
 	}
-	c.Brokers = append(c.Brokers, b)
 	return b, nil
 }
 
-// Seeds are the client addresses.
+// Spare is one more broker that joins the others when it is started.
+func (c *Cluster) Spare() *Broker {
+	b := c.next()
+	b.seeds = c.seeds
+	c.Brokers = append(c.Brokers, b)
+	return b
+}
+
+// Seeds are the addresses for clients.
 func (c *Cluster) Seeds() []string {
 	var out []string
 	for _, b := range c.Brokers {
-		out = append(out, b.Client)
+		out = append(out, b.Address())
 	}
 	return out
 }
@@ -126,7 +151,7 @@ func (c *Cluster) Stop(ctx context.Context) error {
 // ByAddress finds the broker that serves a client address.
 func (c *Cluster) ByAddress(address string) (*Broker, error) {
 	for _, b := range c.Brokers {
-		if b.Client == address {
+		if b.Address() == address {
 			return b, nil
 		}
 	}

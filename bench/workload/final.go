@@ -2,25 +2,36 @@ package workload
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/runnel-io/runnel/bench/check"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 	"github.com/runnel-io/runnel/rpc/client"
 )
 
-// Final reads the whole topic at rest with a client of its own.
-func Final(ctx context.Context, seeds []string, topic string) (map[int32]check.Log, error) {
+// Final reads all topics at rest, as a client does, with a client of its own. The logs are by slot.
+func Final(ctx context.Context, seeds []string, topics []Topic) (map[int32]check.Log, error) {
 	cl, err := client.New(seeds)
 	if err != nil {
 		return nil, err
 	}
 	defer cl.Close()
+	out := map[int32]check.Log{}
+	first := int32(0)
+	for _, t := range topics {
+		logs, err := final(ctx, cl, t.Name)
+		if err != nil {
+			return nil, fmt.Errorf("topic %s: %w", t.Name, err)
+		}
+		for p, l := range logs {
+			out[first+p] = l
+		}
+		first += t.Partitions
+	}
+	return out, ctx.Err()
+}
+
+func final(ctx context.Context, cl *client.Client, topic string) (map[int32]check.Log, error) {
 	out, err := Bounds(ctx, cl, topic)
 	if err != nil {
 		return nil, err
@@ -38,7 +49,7 @@ func Final(ctx context.Context, seeds []string, topic string) (map[int32]check.L
 		if want := l.Start + int64(len(l.Values)); rec.Offset != want {
 			return nil, fmt.Errorf("partition %d: read offset %d, wanted %d", rec.Partition, rec.Offset, want)
 		}
-		l.Values = append(l.Values, string(rec.Value))
+		l.Values = append(l.Values, Value(rec.Value))
 		out[rec.Partition] = l
 	}
 	return out, ctx.Err()
@@ -61,38 +72,70 @@ func Bounds(ctx context.Context, cl *client.Client, topic string) (map[int32]che
 	return out, nil
 }
 
-// Replicas hashes each replica's records within the bounds of final, read from the brokers that hold them, and answers the hashes by
-// partition and broker id. A replica that has not caught up yet is waited for until ctx ends.
-func Replicas(ctx context.Context, seeds []string, topic string, final map[int32]check.Log) (map[int32]map[int32]string, error) {
-	holders, brokers, err := connect(ctx, seeds, topic)
-	defer func() {
-		for _, conn := range brokers {
-			_ = conn.Close() // whatever was to be read has been
-		}
-	}()
-	if err != nil {
-		return nil, err
-	}
+// Replicas hashes each replica's records within the bounds of a topic's logs, read from the brokers that hold them, and answers the
+// hashes by partition and broker id. A replica that has not caught up yet is waited for until ctx ends.
+func Replicas(ctx context.Context, seeds []string, topic string, bounds map[int32]check.Log) (map[int32]map[int32]string, error) {
 	out := map[int32]map[int32]string{}
-	for p, l := range final {
-		out[p] = map[int32]string{}
-		if len(holders[p]) == 0 {
-			return nil, fmt.Errorf("partition %d has no replicas", p)
+	return out, eachReplica(ctx, seeds, topic, bounds, func(p, broker int32, r replica) {
+		if out[p] == nil {
+			out[p] = map[int32]string{}
 		}
-		for _, id := range holders[p] {
-			if brokers[id] == nil {
-				return nil, fmt.Errorf("partition %d: nobody knows the address of broker %d", p, id)
-			}
-			if out[p][id], err = replica(ctx, runnelv1.NewBrokerClient(brokers[id]), topic, p, l); err != nil {
-				return nil, fmt.Errorf("broker %d, partition %d: %w", id, p, err)
-			}
+		out[p][broker] = r.hash
+	})
+}
+
+// AllReplicas is Replicas for several topics, by slot. It also gives each final log its stored batches.
+func AllReplicas(ctx context.Context, seeds []string, topics []Topic, logs map[int32]check.Log) (map[int32]map[int32]string, error) {
+	out := map[int32]map[int32]string{}
+	first := int32(0)
+	for _, t := range topics {
+		bounds := map[int32]check.Log{}
+		for p := range t.Partitions {
+			bounds[p] = logs[first+p]
 		}
+		if err := eachReplica(ctx, seeds, t.Name, bounds, func(p, broker int32, r replica) {
+			if out[first+p] == nil {
+				out[first+p] = map[int32]string{}
+			}
+			out[first+p][broker] = r.hash
+			l := logs[first+p]
+			l.Batches = r.log.Batches // which replica's is all the same: their hashes are compared
+			logs[first+p] = l
+		}); err != nil {
+			return nil, fmt.Errorf("topic %s: %w", t.Name, err)
+		}
+		first += t.Partitions
 	}
 	return out, nil
 }
 
-// connect answers which brokers hold each partition, and a connection to each broker.
-func connect(ctx context.Context, seeds []string, topic string) (holders map[int32][]int32, brokers map[int32]*grpc.ClientConn, err error) {
+func eachReplica(ctx context.Context, seeds []string, topic string, bounds map[int32]check.Log, f func(p, broker int32, r replica)) error {
+	holders, addresses, err := whoHolds(ctx, seeds, topic)
+	if err != nil {
+		return err
+	}
+	brokers := &Brokers{}
+	defer brokers.Close()
+	for p, l := range bounds {
+		if len(holders[p]) == 0 {
+			return fmt.Errorf("partition %d has no replicas", p)
+		}
+		for _, id := range holders[p] {
+			if addresses[id] == "" {
+				return fmt.Errorf("partition %d: nobody knows the address of broker %d", p, id)
+			}
+			r, err := brokers.read(ctx, addresses[id], Slot{topic, p}, l.Start, l.HighWatermark)
+			if err != nil {
+				return fmt.Errorf("broker %d, partition %d: %w", id, p, err)
+			}
+			f(p, id, r)
+		}
+	}
+	return nil
+}
+
+// whoHolds answers which brokers hold each partition, and the address of each broker.
+func whoHolds(ctx context.Context, seeds []string, topic string) (holders map[int32][]int32, addresses map[int32]string, err error) {
 	cl, err := client.New(seeds)
 	if err != nil {
 		return nil, nil, err
@@ -106,44 +149,12 @@ func connect(ctx context.Context, seeds []string, topic string) (holders map[int
 	if err != nil {
 		return nil, nil, err
 	}
-	holders, brokers = map[int32][]int32{}, map[int32]*grpc.ClientConn{}
+	holders, addresses = map[int32][]int32{}, map[int32]string{}
 	for _, p := range d.GetPartitions() {
 		holders[p.GetPartition()] = p.GetReplicas()
 	}
 	for _, b := range list.GetBrokers() {
-		brokers[b.GetId()], err = grpc.NewClient(b.GetAddress(), grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
-		if err != nil {
-			delete(brokers, b.GetId())
-			return nil, brokers, err
-		}
+		addresses[b.GetId()] = b.GetAddress()
 	}
-	return holders, brokers, nil
-}
-
-func replica(ctx context.Context, b runnelv1.BrokerClient, topic string, p int32, l check.Log) (string, error) {
-	hash := sha256.New()
-	for offset := l.Start; offset < l.HighWatermark; {
-		resp, err := b.FetchOnce(ctx, &runnelv1.FetchOnceRequest{
-			Partitions: []*runnelv1.FetchPartition{{Topic: topic, Partition: p, Offset: offset}},
-			MaxWaitMs:  500, MinBytes: 1, MaxBytes: 4 << 20, AnyReplica: true,
-		}, grpc.WaitForReady(true))
-		if err != nil {
-			return "", err
-		}
-		r := resp.GetResults()[0].GetResult()
-		if e := r.GetError(); e != nil && e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE {
-			return "", e
-		}
-		if r.GetError() == nil {
-			hash.Write(r.GetBatches())
-			if n := r.GetNextOffset(); n > offset {
-				offset = n
-			}
-		}
-		if err := ctx.Err(); err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
+	return holders, addresses, nil
 }

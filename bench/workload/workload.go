@@ -13,50 +13,107 @@ import (
 	"github.com/runnel-io/runnel/rpc/client"
 )
 
-// Options of a workload.
+// Options of a workload. Each writer, reader and so on is a client of its own.
 type Options struct {
-	Seeds      []string
-	Topic      string
-	Partitions int32
-	Writers    int
-	InFlight   int           // records a writer keeps unanswered
-	Pause      time.Duration // between a writer's records; 0: none
-	Readers    int
+	Seeds     []string
+	Topics    []Topic       // exist
+	Writers   int           // with many records in flight
+	InFlight  int           // as many
+	Pause     time.Duration // between a writer's records; 0: none
+	OneByOnes int           // writers that wait for each record
+	Readers   int           // that follow all slots
+	Pollers   int           // that read any replica
+	Askers    int           // for ends and starts
+	Makers    int           // of topics
+	Delivery  time.Duration // within which a record is acknowledged or given up; 0: the SDK's
+	Hurry     time.Duration // the same of those that wait for each record; 0: the SDK's
+	Patience  time.Duration // for other calls; 0: 2 s
 }
+
+// Tally counts operations by outcome.
+type Tally struct{ OK, Fail, Info int64 }
+
+// Add adds another.
+func (t *Tally) Add(x Tally) { t.OK, t.Fail, t.Info = t.OK+x.OK, t.Fail+x.Fail, t.Info+x.Info }
+
+// The kinds of operations.
+const (
+	OpAppend = "append, many in flight"
+	OpSingle = "append, one by one"
+	OpFollow = "follow"
+	OpPoll   = "poll any replica"
+	OpEnd    = "ask for ends"
+	OpStart  = "ask for starts"
+	OpMake   = "create a topic"
+	OpDelete = "delete a topic"
+)
+
+// Kinds lists them in the order to print.
+var Kinds = []string{OpAppend, OpSingle, OpFollow, OpPoll, OpEnd, OpStart, OpMake, OpDelete}
 
 // Workload is a running one.
 type Workload struct {
 	o      Options
+	slots  []Slot
+	number map[Slot]int32
 	rec    *check.Recorder
 	cancel context.CancelFunc // ends sending
 	stop   context.CancelFunc // ends reading and what is unanswered
 	sends  sync.WaitGroup
 	others sync.WaitGroup
-	acked  atomic.Int64
 
-	mu  sync.Mutex
-	err error
+	acked   atomic.Int64
+	ackedOf []atomic.Int64 // by slot: the offset after the highest acknowledged
+	read    []atomic.Int64 // by slot: the offset after the last that the first reader got
+	readers atomic.Int64
+
+	mu      sync.Mutex
+	err     error
+	tallies map[string]*Tally
+	acks    [][]time.Duration // by slot: when records were acknowledged
 }
 
-// Start starts the writers and readers.
+// Start starts the clients.
 func Start(ctx context.Context, o Options, rec *check.Recorder) (*Workload, error) {
+	if o.Patience == 0 {
+		o.Patience = 2 * time.Second
+	}
 	all, stop := context.WithCancel(ctx)
 	sending, cancel := context.WithCancel(all)
-	w := &Workload{o: o, rec: rec, cancel: cancel, stop: stop}
-	for i := range o.Writers {
-		cl, err := client.New(o.Seeds)
-		if err != nil {
-			return nil, errors.Join(err, w.Abort())
-		}
-		w.sends.Go(func() { w.fail(w.write(sending, all, cl, i)) })
+	w := &Workload{o: o, slots: Slots(o.Topics), number: map[Slot]int32{}, rec: rec, cancel: cancel, stop: stop, tallies: map[string]*Tally{}}
+	for i, s := range w.slots {
+		w.number[s] = int32(i)
 	}
-	for i := range o.Readers {
-		cl, err := client.New(o.Seeds)
-		if err != nil {
-			return nil, errors.Join(err, w.Abort())
+	w.acks = make([][]time.Duration, len(w.slots))
+	w.ackedOf, w.read = make([]atomic.Int64, len(w.slots)), make([]atomic.Int64, len(w.slots))
+	for _, k := range Kinds {
+		w.tallies[k] = &Tally{}
+	}
+	n := 0
+	for _, group := range []struct {
+		count    int
+		delivery time.Duration
+		start    func(cl *client.Client, n int)
+	}{
+		{o.Writers, o.Delivery, func(cl *client.Client, n int) { w.sends.Go(func() { w.fail(w.write(sending, all, cl, n)) }) }},
+		{o.OneByOnes, o.Hurry, func(cl *client.Client, n int) { w.sends.Go(func() { w.fail(w.writeOne(sending, all, cl, n)) }) }},
+		{o.Readers, 0, func(cl *client.Client, n int) { w.others.Go(func() { w.fail(w.follow(all, cl, n)) }) }},
+		{o.Pollers, 0, func(cl *client.Client, n int) { w.others.Go(func() { w.fail(w.poll(all, cl, n)) }) }},
+		{o.Askers, 0, func(cl *client.Client, n int) { w.others.Go(func() { w.fail(w.ask(all, cl, n)) }) }},
+		{o.Makers, 0, func(cl *client.Client, n int) { w.sends.Go(func() { w.fail(w.makeTopics(sending, all, cl, n)) }) }},
+	} {
+		for range group.count {
+			var opts []client.Option
+			if group.delivery > 0 {
+				opts = append(opts, client.WithDeliveryTimeout(group.delivery))
+			}
+			cl, err := client.New(o.Seeds, opts...)
+			if err != nil {
+				return nil, errors.Join(err, w.Abort())
+			}
+			group.start(cl, n)
+			n++
 		}
-		w.others.Go(func() { w.fail(w.read(all, cl, i)) })
-		w.others.Go(func() { w.askEnds(all, cl) })
 	}
 	return w, nil
 }
@@ -64,16 +121,89 @@ func Start(ctx context.Context, o Options, rec *check.Recorder) (*Workload, erro
 // Acked counts acknowledged records.
 func (w *Workload) Acked() int64 { return w.acked.Load() }
 
+// AckedOf is, of each slot, the offset after the highest that was acknowledged.
+func (w *Workload) AckedOf() []int64 {
+	out := make([]int64, len(w.ackedOf))
+	for i := range out {
+		out[i] = w.ackedOf[i].Load()
+	}
+	return out
+}
+
+// Unread says how many acknowledged records the first reader has not come to yet.
+func (w *Workload) Unread() int64 {
+	sum := int64(0)
+	for i := range w.read {
+		sum += max(0, w.ackedOf[i].Load()-w.read[i].Load())
+	}
+	return sum
+}
+
+// Tallies counts the operations by kind.
+func (w *Workload) Tallies() map[string]Tally {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[string]Tally{}
+	for k, t := range w.tallies {
+		out[k] = *t
+	}
+	return out
+}
+
+// Acks tells when records of each slot were acknowledged.
+func (w *Workload) Acks() [][]time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := make([][]time.Duration, len(w.acks))
+	for i, a := range w.acks {
+		out[i] = append([]time.Duration(nil), a...)
+	}
+	return out
+}
+
+// count counts an operation by its error, and answers its outcome.
+func (w *Workload) count(kind string, err error) check.Outcome {
+	o := outcome(err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.tallies[kind]
+	switch o {
+	case check.OK:
+		t.OK++
+	case check.Fail:
+		t.Fail++
+	default:
+		t.Info++
+	}
+	return o
+}
+
+func outcome(err error) check.Outcome {
+	switch {
+	case err == nil:
+		return check.OK
+	case runnelv1.AsError(err).GetKind() == runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE:
+		return check.Info
+	default:
+		return check.Fail
+	}
+}
+
 func (w *Workload) fail(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.err = errors.Join(w.err, err)
 }
 
-// Stop ends sending, waits for the answers still due, then ends the readers. It answers what went wrong in the workload itself.
-func (w *Workload) Stop() error {
+// StopSending ends sending and waits for the answers still due. Readers go on.
+func (w *Workload) StopSending() {
 	w.cancel()
 	w.sends.Wait()
+}
+
+// Stop is StopSending, and then ends the readers. It answers what went wrong in the workload itself.
+func (w *Workload) Stop() error {
+	w.StopSending()
 	return w.Abort()
 }
 
@@ -87,93 +217,26 @@ func (w *Workload) Abort() error {
 	return w.err
 }
 
-// write sends records round the partitions until sending ends, then waits for the answers.
-func (w *Workload) write(sending, all context.Context, cl *client.Client, writer int) error {
-	defer cl.Close()
-	slots := make(chan struct{}, w.o.InFlight)
-	var pause *time.Ticker
-	if w.o.Pause > 0 {
-		pause = time.NewTicker(w.o.Pause)
-		defer pause.Stop()
-	}
-	sequences := make([]int64, w.o.Partitions)
-	for n := int32(0); ; n = (n + 1) % w.o.Partitions {
-		select {
-		case slots <- struct{}{}:
-		case <-sending.Done():
-			return ignoreCancelled(cl.Flush(all))
-		}
-		if pause != nil {
-			select {
-			case <-pause.C:
-			case <-sending.Done():
-				return ignoreCancelled(cl.Flush(all))
-			}
-		}
-		a := check.Append{Client: writer, Partition: n, Sequence: sequences[n], Invoke: w.rec.Now()}
-		sequences[n]++
-		cl.Produce(all, &client.Record{Topic: w.o.Topic, Partition: n, Value: []byte(a.Value())}, func(r *client.Record, err error) {
-			a.Return = w.rec.Now()
-			switch {
-			case err == nil:
-				a.Outcome, a.Offset = check.OK, r.Offset
-				w.acked.Add(1)
-			case runnelv1.AsError(err).GetKind() == runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE:
-				a.Outcome = check.Info
-			default:
-				a.Outcome = check.Fail
-			}
-			w.rec.Append(a)
-			<-slots
-		})
-	}
-}
-
-func ignoreCancelled(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
-}
-
-func (w *Workload) read(ctx context.Context, cl *client.Client, reader int) error {
-	defer cl.Close()
-	r, err := cl.NewReader(w.o.Topic, client.FromStart())
-	if err != nil {
-		return fmt.Errorf("reader %d: %w", reader, err)
-	}
-	defer r.Close()
-	for rec, err := range r.Records(ctx) {
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("reader %d: %w", reader, err)
-		}
-		w.rec.Read(check.Read{Reader: reader, Partition: rec.Partition, Offset: rec.Offset, Value: string(rec.Value)})
-	}
-	return nil
-}
-
-// askEnds asks for the end of all partitions now and then; what is not answered tells nothing.
-func (w *Workload) askEnds(ctx context.Context, cl *client.Client) {
-	tick := time.NewTicker(50 * time.Millisecond)
+// every calls f now and then until ctx ends.
+func every(ctx context.Context, d time.Duration, f func()) {
+	tick := time.NewTicker(d)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		invoke := w.rec.Now()
-		call, cancel := context.WithTimeout(ctx, 2*time.Second)
-		ends, err := cl.ListOffsets(call, w.o.Topic, client.AtEnd())
-		cancel()
-		if err != nil {
-			continue
-		}
-		for p, offset := range ends {
-			w.rec.End(check.End{Partition: p, Invoke: invoke, Offset: offset})
+			f()
 		}
 	}
+}
+
+func closed(cl *client.Client, name string, n int, err error) error {
+	if cerr := cl.Close(); cerr != nil {
+		err = errors.Join(err, cerr)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %d: %w", name, n, err)
+	}
+	return nil
 }

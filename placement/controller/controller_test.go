@@ -354,7 +354,7 @@ func TestAStrangerMayOnlyJoinAndAMemberSpeaksForItself(t *testing.T) {
 		{-1, AllocateProducers{Broker: 2}, false},
 		{2, member(2), true},
 		{2, member(1), false},
-		{2, RegisterBroker{Broker: registration(3)}, false},
+		{2, RegisterBroker{Broker: registration(4)}, true}, // passed on
 		{2, AllocateProducers{Broker: 2}, true},
 		{2, AllocateProducers{Broker: 1}, false},
 		{2, ForgetReplicas{Broker: 2}, true},
@@ -376,6 +376,25 @@ func TestAStrangerMayOnlyJoinAndAMemberSpeaksForItself(t *testing.T) {
 			if after := state(); !reflect.DeepEqual(after, before) {
 				t.Errorf("%+v was refused and changed the state from %+v to %+v", x.r, before, after)
 			}
+		}
+	}
+}
+
+// A broker that joins knows the members that gossip has told it of, and the leader may not be among them.
+func TestAnyMemberPassesOnTheWishToJoin(t *testing.T) {
+	_, nodes := cluster(t, 3)
+	for i, n := range nodes {
+		body, err := encodeRequest(RegisterBroker{Broker: registration(10 + i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := n.c.ServeFrom(t.Context(), 0, body)
+		if err != nil {
+			t.Fatalf("broker %d, asked by one that joins: %v", n.c.cfg.BrokerID, err)
+		}
+		resp, err := DecodeResponse(answer)
+		if err != nil || resp.Broker == 0 || resp.ClusterID == "" {
+			t.Errorf("broker %d answered %+v, %v", n.c.cfg.BrokerID, resp, err)
 		}
 	}
 }

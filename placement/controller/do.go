@@ -250,16 +250,24 @@ func (c *Controller) ServeFrom(ctx context.Context, from int32, body []byte) ([]
 	if e := c.mayAsk(from, r); e != nil {
 		return nil, e
 	}
+	if from <= 0 {
+		// A broker that joins asks those that gossip has told it of. The leader may not be among them: news of it may come half a minute later.
+		resp, err := c.Do(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		return encodeResponse(resp)
+	}
 	return c.answer(ctx, r)
 }
 
 // mayAsk refuses what a broker may not ask: one that belongs to no cluster may ask to join and no more, and a member speaks for itself
-// alone. What its clients ask, a member passes on.
+// alone. What its clients ask, a member passes on, and that one without an id wants to join.
 func (c *Controller) mayAsk(from int32, r Request) *runnelv1.Error {
 	var of int32 // the broker that the request is of
 	switch r := r.(type) {
 	case RegisterBroker:
-		if from <= 0 && r.Broker.ID == 0 {
+		if r.Broker.ID == 0 {
 			return nil
 		}
 		of = r.Broker.ID
@@ -296,6 +304,10 @@ func (c *Controller) answer(ctx context.Context, r Request) ([]byte, error) {
 	if e != nil {
 		return nil, e
 	}
+	return encodeResponse(resp)
+}
+
+func encodeResponse(resp Response) ([]byte, error) {
 	b, err := json.Marshal(resp)
 	if err != nil {
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INTERNAL, "the answer could not be encoded: %v", err)

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/runnel-io/runnel/bench/workload"
+	"github.com/runnel-io/runnel/rpc/client"
+)
+
+// eio has an fdatasync of a running broker fail, by a strace that is attached to it for as long as that takes.
+func (r *run) eio(ctx context.Context, s step) (string, error) {
+	m, err := r.hit(s, nil)
+	if err != nil {
+		return "", err
+	}
+	defer m.give()
+	m.damaged.Store(true)
+	when := 1 + s.Variant%3
+	out := filepath.Join(r.cluster.Dir, fmt.Sprintf("strace-%d-%d.out", m.Number, r.now().Milliseconds()))
+	cmd := exec.Command("strace", "-f", "-qq", "-p", strconv.Itoa(m.PID()), "-o", out, "-e", "trace=fdatasync", "-e", fmt.Sprintf("inject=fdatasync:error=EIO:when=%d", when))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		return "", fmt.Errorf("no fdatasync can be made to fail: %w; install strace", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }() // ends with the process, which is ended below
+	poll, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	injected, attached := 0, true
+	for injected == 0 && attached && poll.Err() == nil {
+		nap(poll, 10*time.Millisecond)
+		if injected, err = count(out, "(INJECTED)"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+		select {
+		case err = <-ended: // the broker has ended, or strace may not attach
+			attached = false
+		default:
+		}
+	}
+	if attached {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) { // it detaches
+			return "", err
+		}
+		<-ended
+	}
+	injected, _ = count(out, "(INJECTED)") // it may have no output
+	switch {
+	case injected > 0:
+		return fmt.Sprintf("broker %d, %d fdatasyncs, each the %d. of a thread", m.Number, injected, when), nil
+	case !attached && m.Running():
+		return "", fmt.Errorf("strace cannot trace broker %d: %w: %s", m.Number, err, stderr.String())
+	}
+	return "", errUnfit // the broker wrote nothing
+}
+
+// count counts the lines of a file with a text.
+func count(path, text string) (int, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	n := 0
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), text) {
+			n++
+		}
+	}
+	return n, lines.Err()
+}
+
+// noSpace fills the disk of the machine that has a small one: to below the reserve, or to the last byte. Where no file system can be
+// mounted, the broker is started with a reserve above what is free.
+func (r *run) noSpace(ctx context.Context, s step) (string, error) {
+	m, err := r.hit(s, func(m *machine) bool { return m == r.smallMachine })
+	if err != nil {
+		return "", err
+	}
+	defer m.give()
+	m.damaged.Store(true)
+	long := s.For + 1500*time.Millisecond // a broker looks each second
+	if !m.small {
+		if err := errors.Join(m.crash(), m.StartWith("--disk-reserve-bytes", "1000000000000000"), m.net.Open(m.Number)); err != nil {
+			return "", err
+		}
+		nap(ctx, long)
+		return fmt.Sprintf("broker %d, by a reserve above its disk, for %s", m.Number, long.Round(time.Millisecond)), errors.Join(m.crash(), m.boot())
+	}
+	left, how := int64(reserve/2), "to half of the reserve"
+	if s.Variant%2 == 0 {
+		left, how = 0, "to the last byte"
+	}
+	before, err := count(m.LogFile(), refuses)
+	if err != nil {
+		return "", err
+	}
+	if err := m.fill(left); err != nil {
+		return "", errors.Join(err, m.empty())
+	}
+	nap(ctx, long)
+	after, err := count(m.LogFile(), refuses)
+	if err := errors.Join(err, m.empty()); err != nil {
+		return "", err
+	}
+	if after == before {
+		return "", errUnfit // it had no time to look
+	}
+	return fmt.Sprintf("broker %d, a disk filled %s for %s", m.Number, how, long.Round(time.Millisecond)), nil
+}
+
+// refuses is what a broker says when its disk has less than the reserve.
+const refuses = "records are refused"
+
+// bitFlip flips a bit of a stored record of a broker that is stopped, starts it, and reads all that it holds, so that the damage is met.
+func (r *run) bitFlip(ctx context.Context, s step) (string, error) {
+	m, err := r.hit(s, nil)
+	if err != nil {
+		return "", err
+	}
+	what, err := func() (string, error) {
+		defer m.give()
+		if err := m.crash(); err != nil {
+			return "", err
+		}
+		m.damaged.Store(true)
+		what, err := flip(m.DataDir(), s.Variant)
+		return what, errors.Join(err, m.boot())
+	}()
+	if err != nil {
+		return "", err
+	}
+	r.suspect = m
+	if err := until(ctx, metWithin, r.met); err != nil {
+		return fmt.Sprintf("broker %d, %s; not read yet: %v", m.Number, what, err), nil
+	}
+	return fmt.Sprintf("broker %d, %s; all that it holds was read", m.Number, what), nil
+}
+
+// metWithin is how long a bit flip waits for the reading of what it hit. The next fault that takes a copy away waits on: it must not hit the
+// second copy of a partition while the first one's damage is hidden.
+const metWithin = 10 * time.Second
+
+// met reads all that a machine with a hidden damage holds; "" once that is done.
+func (r *run) met(ctx context.Context) string {
+	m := r.suspect
+	if m == nil {
+		return ""
+	}
+	if err := m.Ready(ctx); err != nil {
+		return err.Error()
+	}
+	if err := r.readAll(ctx, m); err != nil {
+		return err.Error()
+	}
+	r.suspect = nil
+	return ""
+}
+
+// flip flips one bit of a payload in the segments below a folder.
+func flip(dir string, variant uint64) (string, error) {
+	type place struct {
+		file string
+		at   int64
+	}
+	var places []place
+	err := filepath.WalkDir(filepath.Join(dir, "replicas"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".seg" {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for at := 0; ; {
+			i := bytes.Index(raw[at:], []byte(workload.Marker))
+			if i < 0 {
+				return nil
+			}
+			at += i
+			places = append(places, place{path, int64(at)})
+			at += len(workload.Marker)
+		}
+	})
+	if err != nil {
+		return "", err
+	}
+	if len(places) == 0 {
+		return "", errUnfit
+	}
+	p := places[variant%uint64(len(places))]
+	p.at += int64(variant >> 20 % uint64(len(workload.Marker)+8))
+	f, err := os.OpenFile(p.file, os.O_RDWR, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	var b [1]byte
+	if _, err := f.ReadAt(b[:], p.at); err != nil {
+		return "", err
+	}
+	bit := variant >> 40 % 8
+	b[0] ^= 1 << bit
+	if _, err := f.WriteAt(b[:], p.at); err != nil {
+		return "", err
+	}
+	rel, err := filepath.Rel(dir, p.file)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("bit %d of byte %d of %s", bit, p.at, rel), f.Sync()
+}
+
+// readAll reads each replica that a machine holds, from the machine itself. That a replica cannot be read is what is to be: it is given up. A
+// damaged batch that is served is a violation, whoever reads it. An error says that the machine was not asked.
+func (r *run) readAll(ctx context.Context, m *machine) error {
+	brokers := &workload.Brokers{}
+	defer brokers.Close()
+	for _, t := range r.topics {
+		call, cancel := context.WithTimeout(ctx, 2*time.Second)
+		starts, err := r.cl.ListOffsets(call, t.Name, client.AtStart())
+		cancel()
+		if err != nil {
+			return err
+		}
+		for p, start := range starts {
+			call, cancel := context.WithTimeout(ctx, 2*time.Second)
+			err := brokers.Scan(call, m.Client, workload.Slot{Topic: t.Name, Partition: p}, start)
+			late := call.Err()
+			cancel()
+			var damaged *workload.DamageError
+			switch {
+			case errors.As(err, &damaged):
+				r.violate("I4", "broker %d, %s/%d: %v", m.Number, t.Name, p, err)
+			case err != nil && (late != nil || !m.Running()):
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/runnel-io/runnel/bench/chaos/proxy"
+	"github.com/runnel-io/runnel/bench/check"
+	"github.com/runnel-io/runnel/bench/proc"
+	"github.com/runnel-io/runnel/bench/workload"
+	"github.com/runnel-io/runnel/rpc/client"
+)
+
+const (
+	// brokers make the cluster; one more machine is the spare.
+	brokers = 5
+	// formed bounds the start of the cluster.
+	formed = 90 * time.Second
+	// smallNumber is the machine with a small disk.
+	smallNumber = 4
+)
+
+// run is a cluster under faults.
+type run struct {
+	o            options
+	cluster      *proc.Cluster
+	net          *proxy.Network
+	machines     []*machine // by number, from 1
+	smallMachine *machine
+	spare        *machine        // of the goroutine of the third lane
+	suspect      *machine        // of the same: a record on its disk is damaged, and it was not read since
+	cl           *client.Client  // an operator's
+	life         context.Context // ends with the run
+	began        time.Time
+	lanes        []*lane
+	calm         atomic.Bool        // no fault of processes or the network is to begin
+	baseline     map[string]float64 // before the first fault
+
+	// Of a round.
+	rec    *check.Recorder
+	w      *workload.Workload
+	topics []workload.Topic
+	slots  []workload.Slot
+
+	mu         sync.Mutex
+	fired      []fired
+	unfit      map[string]int
+	violations []check.Violation
+	facts      check.Facts
+	removed    map[int32]bool // broker ids that may never act again
+	tallies    map[string]workload.Tally
+	outages    []outage
+}
+
+// now is the time since the run began.
+func (r *run) now() time.Duration { return time.Since(r.began) }
+
+// violate adds a broken promise, at most some of each.
+func (r *run) violate(invariant, format string, args ...any) {
+	r.add(check.Violation{Invariant: invariant, What: fmt.Sprintf(format, args...)})
+}
+
+func (r *run) add(v check.Violation) {
+	const most = 20
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for _, x := range r.violations {
+		if x.Invariant == v.Invariant {
+			n++
+		}
+	}
+	if n >= most {
+		return
+	}
+	r.violations = append(r.violations, v)
+	fmt.Printf("%7.1f s  VIOLATION %s\n", r.now().Seconds(), v)
+}
+
+// fact counts what was held against an invariant.
+func (r *run) fact(invariant string, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.facts[invariant] += n
+}
+
+// gone notes that a broker id was removed for good.
+func (r *run) gone(id int32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.removed[id] = true
+}
+
+// start starts proxy and brokers.
+func start(ctx context.Context, o options, dir string) (*run, error) {
+	r := &run{
+		o: o, began: time.Now(), facts: check.Facts{}, unfit: map[string]int{}, removed: map[int32]bool{},
+		tallies: map[string]workload.Tally{}, life: ctx,
+	}
+	var err error
+	r.cluster, err = proc.New(ctx, proc.Options{
+		Dir: dir, Brokers: brokers, Brokerd: o.brokerd, Proxied: true,
+		Args: []string{
+			"--replacement-after", "5s", "--disk-reserve-bytes", fmt.Sprint(reserve),
+			"--memory-tail-bytes", "4MiB", // readers that are behind read the disk
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.cluster.Spare()
+	var nodes []*proxy.Node
+	for _, b := range r.cluster.Brokers {
+		nodes = append(nodes, &proxy.Node{
+			Number: b.Number, Peer: b.Peer, Gossip: b.Gossip, Client: b.Client, PID: b.PID,
+			FrontPeer: b.Told.Peer, FrontGossip: b.Told.Gossip, FrontClient: b.Told.Client,
+		})
+	}
+	if r.net, err = proxy.New(nodes, o.seed); err != nil {
+		return nil, err
+	}
+	if err := r.startBrokers(ctx); err != nil {
+		return nil, errors.Join(err, r.close(true))
+	}
+	return r, nil
+}
+
+// startBrokers makes the machines and starts those of the cluster.
+func (r *run) startBrokers(ctx context.Context) (err error) {
+	for _, b := range r.cluster.Brokers {
+		m := newMachine(b, r.net)
+		m.member.Store(b.Number <= brokers)
+		r.machines = append(r.machines, m)
+	}
+	r.smallMachine, r.spare = r.machines[smallNumber-1], r.machines[brokers]
+	if err := r.smallMachine.mountSmall(); err != nil {
+		fmt.Printf("%v: %s is done by a reserve above the disk\n", err, noSpace)
+	}
+	for number := range lanes {
+		r.lanes = append(r.lanes, newLane(r.o.seed, number, r.o.kinds, len(r.machines)))
+	}
+	wait, cancel := context.WithTimeout(ctx, formed)
+	defer cancel()
+	for _, m := range r.machines[:brokers] {
+		if err := m.boot(); err != nil {
+			return err
+		}
+	}
+	if err := r.cluster.Ready(wait); err != nil {
+		return err
+	}
+	r.cl, err = client.New(r.cluster.Seeds())
+	return err
+}
+
+// close ends everything. What is on the small disk is kept with the rest if it is to be looked at.
+func (r *run) close(keep bool) error {
+	var errs []error
+	if r.cl != nil {
+		errs = append(errs, r.cl.Close())
+	}
+	errs = append(errs, r.cluster.KillAll())
+	if r.net != nil {
+		errs = append(errs, r.net.Close())
+	}
+	if r.smallMachine != nil {
+		errs = append(errs, r.smallMachine.empty(), r.smallMachine.unmount(keep))
+	}
+	return errors.Join(errs...)
+}
+
+// newTopics are those of a round: as they come, with small segments, and with retention.
+func newTopics(n int) []workload.Topic {
+	name := func(what string) string { return fmt.Sprintf("%s-%d", what, n) }
+	return []workload.Topic{
+		{Name: name("plain"), Partitions: 8},
+		{Name: name("small"), Partitions: 4, Config: map[string]string{"segment.bytes": "131072"}},
+		{Name: name("trimmed"), Partitions: 4, Config: map[string]string{"segment.bytes": "131072", "retention.bytes": "524288"}},
+	}
+}
+
+// roundOf makes topics, has them used while faults go on, heals everything and checks all.
+func (r *run) roundOf(ctx context.Context, n int, length time.Duration) (err error) {
+	r.topics = newTopics(n)
+	r.slots = workload.Slots(r.topics)
+	setup, cancel := context.WithTimeout(ctx, formed)
+	defer cancel()
+	if err := workload.CreateTopics(setup, r.cluster.Seeds(), r.topics); err != nil {
+		return err
+	}
+	if err := until(ctx, formed, r.unwhole); err != nil {
+		return fmt.Errorf("the cluster is not whole before the first fault: %w", err)
+	}
+	r.rec = check.NewRecorder()
+	round := r.now()
+	r.w, err = workload.Start(ctx, workload.Options{
+		Seeds: r.cluster.Seeds(), Topics: r.topics, Writers: 2, InFlight: 300, Pause: 8 * time.Millisecond, OneByOnes: 2,
+		Readers: 1, Pollers: 1, Askers: 1, Makers: 1, Delivery: 10 * time.Second,
+		Hurry: 700 * time.Millisecond, // so that records are given up, for certain or not
+	}, r.rec)
+	if err != nil {
+		return err
+	}
+	ended := false
+	defer func() {
+		if !ended {
+			err = errors.Join(err, r.w.Abort())
+		}
+	}()
+	if err := r.warm(ctx); err != nil {
+		return err
+	}
+	watch, stopWatching := context.WithCancel(ctx)
+	var watchers sync.WaitGroup
+	watchers.Go(func() { r.watchLeaders(watch) })
+	watchers.Go(func() { r.watchProcesses(watch) })
+	watchers.Go(func() { r.watchQuarantines(watch) })
+	defer watchers.Wait()
+	defer stopWatching()
+	if err := r.fire(ctx, length); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	h, err := r.rest(ctx)
+	if err != nil {
+		return err
+	}
+	stopWatching()
+	watchers.Wait()
+	ended = true
+	if err := r.w.Abort(); err != nil {
+		r.violate("run", "a client could not go on: %v", err)
+	}
+	return r.judge(ctx, n, round, h)
+}
+
+// warm waits until clients are served, and takes the baseline of what brokers use.
+func (r *run) warm(ctx context.Context) error {
+	const records, patience = 1000, 30 * time.Second
+	if err := until(ctx, patience, func(context.Context) string {
+		if n := r.w.Acked(); n < records {
+			return fmt.Sprintf("%d records acknowledged", n)
+		}
+		return ""
+	}); err != nil {
+		return fmt.Errorf("clients are not served before the first fault: %w", err)
+	}
+	if r.baseline != nil {
+		return nil
+	}
+	var err error
+	r.baseline, err = r.usage(ctx)
+	return err
+}
+
+// logs are the brokers' log files.
+func (r *run) logs() []string {
+	var out []string
+	for _, m := range r.machines {
+		if _, err := os.Stat(m.LogFile()); err == nil {
+			out = append(out, m.LogFile())
+		}
+	}
+	return out
+}
+
+// path names a file of the run.
+func (r *run) path(name string) string { return filepath.Join(r.cluster.Dir, name) }

@@ -1,0 +1,88 @@
+package check
+
+import (
+	"cmp"
+	"slices"
+)
+
+// reads checks I3, I4, I5, I9, I10 and I12 of what readers got while the run went on.
+func (v *verifier) reads() {
+	type stream struct {
+		reader    int
+		partition int32
+	}
+	last := map[stream]int64{}
+	for _, r := range v.h.Reads {
+		key := stream{r.Reader, r.Partition}
+		if before, ok := last[key]; ok {
+			v.facts["I9"]++
+			v.facts["I10"]++
+			trimmed := r.Offset <= v.h.Final[r.Partition].Start // it went on at a log start
+			switch {
+			case r.Offset <= before:
+				v.at("I10", r.Partition, r.Offset, "reader %d got %d after %d", r.Reader, r.Offset, before)
+			case r.Offset != before+1 && !trimmed:
+				v.at("I9", r.Partition, r.Offset, "reader %d got %d after %d", r.Reader, r.Offset, before)
+			}
+		}
+		last[key] = r.Offset
+		v.visible(r.Partition, r.Offset, r.Value)
+		v.facts["I12"]++
+		v.facts["I5"]++
+		switch value, below, ok := v.inFinal(r.Partition, r.Offset); {
+		case below:
+		case !ok:
+			v.at("I12", r.Partition, r.Offset, "%s was read at %d, which is not there any more", r.Value, r.Offset)
+		case value != r.Value:
+			v.at("I5", r.Partition, r.Offset, "%s was read at %d, where %s is", r.Value, r.Offset, value)
+		}
+	}
+}
+
+// ends checks I11: the highest offset acknowledged before each question.
+func (v *verifier) ends() {
+	acked := map[int32][]Append{}
+	for _, a := range v.h.Appends {
+		if a.Outcome == OK {
+			acked[a.Partition] = append(acked[a.Partition], a)
+		}
+	}
+	asked := map[int32][]End{}
+	for _, e := range v.h.Ends {
+		asked[e.Partition] = append(asked[e.Partition], e)
+	}
+	for p, ends := range asked {
+		as := acked[p]
+		slices.SortFunc(ends, func(a, b End) int { return cmp.Compare(a.Invoke, b.Invoke) })
+		slices.SortFunc(as, func(a, b Append) int { return cmp.Compare(a.Return, b.Return) })
+		i, highest := 0, int64(-1)
+		for _, e := range ends {
+			for ; i < len(as) && as[i].Return < e.Invoke; i++ {
+				highest = max(highest, as[i].Offset)
+			}
+			if highest >= 0 {
+				v.facts["I11"]++
+			}
+			if e.Offset <= highest {
+				v.at("I11", p, highest, "the end was said to be %d after %d had been acknowledged", e.Offset, highest)
+			}
+			if l, ok := v.h.Final[p]; ok && e.Offset > l.HighWatermark {
+				v.at("I12", p, e.Offset, "the end was said to be %d, and is %d at rest", e.Offset, l.HighWatermark)
+			}
+		}
+	}
+}
+
+// starts checks I20: a log start is a decision of the group, and never taken back.
+func (v *verifier) starts() {
+	for _, s := range v.h.Starts {
+		l, ok := v.h.Final[s.Partition]
+		if !ok {
+			continue
+		}
+		v.facts["I20"]++
+		if s.Offset > l.Start {
+			v.at("I20", s.Partition, s.Offset, "the log start was said to be %d, and is %d at rest", s.Offset, l.Start)
+		}
+	}
+}
