@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/partition/env/mutant"
 	"github.com/runnel-io/runnel/placement"
 )
 
@@ -289,6 +290,10 @@ func (a *Agent) logOrphans() {
 			a.host.ReleaseHeld()
 		}
 		a.orphans[id] = true
+		if mutant.On(mutant.OrphanDeleted) && a.store.Delete(d.group, id) == nil {
+			delete(a.onDisk, id)
+			continue
+		}
 		a.log.Warn("this disk holds a replica that the cluster's state does not name; it is left alone",
 			"group", d.group, "replica", id, "revision", a.compared)
 	}
