@@ -2,7 +2,7 @@
 TOOL := go tool -modfile=.ci/tools.mod
 
 .PHONY: help build test race lint proto verify demo failover restart killall elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
-	microbench microbench-baseline profile fuzz
+	microbench microbench-baseline profile fuzz mutants ci-full
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -81,3 +81,8 @@ microbench-baseline: ## measure the hot functions anew and keep that as the base
 
 fuzz: ## every fuzz target for a short while
 	.ci/fuzz
+
+mutants: ## seed bugs into the product, one at a time: does each layer of tests find its own (NAME=a,b: only these)
+	go run ./bench/mutants $(if $(NAME),-only $(NAME))
+
+ci-full: mutants ## what takes too long for every change
