@@ -60,7 +60,7 @@ var entries = []entry{
 	// What readers are told.
 	{name: mutant.ReadAboveCommit, layer: sim, sees: []string{"I3", "I5", "I12"}},
 	{name: mutant.StaleLeaderServesEnd, layer: sim, sees: []string{"I11"}},
-	{name: mutant.ReadIndexSkipped, layer: sim, sees: []string{"I11"}},
+	{name: mutant.ReadIndexSkipped, layer: sim, sees: []string{"I11", "I12"}},
 	{name: mutant.CatchupCRCUnchecked, layer: unit, sees: []string{"I4"},
 		pkg: "partition/raftlog", tests: "TestRule19DamagedSourceIsNotPropagated", says: `the damage was installed`},
 
@@ -70,7 +70,7 @@ var entries = []entry{
 	{name: mutant.DeletedReplicaMadeAgain, layer: sim, sees: []string{"I19"}},
 	{name: mutant.InstallForgetsTerm, layer: unit, sees: []string{"I15"},
 		pkg: "partition/raftlog", tests: "TestRule19InstallsWhatWasAppliedAndCutsTheRest", says: `term \d+, vote \d+, want`},
-	{name: mutant.OrphanDeleted, layer: sim, sees: []string{"I1", "I18"}},
+	{name: mutant.OrphanDeleted, layer: sim, sees: []string{"I1", "I18", "I19"}},
 	{name: mutant.StrayDeleted, layer: unit, sees: []string{"I18"},
 		pkg: "placement/agent", tests: "TestWhatLostCommandsMadeIsStoppedAndNotDeleted", says: `that no state names is not to be deleted`},
 }

@@ -67,9 +67,15 @@ func (h *hunt) one(ctx context.Context, e *entry) (f finding) {
 			return f
 		}
 		f.runs++
-		f.by, f.why = e.caught(r)
-		said = r.output
-		if f.by != "" || r.code != exitGreen {
+		by, why := e.caught(r)
+		if by != "" {
+			f.by, f.why = by, ""
+			break
+		}
+		if r.code != exitGreen || f.why == "" { // rather what was found instead than that nothing was
+			f.why, said = why, r.output
+		}
+		if r.code != exitGreen && r.code != exitRed {
 			break
 		}
 	}

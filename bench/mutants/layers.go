@@ -93,7 +93,7 @@ type run struct {
 
 func (r *run) key() string { return r.program + " " + strings.Join(r.args, " ") }
 
-// runs gives an entry's runs in order: the next one is made if the one before found nothing.
+// runs gives an entry's runs in order: the next one is made if the one before did not catch it.
 func (l *lab) runs(e *entry, seeds int) []run {
 	switch e.layer {
 	case unit:

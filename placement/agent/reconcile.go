@@ -54,6 +54,9 @@ func (a *Agent) reconcile() {
 	close(a.turned)
 	a.turned = make(chan struct{})
 	a.mu.Unlock()
+	if mutant.On(mutant.OrphanDeleted) {
+		a.logOrphans() // at once, whatever state this is
+	}
 }
 
 // silence has the groups here hear no more of replicas that have tombstones. Their data is to be deleted, but they may not know it
