@@ -32,17 +32,17 @@ var entries = []entry{
 	{name: mutant.EntriesAfterMessage, layer: sim, sees: []string{"I1", "I15"}},
 	{name: mutant.VoteNotPersisted, layer: unit, sees: []string{"I15"},
 		pkg: "partition/raftlog", tests: "TestPowerCutAtAnyPointLosesNothingAcknowledged", says: `term and vote are \[\d+ 0\], acknowledged`},
-	{name: mutant.TermNotPersisted, layer: unit, sees: []string{"I15"},
+	{name: mutant.TermNotPersisted, layer: unit, sees: []string{"I15", "run"}, // a log that is ahead of its term is quarantined
 		pkg: "partition/raftlog", tests: "TestPowerCutAtAnyPointLosesNothingAcknowledged", says: `term and vote are|a vote may be lost`},
 	{name: mutant.VotesBeforeTerm, layer: unit, sees: []string{"I15"},
 		pkg: "partition/multiraft", tests: "TestRule01VotesAreAskedForOnlyOnceTheTermIsDurable", says: `votes were asked for after`},
-	{name: mutant.CommitAhead, layer: unit, sees: []string{"I12"},
+	{name: mutant.CommitAhead, layer: unit, sees: []string{"I12", "run"}, // a log that shall overwrite what is committed stops
 		pkg: "partition/raftlog", tests: "TestPowerCutAtAnyPointLosesNothingAcknowledged", says: `is above all that was committed`},
 	{name: mutant.RollWithoutDirSync, layer: unit, sees: []string{"I1"},
 		pkg: "partition/raftlog", tests: "TestPowerCutAtAnyPointLosesNothingAcknowledged", says: `last index \d+, acknowledged \d+|acknowledged entries are lost`},
-	{name: mutant.TruncationNotSynced, layer: unit, sees: []string{"I14"},
+	{name: mutant.TruncationNotSynced, layer: unit, sees: []string{"I1", "I14"},
 		pkg: "partition/raftlog", tests: "TestRule05TruncationUnlinksFromTheHighestDownAfterTheTerm", says: `(?s)got .*want .*syncdir`},
-	{name: mutant.QuarantineNotDurable, layer: unit, sees: []string{"I1"},
+	{name: mutant.QuarantineNotDurable, layer: unit, sees: []string{"I19"},
 		pkg: "partition/raftlog", tests: "TestRule02FailedSyncQuarantinesDurably", says: `open after a failed sync`},
 
 	// What leaders do wrong.
@@ -61,7 +61,7 @@ var entries = []entry{
 	{name: mutant.ReadAboveCommit, layer: sim, sees: []string{"I3", "I5", "I12"}},
 	{name: mutant.StaleLeaderServesEnd, layer: sim, sees: []string{"I11"}},
 	{name: mutant.ReadIndexSkipped, layer: sim, sees: []string{"I11", "I12"}},
-	{name: mutant.CatchupCRCUnchecked, layer: unit, sees: []string{"I4"},
+	{name: mutant.CatchupCRCUnchecked, layer: unit, sees: []string{"I4", "I1"},
 		pkg: "partition/raftlog", tests: "TestRule19DamagedSourceIsNotPropagated", says: `the damage was installed`},
 
 	// What becomes of replicas and their data.

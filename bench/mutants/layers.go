@@ -87,14 +87,24 @@ func (l *lab) programs(e *entry) []program {
 // run is one run of a layer. Two entries with an equal run share the one without a bug.
 type run struct {
 	program, dir string
+	temp         string // folder that goes with the lab's
 	args         []string
 	limit        time.Duration
 }
 
 func (r *run) key() string { return r.program + " " + strings.Join(r.args, " ") }
 
-// runs gives an entry's runs in order: the next one is made if the one before did not catch it.
+// runs gives an entry's runs, each with a place for its files.
 func (l *lab) runs(e *entry, seeds int) []run {
+	rs := l.layerRuns(e, seeds)
+	for i := range rs {
+		rs[i].temp = l.dir
+	}
+	return rs
+}
+
+// layerRuns gives an entry's runs in order: the next one is made if the one before did not catch it.
+func (l *lab) layerRuns(e *entry, seeds int) []run {
 	switch e.layer {
 	case unit:
 		return []run{{
@@ -131,6 +141,7 @@ func (r *run) do(ctx context.Context, mutant string) (result, error) {
 	cmd := exec.CommandContext(limited, r.program, r.args...)
 	cmd.Dir = r.dir
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MUTANT=") })
+	cmd.Env = append(cmd.Env, "TMPDIR="+r.temp) // where red runs leave what they found
 	if mutant != "" {
 		cmd.Env = append(cmd.Env, "MUTANT="+mutant)
 	}

@@ -135,6 +135,8 @@ func TestOnlyANamedViolationCatches(t *testing.T) {
 		"a harness that panics":  {e: seeds, r: result{code: 2, output: "panic: nil\nseed 3: I1: lost"}, inWhy: "crashed (exit 2)"},
 		"a harness that is slow": {e: seeds, r: result{code: 1, late: true, output: "seed 3: I1: lost"}, inWhy: "in time"},
 		"red without a word":     {e: seeds, r: result{code: 1, output: "FAIL"}, inWhy: "names no violation"},
+		"a store that stops":     {e: &entry{layer: crash, sees: []string{"I12", "run"}}, r: result{code: 1, output: "VIOLATION, seed 1: the store failed while it was recorded: x"}, by: "run: the store failed while it was recorded: x"},
+		"a power cut":            {e: &entry{layer: crash, sees: []string{"I1"}}, r: result{code: 1, output: "VIOLATION, seed 1: power cut after event 3\n  I19: other broker\n  I1: gone"}, by: "I1: gone"},
 		"its test":               {e: one, r: result{code: 1, output: "x_test.go:1: it lost a vote\n--- FAIL: TestVotes (0.1s)\n"}, by: "I15: TestVotes: x_test.go:1: it lost a vote"},
 		"its test, otherwise":    {e: one, r: result{code: 1, output: "x_test.go:1: no leader\n--- FAIL: TestVotes (0.1s)\n"}, inWhy: "does not say"},
 		"another test":           {e: one, r: result{code: 1, output: "lost a vote\n--- FAIL: TestVotesToo (0.1s)\n"}, inWhy: "not by TestVotes"},

@@ -20,8 +20,12 @@ const (
 	exitRed   = 1
 )
 
-// A violation as the layers print it: the invariant's name, a colon, and words.
-var violationLine = regexp.MustCompile(`(?m)(?:^|\s)(I\d{1,2}|run): ([^\d\s].*)$`)
+// A violation as the layers print it: the invariant's name, a colon, and words. The crash layer has no name for a store that stops while
+// it is recorded, on a sound disk: elsewhere that is "run".
+var (
+	violationLine = regexp.MustCompile(`(?m)(?:^|\s)(I\d{1,2}|run): ([^\d\s].*)$`)
+	storeFailed   = regexp.MustCompile(`(?m)^VIOLATION, seed \d+: (the store failed )`)
+)
 
 // green tells why a run without a bug proves nothing, or "".
 func (e *entry) green(r result) string {
@@ -54,7 +58,8 @@ func (e *entry) caught(r result) (by, why string) {
 		return e.caughtByTest(r.output)
 	}
 	var others []string
-	for _, m := range violationLine.FindAllStringSubmatch(r.output, -1) {
+	output := storeFailed.ReplaceAllString(r.output, "run: $1")
+	for _, m := range violationLine.FindAllStringSubmatch(output, -1) {
 		if slices.Contains(e.sees, m[1]) {
 			return m[1] + ": " + m[2], ""
 		}
