@@ -2,7 +2,7 @@
 TOOL := go tool -modfile=.ci/tools.mod
 
 .PHONY: help build test race lint proto verify demo failover restart killall elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
-	microbench microbench-baseline profile fuzz mutants ci-full
+	microbench microbench-baseline profile fuzz
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -61,6 +61,13 @@ bench-peers: ## the same rows beside NATS JetStream and Apache Kafka, newest rel
 test-peers: ## vet and test the comparison, a module of its own
 	cd bench/peers && go vet ./... && go test ./...
 
+mutants: ## seed bugs into the product, one at a time: does each layer of tests find its own (NAME=a,b: only these)
+	go run ./bench/mutants $(if $(NAME),-only $(NAME))
+
+ci-full: mutants ## what takes too long for every change
+
+.PHONY: mutants ci-full
+
 many: ## what a thousand partitions cost, idle and written to: make many N=1000
 	go run ./bench/many -partitions $(or $(N),1000)
 
@@ -81,8 +88,3 @@ microbench-baseline: ## measure the hot functions anew and keep that as the base
 
 fuzz: ## every fuzz target for a short while
 	.ci/fuzz
-
-mutants: ## seed bugs into the product, one at a time: does each layer of tests find its own (NAME=a,b: only these)
-	go run ./bench/mutants $(if $(NAME),-only $(NAME))
-
-ci-full: mutants ## what takes too long for every change
