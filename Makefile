@@ -74,6 +74,13 @@ bench-peers: ## the same rows beside NATS JetStream and Apache Kafka, newest rel
 test-peers: ## vet and test the comparison, a module of its own
 	cd bench/peers && go vet ./... && go test ./...
 
+mutants: ## seed bugs into the product, one at a time: does each layer of tests find its own (NAME=a,b: only these)
+	go run ./bench/mutants $(if $(NAME),-only $(NAME))
+
+ci-full: mutants ## what takes too long for every change
+
+.PHONY: mutants ci-full
+
 many: ## what a thousand partitions cost, idle and written to: make many N=1000
 	go run ./bench/many -partitions $(or $(N),1000)
 

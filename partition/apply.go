@@ -3,6 +3,7 @@ package partition
 import (
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/runnel-io/runnel/partition/env/mutant"
 	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/partition/record"
 )
@@ -37,7 +38,7 @@ func (p *Partition) Apply(m record.Meta, payload []byte) {
 	case out.expired > 0:
 		p.metrics.expired.Add(float64(out.expired))
 	}
-	if !p.sess.active || m.Term != p.sess.term {
+	if !p.sess.active || m.Term != p.sess.term && !mutant.On(mutant.SessionOutlivesTerm) {
 		return
 	}
 	switch {
@@ -87,7 +88,11 @@ func (p *Partition) acknowledge() {
 }
 
 // Conf implements multiraft.Machine. Membership is no part of a partition's state.
-func (p *Partition) Conf(*raftpb.ConfState) {}
+func (p *Partition) Conf(*raftpb.ConfState) {
+	if mutant.On(mutant.OffsetSkippedAfterConf) && p.sess.active {
+		p.sess.next++
+	}
+}
 
 // Checkpoint implements multiraft.Machine.
 func (p *Partition) Checkpoint() (next, logStart int64, state []byte) {

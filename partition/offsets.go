@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/runnel-io/runnel/partition/env/mutant"
 	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/partition/record"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
@@ -18,6 +19,9 @@ func (p *Partition) EndOffset(ctx context.Context) (int64, error) {
 	}
 	if !p.leading.Load() {
 		return 0, p.notLeader(p.status())
+	}
+	if mutant.On(mutant.StaleLeaderServesEnd) {
+		return p.hw.Load(), nil
 	}
 	type answer struct {
 		end int64

@@ -436,4 +436,9 @@ func TestConfChangesAreNoState(t *testing.T) {
 	if b.p.folded.next != 0 {
 		t.Fatal("a conf change took an offset")
 	}
+	b = newBench(t)
+	b.lead(5)
+	b.write(1, 0, 10).acked(0, false)
+	b.p.Conf(&raftpb.ConfState{})
+	b.write(1, 10, 10).acked(10, false) // the leader's session goes on without a gap
 }

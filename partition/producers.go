@@ -3,6 +3,7 @@ package partition
 import (
 	"math"
 
+	"github.com/runnel-io/runnel/partition/env/mutant"
 	"github.com/runnel-io/runnel/partition/record"
 )
 
@@ -47,7 +48,7 @@ func (p *producer) find(seq, count int32) (base int64, ok bool) {
 }
 
 func (p *producer) push(b seqBatch) {
-	if p.n == seqWindow {
+	if p.n == seqWindow || mutant.On(mutant.DedupeWindowShort) && p.n == seqWindow-1 {
 		copy(p.window[:], p.window[1:])
 		p.n--
 	}

@@ -3,6 +3,7 @@ package partition
 import (
 	"time"
 
+	"github.com/runnel-io/runnel/partition/env/mutant"
 	"github.com/runnel-io/runnel/partition/raftlog"
 )
 
@@ -99,7 +100,11 @@ func retentionTarget(segs []raftlog.SegmentInfo, s Settings, nowMS, logStart int
 		}
 		// A segment that is trimmed already, or has no records, only waits for its file to go.
 		if g.Next > target {
-			tooOld := s.RetentionMS >= 0 && nowMS-g.LastAppendMS > s.RetentionMS
+			written := g.LastAppendMS
+			if mutant.On(mutant.RetentionByClientClock) {
+				written = g.MaxTimestamp
+			}
+			tooOld := s.RetentionMS >= 0 && nowMS-written > s.RetentionMS
 			tooMuch := s.RetentionBytes >= 0 && total-g.Bytes >= s.RetentionBytes
 			if !tooOld && !tooMuch {
 				break
@@ -121,6 +126,10 @@ func (p *Partition) decide(w wishes, clockOK bool, now int64) {
 		return // Tick wishes again
 	}
 	t := &p.turn
+	if mutant.On(mutant.TrimNotReplicated) && w.trim > p.folded.logStart {
+		p.folded.logStart, p.trimDue = min(w.trim, p.folded.next), true
+		return
+	}
 	if to := min(w.trim, p.folded.next); to > p.folded.logStart && !p.sess.trimming {
 		t.wishes.trim = to
 		t.data = append(t.data, command{kind: commandTrim, arg: to}.entry(now))

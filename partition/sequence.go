@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"github.com/runnel-io/runnel/partition/env/mutant"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -32,7 +33,7 @@ func (p *Partition) judge(it *pending) verdict {
 		epoch, next = newest.epoch, addSeq(newest.seq, newest.count)
 	case applied != nil:
 		epoch, next = applied.epoch, applied.next()
-	case it.seq != 0:
+	case it.seq != 0 && !mutant.On(mutant.DedupeLostOnFailover):
 		v.refuse = runnelv1.Errorf(reasonUnknownProd,
 			"%s knows nothing of producer %d, whose sequence is at %d: it was idle for too long, make a new producer", p.name, it.pid, it.seq)
 		return v

@@ -6,6 +6,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 
+	"github.com/runnel-io/runnel/partition/env/mutant"
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/partition/record"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
@@ -94,6 +95,9 @@ func (p *Partition) place(it *pending, term uint64, now int64) {
 		t.next += int64(it.count)
 		record.PutEnvelope(it.buf, record.KindBatch, now)
 		record.Stamp(it.buf[record.EnvelopeLen:], it.base, int32(term))
+		if mutant.On(mutant.BatchHalfApplied) {
+			it.buf = it.buf[:record.EnvelopeLen+len(mutant.Half(it.buf[record.EnvelopeLen:]))]
+		}
 		p.inflight.push(it, v.known)
 		t.items = append(t.items, it)
 		t.data = append(t.data, it.buf)
@@ -135,6 +139,9 @@ func (p *Partition) Proposed(err error) {
 // times go on from the folded state.
 func (p *Partition) SessionStarted(s multiraft.Session) {
 	p.metrics.sessions.Inc()
+	if mutant.On(mutant.DedupeLostOnFailover) {
+		p.folded.producers = producers{}
+	}
 	p.sess = session{active: true, term: s.Term, next: p.folded.next, lastMS: p.folded.lastMS}
 	p.inflight.clear()
 	p.mu.Lock()
@@ -147,6 +154,9 @@ func (p *Partition) SessionStarted(s multiraft.Session) {
 // SessionEnded implements multiraft.Machine. What is in flight may yet be committed by the next leader; what is queued
 // never left this broker.
 func (p *Partition) SessionEnded(reason *runnelv1.Error) {
+	if mutant.On(mutant.SessionOutlivesTerm) {
+		return
+	}
 	p.sess = session{}
 	flying := p.inflight.clear()
 	p.mu.Lock()

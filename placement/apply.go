@@ -3,6 +3,8 @@ package placement
 import (
 	"maps"
 	"slices"
+
+	"github.com/runnel-io/runnel/partition/env/mutant"
 )
 
 // Result is what a command gave, for the one who proposed it. Only the fields of its kind are set.
@@ -143,7 +145,7 @@ func (s *State) registerBroker(c RegisterBroker) (Result, error) {
 	}
 	// A broker whose first answer got lost knows only its incarnation.
 	for _, old := range s.Brokers {
-		if old.Incarnation == in.Incarnation {
+		if old.Incarnation == in.Incarnation || mutant.On(mutant.WipedReplicaKeepsID) && old.PeerAddr == in.PeerAddr {
 			return s.renewBroker(old, in), nil
 		}
 	}

@@ -250,7 +250,7 @@ func TestRegistrationIsKnownByIncarnation(t *testing.T) {
 	wiped.ID = 2
 	_, _, err := Apply(s, RegisterBroker{Broker: wiped})
 	wantCode(t, err, CodeOtherIncarnation)
-	wiped.ID = 0
+	wiped.ID, wiped.PeerAddr = 0, moved.PeerAddr // from where it always came
 	s, r = mustApply(t, s, RegisterBroker{Broker: wiped})
 	if r.Broker != 3 || r.ControllerReplica != 3 || !s.Controller[2].Learner {
 		t.Fatalf("an emptied disk came back as %+v", r)

@@ -2,6 +2,7 @@ package multiraft
 
 import (
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/runnel-io/runnel/partition/env"
+	"github.com/runnel-io/runnel/partition/env/mutant"
 	"github.com/runnel-io/runnel/partition/raftlog"
 )
 
@@ -54,6 +56,9 @@ func (g *Group) write(m *raftpb.Message) {
 	if t := m.GetTerm(); t != 0 && (t != g.queuedTerm || m.GetVote() != g.queuedVote) {
 		g.queuedTerm, g.queuedVote = t, m.GetVote()
 		w.Term, w.Vote = t, m.GetVote()
+	}
+	if mutant.On(mutant.EntriesAfterMessage) {
+		g.answer(slices.DeleteFunc(slices.Clone(w.responses), func(r *raftpb.Message) bool { return r.GetTo() == g.replica }))
 	}
 	w.empty = w.Term == 0 && len(w.Entries) == 0
 	if w.empty {

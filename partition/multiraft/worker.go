@@ -7,6 +7,8 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/runnel-io/runnel/partition/env/mutant"
 )
 
 // run is one turn of the group's worker. The order matters: what came in is stepped first, then the machine is asked for
@@ -132,6 +134,9 @@ func (g *Group) ready(rd raft.Ready) {
 		default:
 			g.route(m, &g.sends)
 		}
+	}
+	if mutant.On(mutant.VotesBeforeTerm) {
+		g.answer(votes)
 	}
 	if len(votes) > 0 {
 		write = withVotes(write, votes)

@@ -9,6 +9,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/runnel-io/runnel/partition/env/mutant"
 	"github.com/runnel-io/runnel/partition/record"
 )
 
@@ -57,7 +58,15 @@ func (l *Log) Append(ws []Write) error {
 		}
 	}
 	if newTerm != term || newVote != vote {
-		err := l.s.changeRecord(l.id, func(r *metaRecord) { r.term, r.vote = newTerm, newVote }, "")
+		err := l.s.changeRecord(l.id, func(r *metaRecord) {
+			if mutant.On(mutant.TermNotPersisted) {
+				return
+			}
+			r.term, r.vote = newTerm, newVote
+			if mutant.On(mutant.VoteNotPersisted) {
+				r.vote = 0
+			}
+		}, "")
 		if err != nil {
 			return l.poison(err)
 		}
@@ -228,6 +237,9 @@ func (l *Log) writeEntries(seg *segment, cut uint64, ents []*raftpb.Entry, commi
 			return err
 		}
 		st.commit = min(commit, st.last)
+		if mutant.On(mutant.CommitAhead) {
+			st.commit = st.last
+		}
 		if ckpt != nil {
 			if err := tx.Bucket(bucketCheckpoint).Put(keyOnly, ckpt); err != nil {
 				return err

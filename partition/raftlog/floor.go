@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/runnel-io/runnel/partition/env/mutant"
 )
 
 // The floor keeps a deleted replica from being made again under its id (I19). Deleting removes the only record of the id, and
@@ -22,6 +24,9 @@ func (s *Store) RaiseFloor(revision uint64) error {
 		return nil
 	}
 	if err := s.updateMeta(func(tx *bolt.Tx) error {
+		if mutant.On(mutant.DeletedReplicaMadeAgain) {
+			return nil
+		}
 		var b [8]byte
 		binary.LittleEndian.PutUint64(b[:], revision)
 		return putMeta(tx, bucketBroker, keyFloor, b[:])

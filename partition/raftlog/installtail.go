@@ -8,6 +8,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/runnel-io/runnel/partition/env/mutant"
 )
 
 // installTail is the newest segment of the replica to be, which takes the entries after the whole files.
@@ -204,6 +206,9 @@ func (in *Installer) Finish() error {
 		return in.wrap("finish", errors.Join(err, s.disk.removeAll(final)))
 	}
 	term := max(in.m.Term, in.m.IndexTerm)
+	if mutant.On(mutant.InstallForgetsTerm) {
+		term = in.m.IndexTerm
+	}
 	err = s.changeRecord(in.id, func(r *metaRecord) { *r = metaRecord{flags: recordCreated, term: term} }, "")
 	if err == nil {
 		s.log.Info("installed a replica", "group", in.id.group, "replica", in.id.replica, "source", in.m.Replica,

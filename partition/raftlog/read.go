@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/runnel-io/runnel/partition/env/mutant"
 	"github.com/runnel-io/runnel/partition/record"
 )
 
@@ -179,6 +180,9 @@ func (l *Log) FoldEntries(from, to uint64, f func(m record.Meta, data []byte) er
 func (l *Log) ReadBatches(offset, limit int64, maxBytes int, dst []byte) (out []byte, next int64, err error) {
 	if offset >= limit {
 		return dst, offset, nil
+	}
+	if mutant.On(mutant.ReadAboveCommit) {
+		limit = l.LastNext()
 	}
 	if err := l.failed(); err != nil {
 		return dst, offset, err

@@ -9,6 +9,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/runnel-io/runnel/partition/env/mutant"
 )
 
 // Replicas lists the replicas that were created here, in order of group and replica.
@@ -77,6 +79,9 @@ func (s *Store) changeRecord(id replicaID, edit func(*metaRecord), reason string
 		}
 		edit(&r)
 		now = r
+		if mutant.On(mutant.QuarantineNotDurable) && r.flags&recordQuarantined != 0 {
+			return nil
+		}
 		if reason != "" {
 			if err := putMeta(tx, bucketQuarantine, id.key(), []byte(reason)); err != nil {
 				return err

@@ -13,6 +13,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
+
+	"github.com/runnel-io/runnel/partition/env/mutant"
 )
 
 var (
@@ -159,7 +161,7 @@ func openBolt(h Hooks, path string, mmap int, readOnly, create bool) (db *bolt.D
 		PageSize:        boltPageSize,
 		FreelistType:    bolt.FreelistMapType,
 		InitialMmapSize: mmap,
-		NoSync:          h.NoSync,
+		NoSync:          h.NoSync || mutant.On(mutant.AckBeforeFsync),
 		NoGrowSync:      false,
 		NoStatistics:    true,
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/runnel-io/runnel/partition/env/mutant"
 )
 
 const (
@@ -100,8 +102,10 @@ func (s *Store) createSegment(dir string, h *segHeader, cp *Checkpoint, commit u
 	if err := s.disk.rename(tmp, path); err != nil {
 		return fail(err)
 	}
-	if err := folder.sync(); err != nil {
-		return fail(err)
+	if !mutant.On(mutant.RollWithoutDirSync) || h.first == 2 {
+		if err := folder.sync(); err != nil {
+			return fail(err)
+		}
 	}
 	f := s.newSegFile(path, segmentBytes, headerCheck(replicaID{h.group, h.replica}, h.first))
 	f.db = db

@@ -150,6 +150,7 @@ func checkInstalled(t *testing.T, s *Store, ents []*raftpb.Entry, cp Checkpoint,
 func TestRule19InstallsWhatWasAppliedAndCutsTheRest(t *testing.T) {
 	s, dir := openStore(t, t.TempDir()), t.TempDir()
 	l, ents, cp := shippedLog(t, s, 40)
+	appendAll(t, l, Write{Term: 4, Vote: 1}) // of which it has no entry yet
 	sh := ship(t, l, cp)
 	m := sh.Manifest()
 	if len(m.Files) < 4 || m.TailFirst > m.Index || m.Index != ents[len(ents)-2].GetIndex() {
@@ -162,7 +163,7 @@ func TestRule19InstallsWhatWasAppliedAndCutsTheRest(t *testing.T) {
 		t.Fatalf("known before it is installed: %v", rs)
 	}
 	must(t, in.Finish())
-	got := checkInstalled(t, to, ents, cp, 2)
+	got := checkInstalled(t, to, ents, cp, 4)
 
 	// It goes on as any log does, also after a restart, and every segment is its own.
 	next := entry(cp.Index+1, 5, batchData(t, cp.Next, 5, startMS, 1, 100))

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/runnel-io/runnel/partition/env/mutant"
 	"github.com/runnel-io/runnel/placement"
 )
 
@@ -110,6 +111,9 @@ func (a *Agent) endStrays(s *placement.State) {
 
 func (a *Agent) setAsideLocked(r *replica) {
 	r.want = wantAside
+	if mutant.On(mutant.StrayDeleted) {
+		r.want = wantGone
+	}
 	if r.live != nil {
 		a.unserve(r.live)
 	}

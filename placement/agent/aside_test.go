@@ -30,7 +30,7 @@ func TestWhatLostCommandsMadeIsStoppedAndNotDeleted(t *testing.T) {
 		return slices.Equal(live, []uint64{named}), fmt.Sprint(live)
 	})
 	if h := c.node(2).holds(); !slices.Contains(h, later.ID) || !slices.Contains(h, named) {
-		t.Errorf("broker 2 holds %v; replica %d of the topic that no state names is not to be deleted", h, later.ID)
+		t.Fatalf("broker 2 holds %v; replica %d of the topic that no state names is not to be deleted", h, later.ID)
 	}
 	l.more(50)
 	l.check()

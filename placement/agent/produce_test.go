@@ -112,8 +112,8 @@ func (l *load) more(n int) {
 	})
 }
 
-// check stops the load and reads every replica of t/0: each holds all that was acknowledged, at its offset (I1), and all hold the
-// same (I14).
+// check stops the load and reads every replica of t/0: each holds all that was acknowledged, at its offset (I1), has a record at every
+// offset (I2), and all hold the same (I14).
 func (l *load) check() {
 	l.c.t.Helper()
 	l.stop()
@@ -174,6 +174,11 @@ func (l *load) check() {
 		for offset, v := range l.acked {
 			if got[offset] != v {
 				l.c.t.Fatalf("broker %d holds %.8q at offset %d, acknowledged was %.8q", n.id, got[offset], offset, v)
+			}
+		}
+		for offset := range hw {
+			if _, ok := got[offset]; !ok {
+				l.c.t.Fatalf("broker %d holds nothing at offset %d of %d: offsets have no gaps", n.id, offset, hw)
 			}
 		}
 		if first == nil {

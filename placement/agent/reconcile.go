@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/partition/env/mutant"
 	"github.com/runnel-io/runnel/placement"
 )
 
@@ -64,6 +65,9 @@ func (a *Agent) reconcile() {
 	close(a.turned)
 	a.turned = make(chan struct{})
 	a.mu.Unlock()
+	if mutant.On(mutant.OrphanDeleted) {
+		a.logOrphans() // at once, whatever state this is
+	}
 }
 
 // silence has the groups here hear no more of replicas that have tombstones. Their data is to be deleted, but they may not know it
@@ -300,6 +304,10 @@ func (a *Agent) logOrphans() {
 			a.host.ReleaseHeld()
 		}
 		a.orphans[id] = true
+		if mutant.On(mutant.OrphanDeleted) && a.store.Delete(d.group, id) == nil {
+			delete(a.onDisk, id)
+			continue
+		}
 		a.log.Warn("this disk holds a replica that the cluster's state does not name; it is left alone",
 			"group", d.group, "replica", id, "revision", a.compared)
 	}
