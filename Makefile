@@ -1,12 +1,7 @@
 # The commands of README.md and of daily work. Tools are pinned in .ci/tools.mod, so they never enter the product's go.mod.
 TOOL := go tool -modfile=.ci/tools.mod
 
-.PHONY: help build test race lint proto verify demo failover restart killall elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
-	microbench microbench-baseline profile fuzz sim
-.PHONY: help build test race lint proto verify demo failover restart killall crash elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
-.PHONY: help build test race lint proto verify demo failover restart killall chaos soak elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
-	microbench microbench-baseline profile fuzz
-	microbench microbench-baseline profile fuzz overload starvation diskfull
+.PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :)
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
