@@ -48,7 +48,7 @@ func (p *Partition) Tick(now time.Time) {
 	}
 	t.steady++
 	a := p.attached.Load()
-	if a == nil || !p.leading.Load() || t.steady < 0 {
+	if a == nil || first || !p.leading.Load() || t.steady < 0 { // the first time stands alone: whether the clock jumped shows later
 		return
 	}
 	s := *p.settings.Load()

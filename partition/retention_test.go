@@ -105,6 +105,19 @@ func TestRule15NothingIsTrimmedByADoubtfulClock(t *testing.T) {
 	}
 }
 
+// What peers say of the clock is known a heartbeat later than the clock jumps, and a first tick has no other to be compared with.
+func TestRule15AFirstTickDecidesNothing(t *testing.T) {
+	b := retentionBench(t)
+	b.p.Tick(b.w.Env().Now().Add(48 * time.Hour))
+	if b.propose() > 0 {
+		t.Fatal("decided by a clock that may just have jumped")
+	}
+	b = retentionBench(t)
+	if !b.tickUntil(2) {
+		t.Fatal("a clock that goes on as it should is not believed")
+	}
+}
+
 func TestRule15TrimIsDecidedAgainAfterADrop(t *testing.T) {
 	b := retentionBench(t)
 	b.drop = true

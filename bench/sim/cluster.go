@@ -309,7 +309,7 @@ func (c *Cluster) history() {
 	c.startNemesis()
 	c.startOperators()
 	c.until(never, c.cfg.Spell)
-	c.until(c.provesEnough, c.cfg.Spell) // a run that was at a standstill goes on for a while
+	c.until(c.provesEnough, 4*c.cfg.Spell) // a run that was at a standstill goes on for a while
 	c.heal()
 	c.verify()
 }
