@@ -103,6 +103,31 @@ func TestNoFlippedBitIsServed(t *testing.T) {
 	}
 }
 
+// A broker that dies is not what a flip is to show, so these bytes are left out, and no others.
+func TestOnlyWhatTakesAllMemoryIsSparedFromFlips(t *testing.T) {
+	r := recorded(t)
+	bases, err := r.moments(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range bases {
+		for _, file := range b.img.Files() {
+			all, left := 0, 0
+			for _, no := range b.img.Pages(file) {
+				for at := range int64(boltPage) {
+					all++
+					if spared(b.img, flip{file: file, off: no*boltPage + at}) {
+						left++
+					}
+				}
+			}
+			if all > 0 && (left == 0 || left > all/20) {
+				t.Errorf("%s: %d of %d bytes are spared", file, left, all)
+			}
+		}
+	}
+}
+
 // without is the recording of a store that leaves out some of its syncs.
 func (r *recording) without(sync func(path string) bool) (*recording, int) {
 	other := &recording{base: r.base, cluster: r.cluster}
