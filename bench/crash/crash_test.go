@@ -103,8 +103,8 @@ func TestNoFlippedBitIsServed(t *testing.T) {
 	}
 }
 
-// A broker that dies is not what a flip is to show, so these bytes are left out, and no others.
-func TestOnlyWhatTakesAllMemoryIsSparedFromFlips(t *testing.T) {
+// What is known to go unchecked is left out of the flips, and no more than that.
+func TestFlipsSpareFewBytes(t *testing.T) {
 	r := recorded(t)
 	bases, err := r.moments(4)
 	if err != nil {
