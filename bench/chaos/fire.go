@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -24,11 +25,19 @@ const (
 	unfitPause = 50 * time.Millisecond
 )
 
-// fire has all lanes fire until the time is over and their last faults have ended, then heals what is left.
+// fire has all lanes fire until the time is over and their last faults have ended, then heals what is left. On a slow machine a kind may not have had
+// its turn by then: it gets half as much time again.
 func (r *run) fire(ctx context.Context, length time.Duration) error {
-	firing, cancel := context.WithTimeout(ctx, length)
+	firing, cancel := context.WithTimeout(ctx, length+length/2)
 	defer cancel()
 	var wg sync.WaitGroup
+	wg.Go(func() {
+		nap(firing, length)
+		for firing.Err() == nil && len(r.unfired()) > 0 {
+			nap(firing, lookEvery)
+		}
+		cancel()
+	})
 	errs := make([]error, len(lanes))
 	for number, l := range r.lanes {
 		if l == nil {
@@ -42,6 +51,18 @@ func (r *run) fire(ctx context.Context, length time.Duration) error {
 	}
 	wg.Wait()
 	return errors.Join(append(errs, r.heal(ctx))...)
+}
+
+// unfired are the chosen kinds that have not been yet.
+func (r *run) unfired() (kinds []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, k := range r.o.kinds {
+		if !slices.ContainsFunc(r.fired, func(f fired) bool { return f.Kind == k }) {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
 }
 
 func (r *run) fireLane(ctx context.Context, number int, l *lane) error {

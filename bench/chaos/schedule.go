@@ -38,13 +38,21 @@ var lanes = [][]string{
 
 func kinds() []string { return slices.Concat(lanes...) }
 
-// parseKinds reads -faults.
+// parseKinds reads -faults: some kinds, or all, or all but some ("all,-eio").
 func parseKinds(text string) ([]string, error) {
-	if text == "" || text == "all" {
-		return kinds(), nil
+	if text == "" {
+		text = "all"
 	}
 	var out []string
 	for _, k := range strings.Split(text, ",") {
+		if k == "all" {
+			out = kinds()
+			continue
+		}
+		if i := slices.Index(out, strings.TrimPrefix(k, "-")); strings.HasPrefix(k, "-") && i >= 0 {
+			out = slices.Delete(out, i, i+1)
+			continue
+		}
 		if !slices.Contains(kinds(), k) {
 			return nil, fmt.Errorf("no fault is called %q: use some of %s", k, strings.Join(kinds(), ","))
 		}
