@@ -2,7 +2,7 @@
 TOOL := go tool -modfile=.ci/tools.mod
 
 .PHONY: help build test race lint proto verify demo failover restart killall elastic rolling bench bench-limit bench-memory bench-peers test-peers many \
-	microbench microbench-baseline profile fuzz
+	microbench microbench-baseline profile fuzz sim
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -88,3 +88,7 @@ microbench-baseline: ## measure the hot functions anew and keep that as the base
 
 fuzz: ## every fuzz target for a short while
 	.ci/fuzz
+
+sim: ## whole clusters, simulated, under faults: make sim SEEDS=1000; SEEDS=1 SEED=123 HISTORY=1 replays one and prints what happened
+	@mkdir -p bin && go test -c -o bin/sim.test ./bench/sim
+	@bin/sim.test -test.run '^TestSeeds$$' -test.timeout 0 -sim.seeds $(or $(SEEDS),1000) -sim.from $(or $(SEED),1) $(if $(HISTORY),-sim.seed $(or $(SEED),1) -sim.history)

@@ -37,11 +37,13 @@ func (p *Partition) EndOffset(ctx context.Context) (int64, error) {
 	})
 	select {
 	case an := <-answers:
+		p.cfg.Env.Resumed()
 		if an.err != nil {
 			return 0, runnelv1.AsError(an.err)
 		}
 		return an.end, nil
 	case <-ctx.Done():
+		p.cfg.Env.Resumed()
 		return 0, p.readTimeout("the end offset")
 	}
 }

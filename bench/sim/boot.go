@@ -3,14 +3,13 @@ package sim
 import (
 	"context"
 	"fmt"
-	"maps"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"go.etcd.io/raft/v3/raftpb"
-
 	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/partition/catchup"
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/env/sim"
 	"github.com/runnel-io/runnel/partition/multiraft"
@@ -28,12 +27,15 @@ type machine struct {
 	up      *boot
 	failed  string        // why its broker can never start again
 	skew    time.Duration // of the wall clock of its next boot
+	jump    time.Duration // of the wall clock as the ticker reads it
 	refuses bool          // while the broker is down, the machine says so
+	was     []int32       // ids that brokers had here whose disk was wiped
 }
 
 // boot is one run of a broker: what cmd/brokerd/broker assembles, below rpc.
 type boot struct {
 	m      *machine
+	over   bool // it was killed, or has stopped
 	proc   *sim.Process
 	env    *env.Env
 	ctx    context.Context // of its blocking calls
@@ -47,26 +49,16 @@ type boot struct {
 	host  *multiraft.Host
 	ctl   *controller.Controller
 	agent *agent.Agent
-	feed  feeder
+	ships *catchup.Server
+	own   *multiraft.Group // of the controller
+	heard []int32
 	ready bool // the state knows it
-
-	forgetting bool
-
-	tasks   int
-	ticking bool
-	ticked  []ticked
+	fresh bool // its state was as new as the controller's once
 }
 
-const (
-	founder        = 1
-	firstReplica   = 1
-	joinEvery      = 200 * time.Millisecond
-	requestTimeout = 5 * time.Second
-)
+const founder = 1
 
-func (b *boot) alive() bool { return b.m.up == b }
-
-func (b *boot) host0() int32 { return b.id }
+func (b *boot) alive() bool { return b.m.up == b && !b.over }
 
 // start boots the machine's broker. An error means that it can never run again.
 func (m *machine) start() error {
@@ -77,20 +69,15 @@ func (m *machine) start() error {
 	pe := p.Env()
 	b := &boot{
 		m: m, proc: p, ctx: ctx, cancel: cancel, asking: map[int32]bool{}, linked: map[int32]*boot{}, nonce: c.w.Rand().Uint64() | 1,
-		env: &env.Env{Clock: pe.Clock, Executor: pe.Executor, Rand: pe.Rand, Log: c.log.With("machine", m.n)},
 	}
-	b.env.Executor = executor{pe.Executor, b}
-	m.disk.known = func(path string) bool {
-		return b.store != nil && slices.ContainsFunc(b.store.Replicas(), func(r raftlog.ReplicaInfo) bool {
-			return filepath.Base(path) == fmt.Sprintf("%016x-%016x", r.Group, r.Replica)
-		})
+	b.env = &env.Env{Clock: pe.Clock, Executor: executor{pe.Executor, b}, Rand: pe.Rand, Log: slog.New(slog.DiscardHandler), Turn: func() { c.turns.take(b) }}
+	if c.cfg.Out != nil {
+		b.env.Log = slog.New(&logHandler{b: b, w: c.w, out: c.cfg.Out}).With("machine", m.n)
 	}
-	m.disk.again = func(path string) {
-		c.violate("I19", "m%d: a replica is made again under the id of one that was deleted: %s", m.n, filepath.Base(path))
-	}
+	m.disk.begin(b)
 	var err error
 	b.store, err = raftlog.Open(raftlog.Options{
-		Dir: m.disk.dir, Clock: b.env.Clock, Log: b.env.Log, Hooks: m.disk.hooks(), SegmentBytes: 1 << 20,
+		Dir: m.disk.dir, Clock: b.env.Clock, Log: b.env.Log, Hooks: m.disk.hooks(b), SegmentBytes: 1 << 20,
 		Fatal: func(error) {
 			c.w.After(0, func() {
 				if b.alive() {
@@ -101,6 +88,7 @@ func (m *machine) start() error {
 		},
 	})
 	if err != nil {
+		b.over = true
 		cancel()
 		return err
 	}
@@ -111,282 +99,111 @@ func (m *machine) start() error {
 		known = append(known, groupReplica{r.Group, r.Replica})
 	}
 	c.elections.restarted(known)
-	id := b.store.Identity()
-	switch {
-	case id.ClusterID != "":
-		for _, r := range b.store.Replicas() {
-			if r.Group == placement.ControllerGroup {
-				return b.run(r.Replica, false, nil)
-			}
-		}
-		return fmt.Errorf("no replica of the controller group")
-	case m.n == founder && len(c.byBroker) == 0:
-		id.ClusterID, id.BrokerID = "sim", founder
-		if err := b.store.SetIdentity(id); err != nil {
-			return err
-		}
-		if err := b.createController(firstReplica); err != nil {
-			return err
-		}
-		return b.run(firstReplica, true, nil)
-	}
-	b.join(0)
+	c.start(b, b.enter)
 	return nil
 }
 
-func (b *boot) createController(replica uint64) error {
-	return b.store.Create(placement.ControllerGroup, replica, &raftpb.ConfState{Voters: []uint64{firstReplica}})
-}
-
-func (b *boot) registration() placement.Registration {
-	id := b.store.Identity()
-	return placement.Registration{
-		ID: id.BrokerID, Incarnation: id.Incarnation, ClientAddr: fmt.Sprintf("m%d:1", b.m.n), PeerAddr: fmt.Sprintf("m%d:2", b.m.n), Version: "sim",
-	}
-}
-
-// join asks the machines in turn for admission until one grants it.
-func (b *boot) join(try int) {
+// core makes host, controller and agent, as the broker's core does, and opens the replica of the controller group.
+func (b *boot) core(replica uint64, founding bool) error {
 	c := b.m.c
-	again := func() { c.w.After(joinEvery, func() { b.join(try + 1) }) }
-	if !b.alive() {
-		return
-	}
-	body, err := controller.EncodeRequest(controller.RegisterBroker{Broker: b.registration()})
-	if err != nil {
-		panic(err)
-	}
-	c.request(func(done func()) {
-		to := c.machines[try%len(c.machines)]
-		if !b.alive() || to == b.m {
-			done()
-			again()
-			return
-		}
-		c.rpc(b.m, to, requestTimeout, func(ctx context.Context, t *boot) ([]byte, error) { return t.ctl.Serve(ctx, body) }, func(answer []byte, err error) {
-			done()
-			if !b.alive() {
-				return
-			}
-			var r controller.Response
-			if err == nil {
-				r, err = controller.DecodeResponse(answer)
-			}
-			if err != nil {
-				again()
-				return
-			}
-			if err := b.createController(r.ControllerReplica); err != nil {
-				c.lose(b.m, err)
-				return
-			}
-			id := b.store.Identity()
-			id.ClusterID, id.BrokerID = r.ClusterID, r.Broker
-			if err := b.store.SetIdentity(id); err != nil {
-				c.lose(b.m, err)
-				return
-			}
-			var known []int32
-			for _, x := range r.Brokers {
-				known = append(known, x.ID)
-			}
-			if err := b.run(r.ControllerReplica, false, known); err != nil {
-				c.lose(b.m, err)
-			}
-		})
-	})
-}
-
-// run makes host, controller and agent, as the broker's core does.
-func (b *boot) run(replica uint64, founding bool, known []int32) error {
-	c := b.m.c
-	b.id = b.store.Identity().BrokerID
-	c.byBroker[b.id] = b.m
 	tick := time.Duration(0)
-	if b.m.c.cfg.Seed%2 == 1 {
+	if c.cfg.Seed%2 == 1 {
 		tick = 10 * time.Second // as brokerd has it: nothing may wait for it
 	}
 	b.host = multiraft.New(multiraft.Config{
 		Env: b.env, BrokerID: b.id, BootNonce: b.nonce, Store: b.store, Transport: transport{b}, TickInterval: tick,
 	})
-	ctl := controller.New(controller.Config{
-		Env: c.calls.gated(b.env), BrokerID: b.id, Alive: b.host.Alive, Caller: caller{b},
+	b.ctl = controller.New(controller.Config{
+		Env: b.env, BrokerID: b.id, Alive: b.host.Alive, Caller: caller{b}, Leader: b.host.Leader, Automatic: true,
+		ReplaceAfter: c.replaceAfter, MuteAfterReturn: 2 * time.Second,
 		ValidateConfig: func(config map[string]string) error {
 			_, err := partition.ParseSettings(config)
 			return err
 		},
 	})
-	b.agent = agent.New(agent.Config{Env: b.env, BrokerID: b.id, Host: b.host, Store: b.store, Budget: partition.NewBudget(64 << 20), Metrics: partition.NewMetrics(nil)})
-	if replica != firstReplica {
-		b.host.SetBrokers(append([]int32{founder}, known...))
-	}
-	group, err := b.host.StartGroup(multiraft.GroupConfig{
-		Group: placement.ControllerGroup, Replica: replica, Members: map[uint64]int32{firstReplica: founder, replica: b.id},
-		Machine: ctl, Name: "controller", Found: founding,
+	b.agent = agent.New(agent.Config{
+		Env: b.env, BrokerID: b.id, Host: b.host, Store: b.store, Budget: partition.NewBudget(64 << 20), Metrics: partition.NewMetrics(nil),
+		DiskFull: func() bool { return b.m.disk.full },
+		Catchup:  catchup.NewClient(catchup.ClientConfig{Env: b.env, Caller: caller{b}, Log: b.env.Log}), Boot: b.nonce,
+		StateCurrent: func() (bool, string) {
+			if b.fresh {
+				return true, ""
+			}
+			return b.ctl.CaughtUp()
+		},
+		Forget: func(ctx context.Context, replicas []uint64) error {
+			_, err := b.ctl.Do(ctx, controller.ForgetReplicas{Broker: b.id, Replicas: replicas})
+			return err
+		},
 	})
-	if err != nil {
+	b.hear()
+	if err := b.openController(replica, founding); err != nil {
 		return err
 	}
-	ctl.Attach(group)
-	b.ctl = ctl
-	b.feed = feeder{b: b}
-	var asked []int32
-	ctl.OnChange(func(s *placement.State) {
-		var ids []int32
-		for _, id := range s.BrokerIDs() {
-			if id != b.id {
-				ids = append(ids, id)
-			}
+	b.ships = catchup.NewServer(catchup.ServerConfig{Env: b.env, Log: b.env.Log, Source: func(group uint64) catchup.Source {
+		if group == placement.ControllerGroup {
+			return b.ctl
 		}
-		if !slices.Equal(ids, asked) {
-			asked = ids
-			b.host.SetBrokers(ids)
-		}
-		b.feed.push(s)
+		return b.agent.Source(group)
+	}})
+	b.ctl.OnChange(func(s *placement.State) {
+		b.hear()
+		b.agent.Update(s)
+		c.elections.named(s)
 	})
 	b.agent.Start()
 	b.host.Start()
-	b.register()
 	b.tick()
 	return nil
 }
 
-// register founds the cluster's state, and waits until it knows this broker.
-func (b *boot) register() {
-	c := b.m.c
-	if !b.alive() {
-		return
+// openController starts a replica that the store knows and deletes those before it.
+func (b *boot) openController(replica uint64, founding bool) error {
+	group, err := b.host.StartGroup(multiraft.GroupConfig{
+		Group: placement.ControllerGroup, Replica: replica, Members: map[uint64]int32{firstReplica: founder, replica: b.id},
+		Machine: b.ctl, Name: "controller", Found: founding, Log: raftlog.LogOptions{SegmentBytes: 64 << 10, KeepSegments: 64},
+	})
+	if err != nil {
+		return err
 	}
-	s := b.ctl.State()
-	if s.Brokers[b.id] != nil {
-		b.ready = true
-		c.w.Trace("m%d: ready as broker %d", b.m.n, b.id)
-		return
+	b.ctl.Attach(group)
+	b.own = group
+	for _, r := range b.store.Replicas() {
+		if r.Group != placement.ControllerGroup || r.Replica >= replica {
+			continue
+		}
+		if err := b.store.Delete(r.Group, r.Replica); err != nil {
+			return err
+		}
 	}
-	if s.ClusterID == "" && b.id == founder {
-		id := b.store.Identity()
-		c.do(b, controller.FoundCluster{ClusterID: id.ClusterID, Broker: b.registration()}, func(controller.Response, error) {
-			c.w.After(joinEvery, b.register)
-		})
-		return
-	}
-	c.w.After(joinEvery, b.register)
+	return nil
 }
 
-// tick does each second what the broker's ticker does, and reports deleted replicas as the agent's own goroutine would.
-// The agent ticks its partitions in the order of a sync.Map, which is drawn anew in each process: the wakes of tasks and
-// readers that come of it are therefore collected and done in an order of their own.
+// hear exchanges heartbeats with all brokers that the state knows or that gossip would tell of.
+func (b *boot) hear() {
+	var ids []int32
+	for _, m := range b.m.c.machines {
+		if m.up != nil && m.up.id != 0 {
+			ids = append(ids, m.up.id)
+		}
+	}
+	ids = append(ids, b.ctl.State().BrokerIDs()...)
+	slices.Sort(ids)
+	ids = slices.DeleteFunc(slices.Compact(ids), func(id int32) bool { return id == b.id })
+	if !slices.Equal(ids, b.heard) {
+		b.heard = ids
+		b.host.SetBrokers(ids)
+	}
+}
+
+// tick does each second what the broker's ticker does. A jump of the wall clock is seen here, and by those who hear of it from this
+// broker (transport), alone: elsewhere the product takes differences, which the monotonic clock makes true.
 func (b *boot) tick() {
 	b.env.AfterFunc(time.Second, func() {
-		b.ticking = true
-		b.agent.Tick(b.env.Now())
-		b.ticking = false
-		done := b.ticked
-		b.ticked = nil
-		slices.SortStableFunc(done, func(x, y ticked) int { return x.order - y.order })
-		for _, t := range done {
-			t.run()
-		}
-		b.forget()
+		b.hear()
+		b.agent.Tick(b.env.Now().Add(b.m.jump))
 		b.tick()
 	})
-}
-
-func (b *boot) forget() {
-	s := b.ctl.State()
-	if b.feed.busy() || b.forgetting {
-		return
-	}
-	var gone []uint64
-	for _, id := range slices.Sorted(maps.Keys(s.Tombstones)) {
-		if s.Tombstones[id].Broker == b.id && !b.holds(id) {
-			gone = append(gone, id)
-		}
-	}
-	if len(gone) > 0 {
-		b.forgetting = true
-		b.m.c.do(b, controller.ForgetReplicas{Broker: b.id, Replicas: gone}, func(controller.Response, error) { b.forgetting = false })
-	}
-}
-
-func (b *boot) holds(replica uint64) bool {
-	return slices.ContainsFunc(b.store.Replicas(), func(r raftlog.ReplicaInfo) bool { return r.Replica == replica })
-}
-
-// feeder gives the agent one change of the state at a time, in the order of names and ids: the agent goes over the
-// state's maps as they come, and that order is drawn anew in each run of the process.
-type feeder struct {
-	b      *boot
-	queue  []*placement.State
-	given  *placement.State
-	active bool
-	// revision is that of the state that is approached, steps how many steps towards it were made.
-	revision, steps uint64
-}
-
-const stepsPerRevision = 10_000
-
-const feedEvery = time.Millisecond // above what the agent's compare task waits
-
-func (f *feeder) busy() bool { return f.active || len(f.queue) > 0 }
-
-func (f *feeder) push(s *placement.State) {
-	f.queue = append(f.queue, s)
-	if !f.active {
-		f.active = true
-		f.next()
-	}
-}
-
-func (f *feeder) next() {
-	if len(f.queue) == 0 {
-		f.active = false
-		return
-	}
-	target := f.queue[len(f.queue)-1] // the agent needs only the newest
-	from := f.given
-	if from == nil {
-		from = placement.New()
-	}
-	if target.Revision != f.revision {
-		f.revision, f.steps = target.Revision, 0
-	}
-	step := *target
-	step.Topics, step.Tombstones = maps.Clone(from.Topics), maps.Clone(from.Tombstones)
-	f.steps++
-	// Steps towards a state count as that state, not as one before: what it deletes was not there any more.
-	step.Revision = target.Revision*stepsPerRevision + f.steps
-	if !f.change(&step, from, target) {
-		f.queue = f.queue[:0]
-		step.Revision = target.Revision*stepsPerRevision + stepsPerRevision - 1
-	}
-	f.given = &step
-	f.b.agent.Update(&step)
-	f.b.env.AfterFunc(feedEvery, f.next)
-}
-
-// change makes one difference between two states in step and tells whether there may be more.
-func (f *feeder) change(step, from, target *placement.State) bool {
-	for _, name := range slices.Sorted(maps.Keys(from.Topics)) {
-		if t := target.Topics[name]; t == nil || t.ID != from.Topics[name].ID {
-			delete(step.Topics, name)
-			return true
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(target.Topics)) {
-		if from.Topics[name] != target.Topics[name] {
-			step.Topics[name] = target.Topics[name]
-			return true
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(target.Tombstones)) {
-		if from.Tombstones[id] == nil {
-			step.Tombstones[id] = target.Tombstones[id]
-			return true
-		}
-	}
-	step.Tombstones = target.Tombstones
-	return false
 }
 
 // diskDir is a machine's data folder.

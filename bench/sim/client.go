@@ -14,9 +14,11 @@ import (
 // slot is one partition that clients use. Its index is the partition of the history.
 type slot struct {
 	topic  string
+	main   int // of mains
 	number int32
 	group  uint64
 	hint   int32 // who a client last believed to lead; shared, as by one metadata cache
+	start  int64 // the highest log start that anybody saw
 }
 
 // clients are all producers, readers and askers of a run, and what they saw.
@@ -25,6 +27,7 @@ type clients struct {
 	producers []*producer
 	readers   []*reader
 	history   check.History
+	batches   []*batch
 	acks      []ack
 	nextID    int32
 	stopped   bool // producers send nothing new
@@ -44,17 +47,23 @@ const (
 	requestLimit   = 2 * time.Second
 	inFlight       = 3
 	maxBatch       = 5
-	paddingBytes   = 300
 	firstProducers = 5000
 )
 
-// startClients makes two producers, one or two readers and one asker for each slot.
+// startClients starts those of all slots.
 func (c *Cluster) startClients() {
-	r := c.w.Rand()
 	for i := range c.clients.slots {
+		c.startSlots([]int{i})
+	}
+}
+
+// startSlots makes two producers, two readers and one asker for each slot.
+func (c *Cluster) startSlots(slots []int) {
+	r := c.w.Rand()
+	for _, i := range slots {
 		for range 2 {
 			c.clients.nextID++
-			p := &producer{c: c, id: c.clients.nextID, slot: i, pid: firstProducers + int64(c.clients.nextID), pace: time.Duration(20+r.Int64N(120)) * time.Millisecond}
+			p := &producer{c: c, id: c.clients.nextID, slot: i, pid: firstProducers + int64(c.clients.nextID), pace: time.Duration(30+r.Int64N(120)) * time.Millisecond}
 			c.clients.producers = append(c.clients.producers, p)
 			p.more()
 		}
@@ -90,7 +99,7 @@ func (c *Cluster) send(client int32, m *machine, serve func(b *boot, reply func(
 	from := clientBase + client
 	return c.net.Send(from, m.n, laneClient, func() {
 		b := m.up
-		if b == nil || b.agent == nil || !b.ready {
+		if b == nil || b.over || b.agent == nil || !b.ready {
 			return
 		}
 		serve(b, func(answer func()) {
@@ -103,6 +112,9 @@ func (c *Cluster) send(client int32, m *machine, serve func(b *boot, reply func(
 
 // batch is one batch of a producer, sent until its fate is known.
 type batch struct {
+	client  int32
+	slot    int
+	outcome check.Outcome
 	seq     int32 // the producer's, of its first record
 	values  []int64
 	invoke  time.Duration
@@ -123,7 +135,8 @@ type producer struct {
 	unacked []*batch // in order
 	attempt int      // answers with an error of older ones count for nothing
 	resend  bool     // a resend is due
-	acked   int
+	acked   int      // records
+	batches int      // acknowledged
 }
 
 // more sends a batch now and then.
@@ -140,7 +153,7 @@ func (p *producer) more() {
 
 func (p *producer) make(n int) {
 	c := p.c
-	b := &batch{seq: p.seq, invoke: c.w.Now()}
+	b := &batch{client: p.id, slot: p.slot, seq: p.seq, invoke: c.w.Now()}
 	for range n {
 		b.values = append(b.values, p.value)
 		b.indices = append(b.indices, len(c.clients.history.Appends))
@@ -148,6 +161,7 @@ func (p *producer) make(n int) {
 		p.value++
 	}
 	p.seq += int32(n)
+	c.clients.batches = append(c.clients.batches, b)
 	p.unacked = append(p.unacked, b)
 	p.transmit(b)
 }
@@ -162,7 +176,7 @@ func (p *producer) transmit(b *batch) {
 	recs := make([]record.Record, len(b.values))
 	for i, v := range b.values {
 		value := check.Append{Client: int(p.id), Sequence: v, Partition: int32(p.slot)}.Value()
-		recs[i] = record.Record{Key: padding, Value: []byte(value), TimestampMS: c.w.Env().Now().UnixMilli()}
+		recs[i] = record.Record{Key: padding[:mains[s.main].padding], Value: []byte(value), TimestampMS: c.w.Env().Now().UnixMilli()}
 	}
 	o := record.EncodeOptions{ProducerID: p.pid, BaseSequence: b.seq}
 	answered := false
@@ -187,7 +201,7 @@ func (p *producer) transmit(b *batch) {
 	c.w.After(requestLimit, lost("no answer"))
 }
 
-var padding = []byte(strings.Repeat("p", paddingBytes))
+var padding = []byte(strings.Repeat("p", 4096))
 
 // produce is what rpc/broker does with a request.
 func (b *boot) produce(slot int, recs []record.Record, o record.EncodeOptions, done func(partition.ProduceResult)) {
@@ -275,6 +289,7 @@ func (p *producer) answered(b *batch, attempt int, res partition.ProduceResult) 
 func (p *producer) settle(at int, out check.Outcome, base int64) {
 	c := p.c
 	b := p.unacked[at]
+	b.outcome = out
 	p.unacked = append(p.unacked[:at:at], p.unacked[at+1:]...)
 	for i, x := range b.indices {
 		a := &c.clients.history.Appends[x]
@@ -283,9 +298,9 @@ func (p *producer) settle(at int, out check.Outcome, base int64) {
 	switch out {
 	case check.OK:
 		p.acked += len(b.values)
+		p.batches++
 		c.w.Trace("slot %d: client %d sequence %d is at %d", p.slot, p.id, b.seq, base)
 	case check.Fail:
-		c.report.Failed += len(b.values)
 		c.w.Trace("slot %d: client %d sequence %d failed", p.slot, p.id, b.seq)
 	}
 }
@@ -315,25 +330,4 @@ func (f *forgetting) rename(slot int, term uint64, o record.EncodeOptions, count
 	on.BaseSequence += int32(count)
 	f.next[at(o.BaseSequence+int32(count))] = on
 	return name
-}
-
-// makeTopics creates the topics of the workload before faults begin.
-func (c *Cluster) makeTopics() bool {
-	for i, config := range []map[string]string{
-		{"segment.bytes": "65536"},
-		{"segment.bytes": "65536", "retention.bytes": "131072"},
-	} {
-		name := fmt.Sprintf("main%d", i)
-		if c.createNow(name, 2, config) == nil {
-			c.violate("I21", "topic %s could not be created in a sound cluster", name)
-			return false
-		}
-	}
-	s := c.newest()
-	for _, name := range s.TopicNames() {
-		for n, p := range s.Topics[name].Partitions {
-			c.clients.slots = append(c.clients.slots, &slot{topic: name, number: int32(n), group: p.Group})
-		}
-	}
-	return true
 }

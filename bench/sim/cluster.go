@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"runtime/debug"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/env/sim"
+	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
 )
@@ -33,7 +33,7 @@ const (
 // Config says what to run.
 type Config struct {
 	Seed     uint64
-	Machines int // 0: drawn, three or five
+	Machines int // 0: drawn, five or six
 	Dir      string
 	// Spell is how long, in virtual time, faults and clients go on.
 	Spell time.Duration
@@ -44,45 +44,27 @@ type Config struct {
 	Mutant Mutant
 }
 
-// Report is what a run found.
-type Report struct {
-	Violations []check.Violation
-	Hash       uint64
-	Faults     map[string]int
-	Acked      int // records
-	Sent       int
-	Failed     int // given up after an answer that there was no effect
-	Reads      int
-	Ends       int
-	Topics     int // made and acknowledged while faults went on
-	Deleted    int
-	Quarantine int // replicas
-	Leaders    int
-	Slowest    time.Duration // of the writes after healing
-	Events     int
-}
-
 // Cluster is one run.
 type Cluster struct {
 	cfg       Config
 	w         *sim.World
 	net       *sim.Network
-	log       *slog.Logger
-	calls     *calls
+	turns     *turns
 	machines  []*machine
 	byBroker  map[int32]*machine
+	founded   bool
 	elections *elections
 	faulter   *nemesis
 	clients   clients
 	topics    topics
+	operators operators
 	forget    forgetting
 	healed    bool
-	panicked  bool
 	delay     time.Duration // of the network at most, while it is sound
-	report    Report
-
-	asking   bool // a request to the controller is under way
-	requests []func(done func())
+	// replaceAfter is the controllers' setting.
+	replaceAfter time.Duration
+	facts        map[string]int
+	report       Report
 }
 
 // mostAlike bounds how many violations of one invariant are kept: the first tell what is wrong.
@@ -90,7 +72,7 @@ const mostAlike = 8
 
 // violate notes a broken promise.
 func (c *Cluster) violate(invariant, format string, args ...any) {
-	v := check.Violation{Invariant: invariant, What: fmt.Sprintf(format, args...)}
+	v := check.Violation{Invariant: invariant, What: strings.ReplaceAll(fmt.Sprintf(format, args...), c.cfg.Dir, "")}
 	c.w.Trace("VIOLATION %s", v)
 	alike := 0
 	for _, x := range c.report.Violations {
@@ -103,53 +85,41 @@ func (c *Cluster) violate(invariant, format string, args ...any) {
 	}
 }
 
-// until runs the world until cond holds, for at most limit more, and moves blocking calls between events.
+// until runs the world until cond holds, for at most limit more, and has goroutines go on between events.
 func (c *Cluster) until(cond func() bool, limit time.Duration) bool {
 	return c.w.RunUntil(func() bool {
 		c.report.Events++
-		c.calls.between()
-		c.nextRequest()
+		c.turns.run()
 		return cond()
 	}, limit)
 }
 
 func never() bool { return false }
 
-// request has f called when no other request to the controller is under way.
-func (c *Cluster) request(f func(done func())) { c.requests = append(c.requests, f) }
-
-func (c *Cluster) nextRequest() {
-	if c.asking || c.calls.requests > 0 || len(c.requests) == 0 {
-		return
+// paced asks a condition that is dear only now and then.
+func (c *Cluster) paced(cond func() bool) func() bool {
+	var next time.Duration
+	return func() bool {
+		if c.w.Now() < next {
+			return false
+		}
+		next = c.w.Now() + 20*time.Millisecond
+		return cond()
 	}
-	f := c.requests[0]
-	c.requests = c.requests[1:]
-	c.asking = true
-	f(func() { c.asking = false })
-	c.calls.between()
 }
 
-func (c *Cluster) requesting() bool { return c.asking || c.calls.requests > 0 || len(c.requests) > 0 }
-
-// do sends a request to the controller by way of a boot. answer is called once, unless the boot is dead by then: then
-// with an error.
-func (c *Cluster) do(b *boot, r controller.Request, answer func(controller.Response, error)) {
-	c.request(func(done func()) {
-		if !b.alive() || b.ctl == nil {
-			done()
-			answer(controller.Response{}, errors.New("the broker is down"))
-			return
-		}
-		ctx, cancel := context.WithCancel(b.ctx)
-		c.w.After(requestTimeout, cancel)
-		c.calls.start(true, func() func() {
-			resp, err := b.ctl.Do(ctx, r)
-			return func() {
-				cancel()
-				done()
-				answer(resp, err)
-			}
-		})
+// do sends a request to the controller by way of a boot. answer is called once, with an error if the boot ends before.
+func (c *Cluster) do(b *boot, within time.Duration, r controller.Request, answer func(controller.Response, error)) {
+	resp, err := controller.Response{}, error(errors.New("the broker is down"))
+	if !b.alive() || b.ctl == nil {
+		answer(resp, err)
+		return
+	}
+	c.start(b, func() {
+		defer func() { answer(resp, err) }()
+		ctx, cancel := b.env.Within(b.ctx, within)
+		defer cancel()
+		resp, err = b.ctl.Do(ctx, r)
 	})
 }
 
@@ -161,55 +131,59 @@ func (c *Cluster) kill(m *machine, why string, refuses bool) {
 	}
 	c.w.Trace("m%d: killed (%s)", m.n, why)
 	c.end(b, refuses)
-	if c.panicked {
-		return // perhaps within a transaction, for whose end closing would wait
-	}
 	if err := m.disk.abandon(); err != nil {
 		c.violate("run", "m%d: closing the files of a dead broker: %v", m.n, err)
 	}
 }
 
+// end has nothing of a boot run any more. Its goroutines end at their next turn; those that nothing would wake are told.
 func (c *Cluster) end(b *boot, refuses bool) {
 	m := b.m
 	m.up = nil
 	m.refuses = refuses
+	b.over = true
 	b.proc.Kill()
 	b.cancel()
 	c.net.Down(m.n, true)
-	m.disk.waiting = nil
-	if b.agent != nil {
-		b.agent.Stop() // its one goroutine ends; the tasks are dead
+	c.net.Hold(m.n, false)
+	m.disk.waiting, m.disk.dies = nil, nil
+	if b.agent == nil {
+		return
 	}
+	ctl, a, ships := b.ctl, b.agent, b.ships
+	go func() {
+		ctl.Stop()
+		a.Stop()
+		if ships != nil {
+			ships.Stop()
+		}
+	}()
 }
 
 // stop ends a machine's broker as SIGTERM would, after its leaderships were handed over or the time for it was up.
 func (c *Cluster) stop(m *machine, then func()) {
 	b := m.up
-	if b == nil || b.host == nil {
+	if b == nil || b.ships == nil {
 		then()
 		return
 	}
 	c.w.Trace("m%d: stopping", m.n)
-	ctx, cancel := context.WithCancel(b.ctx)
-	c.w.After(2*time.Second, cancel)
-	c.calls.start(false, func() func() {
+	c.start(b, func() {
+		defer then()
+		b.ctl.Stop()
+		ctx, cancel := b.env.Within(b.ctx, 2*time.Second)
+		defer cancel()
 		err := b.host.HandOver(ctx)
-		return func() {
-			cancel()
-			c.w.Trace("m%d: handed over: %v", m.n, err)
-			// What follows must not run within an event of this boot's tasks; between two events it does not.
-			if b.alive() {
-				b.agent.Stop()
-				b.host.Stop()
-				c.end(b, true)
-				if err := b.store.Close(); err != nil && m.disk.failed == 0 {
-					c.violate("run", "m%d: closing the store: %v", m.n, err)
-				}
-				m.disk.opened = nil
-				clear(m.disk.open)
-			}
-			then()
+		c.w.Trace("m%d: handed over: %v", m.n, err)
+		b.agent.Stop()
+		b.env.Resumed()
+		b.ships.Stop()
+		b.host.Stop()
+		err = errors.Join(b.store.Close(), m.disk.closed())
+		if err != nil && m.disk.failed == 0 && m.disk.fulls == 0 {
+			c.violate("run", "m%d: closing the store: %v", m.n, err)
 		}
+		c.end(b, true)
 	})
 }
 
@@ -222,6 +196,19 @@ func (c *Cluster) revive(m *machine) {
 	if err := m.start(); err != nil {
 		c.lose(m, err)
 	}
+}
+
+// loseBoot gives up the machine of a boot that cannot go on.
+func (c *Cluster) loseBoot(b *boot, err error) {
+	if !b.alive() {
+		return
+	}
+	if b.m.disk.fulls > 0 { // for want of room: a supervisor starts it again
+		c.kill(b.m, "gave up: "+err.Error(), true)
+		c.w.After(time.Second, func() { c.revive(b.m) })
+		return
+	}
+	c.lose(b.m, err)
 }
 
 // lose gives a machine up for good. That is right only if its disk had failed.
@@ -265,62 +252,78 @@ func (c *Cluster) newest() *placement.State {
 }
 
 // Run runs one history. It must be called inside a synctest bubble whose Wait is Config.Settle, with the process's
-// random source set by the seed.
-func Run(cfg Config) (report Report) {
-	c := &Cluster{cfg: cfg, w: sim.New(cfg.Seed), byBroker: map[int32]*machine{}}
-	c.report.Faults = map[string]int{}
-	c.log = slog.New(slog.DiscardHandler)
+// random source set by the seed. A panic of the product, where a real broker would end, ends the process.
+func Run(cfg Config) Report {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // see goroutineID
+	c := &Cluster{cfg: cfg, w: sim.New(cfg.Seed), byBroker: map[int32]*machine{}, facts: map[string]int{}}
+	c.report.Faults, c.report.Operations = map[string]int{}, map[string]int{}
 	if cfg.Out != nil {
 		c.w.Log(cfg.Out)
-		c.log = slog.New(traceHandler(c.w, cfg.Out))
 	}
-	c.calls = newCalls(cfg.Settle)
+	c.turns = &turns{settle: cfg.Settle}
 	c.net = c.w.NewNetwork()
-	c.delay = []time.Duration{time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond}[c.w.Rand().Int64N(3)]
+	// Raft takes its messages in any order, and again. The other lanes are promised to be exact (multiraft.Transport).
+	c.net.Loose = map[int]bool{int(multiraft.LaneAppend): true}
+	r := c.w.Rand()
+	c.delay = []time.Duration{time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond}[r.Int64N(3)]
 	c.net.MaxDelay = c.delay
+	c.replaceAfter = []time.Duration{1500 * time.Millisecond, 3 * time.Second, 6 * time.Second}[r.Int64N(3)]
 	c.slowDisks()
 	c.elections = newElections(c)
-	c.calls.gate.Lock()
-	defer c.calls.gate.Unlock()
-	defer func() {
-		if p := recover(); p != nil {
-			// Of the product, on a goroutine where nothing recovers: a real broker is gone.
-			c.panicked = true
-			c.violate("run", "a panic ends the broker: %v\n%s", p, debug.Stack())
-			report = c.finished()
-		}
-		c.close()
-	}()
+	c.operators.ctx, c.operators.stop = context.WithCancel(context.Background())
+	c.makeMachines()
+	c.history()
+	c.close()
+	return c.finished()
+}
 
-	n := cfg.Machines
+func (c *Cluster) makeMachines() {
+	n := c.cfg.Machines
 	if n == 0 {
-		n = 3
-		if c.w.Rand().Int64N(3) == 0 {
-			n = 5
+		n = 5
+		if c.w.Rand().Int64N(4) == 0 {
+			n = 6
 		}
 	}
 	for i := int32(1); i <= int32(n); i++ {
-		m := &machine{c: c, n: i, disk: newDisk(c.diskDir(i), cfg.Mutant == AckBeforeSync)}
+		m := &machine{c: c, n: i}
+		m.disk = newDisk(c, c.diskDir(i))
 		c.machines = append(c.machines, m)
 		c.net.Down(i, true)
 	}
+}
+
+// history is the run: a sound cluster, faults, healing, the checks.
+func (c *Cluster) history() {
 	for _, m := range c.machines {
 		c.revive(m)
 	}
 	if !c.until(c.ready, time.Minute) {
 		c.violate("I21", "the cluster was not founded within a minute")
-		return c.finished()
+		return
 	}
 	if !c.makeTopics() {
-		return c.finished()
+		return
 	}
 	c.startClients()
 	c.startNemesis()
-	c.startTopics()
-	c.until(never, cfg.Spell)
+	c.startOperators()
+	c.until(never, c.cfg.Spell)
+	c.until(c.provesEnough, c.cfg.Spell) // a run that was at a standstill goes on for a while
 	c.heal()
 	c.verify()
-	return c.finished()
+}
+
+// provesEnough tells whether enough has been done and broken for the run to count.
+func (c *Cluster) provesEnough() bool {
+	acked, faults := 0, 0
+	for _, p := range c.clients.producers {
+		acked += p.batches
+	}
+	for _, n := range c.report.Faults {
+		faults += n
+	}
+	return acked >= leastAcked && faults >= leastFaults
 }
 
 // slowDisks draws how slow commits are.
@@ -335,17 +338,23 @@ func (c *Cluster) slowDisks() {
 	}
 }
 
-func (c *Cluster) finished() Report {
-	c.report.Hash = c.w.Hash()
-	c.report.Leaders = len(c.elections.leaders)
-	return c.report
-}
-
 // close ends everything that still runs.
 func (c *Cluster) close() {
 	for _, m := range c.machines {
 		c.kill(m, "the run is over", false)
 	}
-	c.requests = nil
-	c.calls.between()
+	c.operators.stop()
+	c.turns.run()
+}
+
+// sleep waits on the virtual clock, on a goroutine of the workload. It tells false once the run is over.
+func (c *Cluster) sleep(d time.Duration) bool {
+	over := make(chan struct{})
+	c.w.After(d, func() { close(over) })
+	select {
+	case <-over:
+	case <-c.operators.ctx.Done():
+	}
+	c.turns.take(nil)
+	return c.operators.ctx.Err() == nil
 }

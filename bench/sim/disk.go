@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -15,9 +16,11 @@ import (
 
 // disk is one machine's: its folder, what is not safe from a power cut, and the faults of its own.
 type disk struct {
+	c      *Cluster
 	dir    string
 	noSync bool // seeded bug: the product syncs nothing
 
+	b      *boot               // that runs or ran last
 	open   map[string]*bolt.DB // by path as last opened
 	opened []*bolt.DB          // of this boot
 	// unsynced holds, for files whose newest commits were not synced, what the platter has. nil: no such file.
@@ -25,60 +28,138 @@ type disk struct {
 
 	// fail makes the next commit of a file whose path contains it fail; after tells whether the data gets there
 	// nevertheless (RELIABILITY E1).
-	fail   string
-	after  bool
-	failed int // faults that fired
+	fail  string
+	after bool
+	// dies has the machine lose its power in the midst of its next commit: what it has sent before goes on, the commit is lost.
+	dies    func()
+	diesIn  string // what the path of that commit contains
+	full    bool   // no commit of a log has room
+	flipped bool   // a bit was turned once
+	failed  int    // faults that fired and cost a replica or the disk
+	fulls   int    // commits that had no room
 
 	stalled bool
 	waiting []env.Task // woken while stalled
 
-	known   func(path string) bool // whether the store knows the replica of a folder
-	deleted map[string]bool        // folders of replicas that were deleted
-	again   func(path string)      // called when one of these is made again
+	deleted map[string]bool // folders of replicas that were deleted
 }
 
-func newDisk(dir string, noSync bool) *disk {
-	return &disk{dir: dir, noSync: noSync, open: map[string]*bolt.DB{}, unsynced: map[string][]byte{}, deleted: map[string]bool{}}
+func newDisk(c *Cluster, dir string) *disk {
+	return &disk{
+		c: c, dir: dir, noSync: c.cfg.Mutant == AckBeforeSync, open: map[string]*bolt.DB{}, unsynced: map[string][]byte{}, deleted: map[string]bool{},
+	}
 }
 
-var errDisk = &os.PathError{Op: "fdatasync", Path: "simulated disk", Err: syscall.EIO}
+var (
+	errDisk = &os.PathError{Op: "fdatasync", Path: "simulated disk", Err: syscall.EIO}
+	errFull = &os.PathError{Op: "write", Path: "simulated disk", Err: syscall.ENOSPC}
+	errOver = errors.New("the process is gone")
+)
 
-func (d *disk) hooks() raftlog.Hooks {
+func (d *disk) begin(b *boot) { d.b = b }
+
+// hooks are those of one boot: once it is over, what is left of it changes nothing on the disk.
+func (d *disk) hooks(b *boot) raftlog.Hooks {
 	return raftlog.Hooks{
 		NoSync: d.noSync,
+		Open: func(string) error {
+			if b.over {
+				return errOver
+			}
+			return nil
+		},
 		Opened: func(path string, db *bolt.DB) {
 			d.opened = append(d.opened, db)
 			if !db.IsReadOnly() {
 				d.open[path] = db
 			}
 		},
-		Commit: d.commit,
-		FS: func(op raftlog.FSOp) error {
-			switch {
-			case op.Kind == "removeall" && d.known(op.Path):
-				d.deleted[op.Path] = true
-			case op.Kind == "mkdir" && d.deleted[op.Path]:
-				d.again(op.Path)
+		Commit: func(path string, commit func() error) error {
+			if b.over {
+				return errOver
 			}
-			if op.Kind == "rename" {
-				if b, ok := d.unsynced[op.Path]; ok {
-					delete(d.unsynced, op.Path)
-					d.unsynced[op.To] = b
-				}
-				if db := d.open[op.Path]; db != nil {
-					d.open[op.To] = db
-				}
+			return d.commit(path, commit)
+		},
+		File: func(raftlog.FileOp) error {
+			switch {
+			case b.over:
+				return errOver
+			case d.full:
+				d.fulls++
+				return errFull
 			}
 			return nil
+		},
+		FS: func(op raftlog.FSOp) error {
+			if b.over {
+				return errOver
+			}
+			return d.changes(b, op)
+		},
+		Free: func(string) (int64, error) {
+			if d.full {
+				return 0, nil
+			}
+			return 1 << 40, nil
 		},
 	}
 }
 
+// changes watches the folders: what is deleted must have been meant (I18), and what was must not come back under its id (I19).
+func (d *disk) changes(b *boot, op raftlog.FSOp) error {
+	switch op.Kind {
+	case "removeall":
+		if r, ok := d.replicaOf(op.Path); ok {
+			d.deleted[op.Path] = true
+			d.c.deletes(b, r)
+		}
+	case "mkdir":
+		if d.deleted[op.Path] {
+			d.c.violate("I19", "m%d: a replica is made again under the id of one that was deleted: %s", b.m.n, filepath.Base(op.Path))
+		}
+	case "rename":
+		if d.deleted[op.To] {
+			d.c.violate("I19", "m%d: a replica is installed under the id of one that was deleted: %s", b.m.n, filepath.Base(op.To))
+		}
+		if u, ok := d.unsynced[op.Path]; ok {
+			delete(d.unsynced, op.Path)
+			d.unsynced[op.To] = u
+		}
+		if db := d.open[op.Path]; db != nil {
+			d.open[op.To] = db
+		}
+	}
+	return nil
+}
+
+// replicaOf finds the replica, known to the store, whose folder a path is.
+func (d *disk) replicaOf(path string) (groupReplica, bool) {
+	if d.b == nil || d.b.store == nil {
+		return groupReplica{}, false
+	}
+	for _, r := range d.b.store.Replicas() {
+		if filepath.Base(path) == folderOf(groupReplica{r.Group, r.Replica}) {
+			return groupReplica{r.Group, r.Replica}, true
+		}
+	}
+	return groupReplica{}, false
+}
+
 func (d *disk) commit(path string, commit func() error) error {
+	if dies := d.dies; dies != nil && strings.Contains(path, d.diesIn) {
+		d.dies = nil
+		dies()
+		return errOver
+	}
+	if d.full && !strings.HasSuffix(path, "meta.db") {
+		d.fulls++
+		return errFull
+	}
 	fails := d.fail != "" && strings.Contains(path, d.fail)
 	if fails {
 		d.fail = ""
 		d.failed++
+		d.c.report.Faults["disk error"]++
 		if !d.after {
 			return errDisk
 		}
@@ -108,13 +189,17 @@ func (d *disk) writeBack() { clear(d.unsynced) }
 // abandon closes the files as a killed process leaves them: nothing more is written. A lock that the dead process held on
 // the folder goes with the file's name.
 func (d *disk) abandon() error {
+	return errors.Join(d.closed(), os.Remove(filepath.Join(d.dir, "LOCK")))
+}
+
+// closed notes that the process has closed what it was to close itself. The rest goes with it.
+func (d *disk) closed() error {
 	var errs []error
 	for _, db := range d.opened {
 		errs = append(errs, db.Close())
 	}
 	d.opened = nil
 	clear(d.open)
-	errs = append(errs, os.Remove(filepath.Join(d.dir, "LOCK")))
 	return errors.Join(errs...)
 }
 
@@ -132,6 +217,48 @@ func (d *disk) powerCut() (lost int, err error) {
 	return lost, errors.Join(errs...)
 }
 
+// wipe empties the disk. The files must be closed.
+func (d *disk) wipe() error {
+	clear(d.unsynced)
+	clear(d.deleted)
+	return os.RemoveAll(d.dir)
+}
+
+// flip turns a bit of a text wherever it stands in the log of a replica, and tells in how many places. Where that is in the files is
+// bbolt's affair, and differs from run to run.
+func (d *disk) flip(r groupReplica, text string) (places int, err error) {
+	files, err := filepath.Glob(filepath.Join(d.dir, "replicas", folderOf(r), "*"))
+	if err != nil {
+		return 0, err
+	}
+	slices.Sort(files)
+	for _, name := range files {
+		b, err := os.ReadFile(filepath.Clean(name))
+		if err != nil {
+			return places, err
+		}
+		f, err := os.OpenFile(filepath.Clean(name), os.O_WRONLY, 0)
+		if err != nil {
+			return places, err
+		}
+		for at, s := 0, string(b); ; places++ {
+			i := strings.Index(s[at:], text)
+			if i < 0 {
+				break
+			}
+			at += i
+			if _, err := f.WriteAt([]byte{s[at] ^ 1}, int64(at)); err != nil {
+				return places, errors.Join(err, f.Close())
+			}
+			at += len(text)
+		}
+		if err := f.Close(); err != nil {
+			return places, err
+		}
+	}
+	return places, nil
+}
+
 // stall holds back all tasks that wait for the disk, or lets them go.
 func (d *disk) stall(on bool) {
 	d.stalled = on
@@ -144,49 +271,24 @@ func (d *disk) stall(on bool) {
 	}
 }
 
-// executor makes a boot's tasks: those that append wait for a stalled disk, and the wakes of an agent's Tick are put in
-// order (see boot.tick).
+// executor makes a boot's tasks: those that append wait for a stalled disk.
 type executor struct {
 	env.Executor
 	b *boot
 }
 
 func (x executor) NewTask(class env.Class, name string, run func()) env.Task {
-	x.b.tasks++
-	t := &diskTask{b: x.b, number: x.b.tasks}
+	if class != env.ClassAppend {
+		return x.Executor.NewTask(class, name, run)
+	}
 	d := x.b.m.disk
-	t.Task = x.Executor.NewTask(class, name, func() {
-		if class == env.ClassAppend && d.stalled {
+	var t env.Task
+	t = x.Executor.NewTask(class, name, func() {
+		if d.stalled {
 			d.waiting = append(d.waiting, t)
 			return
 		}
 		run()
 	})
 	return t
-}
-
-type diskTask struct {
-	env.Task
-	b      *boot
-	number int // in the order of their making
-}
-
-func (t *diskTask) Wake() {
-	if t.b.ticking {
-		t.b.ticked = append(t.b.ticked, ticked{order: t.number, run: t.Task.Wake})
-		return
-	}
-	t.Task.Wake()
-}
-
-func (t *diskTask) Stop() {
-	if !t.b.m.c.panicked { // else it may be the one that runs
-		t.Task.Stop()
-	}
-}
-
-// ticked is one effect of an agent's Tick.
-type ticked struct {
-	order int
-	run   func()
 }

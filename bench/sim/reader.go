@@ -38,7 +38,7 @@ func (x *reader) poll() {
 	}
 	req := partition.FetchRequest{Offset: x.at, MaxBytes: 8 << 10, AnyReplica: x.anyReplica}
 	ok := c.send(x.id, m, func(b *boot, reply func(func())) {
-		b.fetch(int(x.id), s, req, func(res partition.FetchResult, err error) {
+		b.fetch(s, req, func(res partition.FetchResult, err error) {
 			reply(func() {
 				if x.round == round {
 					x.got(req, res, err)
@@ -57,11 +57,8 @@ func (x *reader) poll() {
 	c.w.After(requestLimit, func() { again(0) })
 }
 
-// readersLast puts readers behind the tasks among the effects of a tick.
-const readersLast = 1 << 30
-
 // fetch is what rpc/broker does: what is there, or what comes within a while.
-func (b *boot) fetch(reader int, s *slot, req partition.FetchRequest, done func(partition.FetchResult, error)) {
+func (b *boot) fetch(s *slot, req partition.FetchRequest, done func(partition.FetchResult, error)) {
 	p, e := b.agent.Partition(s.topic, s.number)
 	if e != nil {
 		done(partition.FetchResult{}, e)
@@ -73,7 +70,6 @@ func (b *boot) fetch(reader int, s *slot, req partition.FetchRequest, done func(
 		return
 	}
 	over := false
-	var cancel func()
 	finish := func() {
 		if !over {
 			over = true
@@ -82,14 +78,7 @@ func (b *boot) fetch(reader int, s *slot, req partition.FetchRequest, done func(
 		}
 	}
 	// The waiter must not read from the disk on the partition's worker.
-	wake := func() { b.env.AfterFunc(0, finish) }
-	cancel = p.WaitBeyond(req.Offset, func() {
-		if b.ticking {
-			b.ticked = append(b.ticked, ticked{order: readersLast + reader, run: wake})
-			return
-		}
-		wake()
-	})
+	cancel := p.WaitBeyond(req.Offset, func() { b.env.AfterFunc(0, finish) })
 	b.env.AfterFunc(500*time.Millisecond, func() {
 		cancel()
 		finish()
@@ -98,12 +87,15 @@ func (b *boot) fetch(reader int, s *slot, req partition.FetchRequest, done func(
 
 func (x *reader) got(req partition.FetchRequest, res partition.FetchResult, err error) {
 	c := x.c
+	s := c.clients.slots[x.slot]
+	s.start = max(s.start, res.LogStart)
+	c.facts["I20"]++
 	if err != nil {
 		e := runnelv1.AsError(err)
 		switch {
 		case e.GetReason() != runnelv1.ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE:
 			if !x.anyReplica {
-				c.clients.slots[x.slot].learn(e)
+				s.learn(e)
 			}
 		case req.Offset < res.LogStart:
 			// Retention overtook it: it goes on as another reader.
@@ -119,7 +111,6 @@ func (x *reader) got(req partition.FetchRequest, res partition.FetchResult, err 
 			continue // the batch began before
 		}
 		x.at = r.offset + 1
-		c.report.Reads++
 		c.clients.history.Reads = append(c.clients.history.Reads, check.Read{Reader: int(x.id), Partition: int32(x.slot), Offset: r.offset, Value: r.value})
 	}
 }
@@ -162,19 +153,20 @@ func (c *Cluster) ask(i int, client int32) {
 	c.send(client, c.target(s), func(b *boot, reply func(func())) {
 		p, e := b.agent.Partition(s.topic, s.number)
 		if e != nil {
-			reply(func() { s.learn(e) })
+			reply(func() {
+				c.count("end", e)
+				s.learn(e)
+			})
 			return
 		}
-		c.calls.start(false, func() func() {
+		c.start(b, func() {
 			end, err := p.EndOffset(b.ctx)
-			return func() {
-				reply(func() {
-					if err == nil {
-						c.report.Ends++
-						c.clients.history.Ends = append(c.clients.history.Ends, check.End{Partition: int32(i), Invoke: invoke, Offset: end})
-					}
-				})
-			}
+			reply(func() {
+				c.count("end", err)
+				if err == nil {
+					c.clients.history.Ends = append(c.clients.history.Ends, check.End{Partition: int32(i), Invoke: invoke, Offset: end})
+				}
+			})
 		})
 	})
 	c.w.After(time.Duration(50+c.w.Rand().Int64N(300))*time.Millisecond, func() { c.ask(i, client) })

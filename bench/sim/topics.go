@@ -18,12 +18,63 @@ type topics struct {
 	made    map[string]*placement.Topic
 	deleted map[string]uint64 // acknowledged
 	unsure  map[string]bool
-	busy    bool
+}
+
+// operatorLimit bounds a request of an operator.
+const operatorLimit = 6 * time.Second
+
+// mains are the topics that clients write to. Of the first nothing may go; of the second old segments do; nothing of the third is old
+// enough, whatever a clock says.
+var mains = []struct {
+	partitions int
+	config     map[string]string
+	padding    int
+}{
+	{2, map[string]string{"segment.bytes": "65536"}, 300},
+	{1, map[string]string{"segment.bytes": "65536", "retention.bytes": "131072"}, 3000},
+	{1, map[string]string{"segment.bytes": "65536", "segment.ms": "500", "retention.ms": fmt.Sprint(agedAfter.Milliseconds())}, 300},
+}
+
+// agedAfter is the retention of the third topic: far more than a run takes and clocks differ while they are trusted (RULES 15), and
+// less than clocks jump.
+const agedAfter = 8 * time.Minute
+
+// makeTopics creates the topics of the workload before faults begin.
+func (c *Cluster) makeTopics() bool {
+	for i, m := range mains {
+		name := fmt.Sprintf("main%d", i)
+		if !c.createNow(name, m.partitions, m.config) {
+			c.violate("I21", "topic %s could not be created in a sound cluster", name)
+			return false
+		}
+	}
+	c.findSlots()
+	return true
+}
+
+// findSlots makes a slot of each partition of the main topics that has none yet, and answers the new ones.
+func (c *Cluster) findSlots() (found []int) {
+	s := c.newest()
+	for i := range mains {
+		name := fmt.Sprintf("main%d", i)
+		t := s.Topics[name]
+		if t == nil {
+			continue
+		}
+		for n, p := range t.Partitions {
+			known := slices.ContainsFunc(c.clients.slots, func(x *slot) bool { return x.topic == name && x.number == int32(n) })
+			if !known {
+				found = append(found, len(c.clients.slots))
+				c.clients.slots = append(c.clients.slots, &slot{topic: name, main: i, number: int32(n), group: p.Group})
+			}
+		}
+	}
+	return found
 }
 
 // createNow creates a topic and waits.
-func (c *Cluster) createNow(name string, partitions int, config map[string]string) *placement.Topic {
-	var got *placement.Topic
+func (c *Cluster) createNow(name string, partitions int, config map[string]string) bool {
+	made := false
 	var create func()
 	create = func() {
 		b := c.anyBoot()
@@ -31,81 +82,54 @@ func (c *Cluster) createNow(name string, partitions int, config map[string]strin
 			c.w.After(joinEvery, create)
 			return
 		}
-		c.do(b, controller.CreateTopic{Name: name, Partitions: partitions, RF: 3, Config: config, RequestID: "create " + name}, func(r controller.Response, err error) {
+		c.do(b, operatorLimit, controller.CreateTopic{Name: name, Partitions: partitions, RF: 3, Config: config, RequestID: "create " + name}, func(_ controller.Response, err error) {
 			if err != nil {
 				c.w.Trace("topic %s: %v", name, err)
 				c.w.After(joinEvery, create)
 				return
 			}
-			got = r.Topic
+			made = true
 		})
 	}
 	create()
-	c.until(func() bool { return got != nil }, 30*time.Second)
-	return got
+	return c.until(func() bool { return made }, 30*time.Second)
 }
 
-// startTopics creates and deletes small topics until the spell is over.
-func (c *Cluster) startTopics() {
-	c.topics.made, c.topics.deleted, c.topics.unsure = map[string]*placement.Topic{}, map[string]uint64{}, map[string]bool{}
-	var turn func()
-	turn = func() {
-		if c.healed {
-			return
-		}
-		c.w.After(time.Duration(300+c.w.Rand().Int64N(1200))*time.Millisecond, turn)
-		b := c.anyBoot()
-		if b == nil || c.topics.busy {
-			return
-		}
-		names := slices.Sorted(maps.Keys(c.topics.made))
-		if len(names) > 0 && c.w.Rand().Int64N(5) < 2 || len(names) > 4 {
-			c.deleteTopic(b, names[c.w.Rand().Int64N(int64(len(names)))])
-			return
-		}
-		c.createTopic(b)
+// turnTopics creates a small topic, or deletes one.
+func (c *Cluster) turnTopics() {
+	t := &c.topics
+	if t.made == nil {
+		t.made, t.deleted, t.unsure = map[string]*placement.Topic{}, map[string]uint64{}, map[string]bool{}
 	}
-	turn()
-}
-
-func (c *Cluster) createTopic(b *boot) {
-	t := &c.topics
+	names := slices.Sorted(maps.Keys(t.made))
+	if len(names) > 0 && c.w.Rand().Int64N(5) < 2 || len(names) > 2 {
+		c.deleteTopic(names[c.w.Rand().Int64N(int64(len(names)))])
+		return
+	}
 	t.next++
-	t.busy = true
 	name := fmt.Sprintf("small%d", t.next)
-	c.w.Trace("topic %s: to be created by m%d", name, b.m.n)
-	c.do(b, controller.CreateTopic{Name: name, Partitions: 1 + int(c.w.Rand().Int64N(2)), RF: 3, RequestID: name}, func(r controller.Response, err error) {
-		t.busy = false
-		c.w.Trace("topic %s: created by m%d: %v", name, b.m.n, err)
-		switch {
-		case err == nil && r.Topic != nil:
-			c.report.Topics++
-			t.made[name] = r.Topic
-		case !definite(err):
-			t.unsure[name] = true
-		}
-	})
+	r, err := c.operate("create", controller.CreateTopic{Name: name, Partitions: 1 + int(c.w.Rand().Int64N(2)), RF: 3, RequestID: name})
+	switch {
+	case err == nil && r.Topic != nil:
+		t.made[name] = r.Topic
+	case !definite(err):
+		t.unsure[name] = true
+	}
 }
 
-func (c *Cluster) deleteTopic(b *boot, name string) {
+func (c *Cluster) deleteTopic(name string) {
 	t := &c.topics
-	t.busy = true
 	id := t.made[name].ID
 	delete(t.made, name)
-	c.w.Trace("topic %s: to be deleted by m%d", name, b.m.n)
-	c.do(b, controller.DeleteTopic{Name: name, ID: id}, func(_ controller.Response, err error) {
-		t.busy = false
-		c.w.Trace("topic %s: deleted by m%d: %v", name, b.m.n, err)
-		if err != nil {
-			t.unsure[name] = true
-			if definite(err) {
-				c.violate("I18", "topic %s was there, and its deletion is refused: %v", name, err)
-			}
-			return
+	_, err := c.operate("delete", controller.DeleteTopic{Name: name, ID: id})
+	if err != nil {
+		t.unsure[name] = true
+		if definite(err) {
+			c.violate("I18", "topic %s was there, and its deletion is refused: %v", name, err)
 		}
-		c.report.Deleted++
-		t.deleted[name] = id
-	})
+		return
+	}
+	t.deleted[name] = id
 }
 
 func definite(err error) bool {
@@ -113,21 +137,40 @@ func definite(err error) bool {
 	return errors.As(err, &e) && e.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE
 }
 
-// verifyTopics checks I18.
+// deletes is called when a broker deletes the data of a replica: a committed command must have taken it from the state that the broker
+// has (I18).
+func (c *Cluster) deletes(b *boot, r groupReplica) {
+	if r.group == placement.ControllerGroup || b.ctl == nil {
+		return // replaced by another one here, or left half done before
+	}
+	c.facts["I18"]++
+	s := b.ctl.State()
+	for _, name := range s.TopicNames() {
+		for n := range s.Topics[name].Partitions {
+			if _, named := s.Topics[name].Partitions[n].Replica(r.replica); named {
+				c.violate("I18", "m%d deletes the data of replica %d of %s/%d, which the state still names", b.m.n, r.replica, name, n)
+			}
+		}
+	}
+}
+
+// verifyTopics checks I18 at rest.
 func (c *Cluster) verifyTopics() {
 	s := c.newest()
 	for _, name := range slices.Sorted(maps.Keys(c.topics.made)) {
+		c.facts["I18"]++
 		if t := s.Topics[name]; t == nil || t.ID != c.topics.made[name].ID {
 			c.violate("I18", "topic %s was acknowledged and is not there", name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.topics.deleted)) {
+		c.facts["I18"]++
 		if t := s.Topics[name]; t != nil {
 			c.violate("I18", "the deletion of topic %s was acknowledged and it is there", name)
 		}
 	}
 	for _, m := range c.machines {
-		if m.up == nil || m.disk.failed > 0 {
+		if m.up == nil {
 			continue
 		}
 		want := map[uint64]bool{}
@@ -142,6 +185,7 @@ func (c *Cluster) verifyTopics() {
 			if r.Group == placement.ControllerGroup {
 				continue
 			}
+			c.facts["I18"]++
 			if !want[r.Replica] {
 				c.violate("I18", "m%d still holds replica %d of group %d, which was deleted", m.n, r.Replica, r.Group)
 			}

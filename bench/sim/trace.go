@@ -12,14 +12,15 @@ import (
 
 // logHandler writes what the product logs between the lines of the history. It is no part of the history's hash.
 type logHandler struct {
+	b     *boot
 	w     *sim.World
 	out   io.Writer
 	attrs string
 }
 
-func traceHandler(w *sim.World, out io.Writer) slog.Handler { return &logHandler{w: w, out: out} }
-
-func (h *logHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+func (h *logHandler) Enabled(_ context.Context, l slog.Level) bool {
+	return l >= slog.LevelInfo && !h.b.over // what a dead process has left to say is not said
+}
 
 func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder

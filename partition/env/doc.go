@@ -9,6 +9,8 @@
 //   - Executor: tasks. A task is a function that is run again whenever someone wakes it, never concurrently with
 //     itself. That is all the concurrency the core knows: state owned by one task needs no lock.
 //
+// What must wait, such as a call to another broker, has a goroutine; it says each time that it goes on (Env.Resumed).
+//
 // # Data flow
 //
 // NewReal gives a pool of workers for each Class. A pool is a queue of woken tasks: a task stands in it at most once,

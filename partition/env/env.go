@@ -79,6 +79,17 @@ type Env struct {
 	Executor
 	Rand
 	Log *slog.Logger
+	// Turn, if set, is called by Resumed, and returns when the goroutine may go on. A simulation has them go on one at a time, in an
+	// order of its own. Nil: at once.
+	Turn func()
+}
+
+// Resumed is called by the core's few goroutines, those that wait on channels: when one begins, and each time that a wait of it is over.
+// No lock may be held.
+func (e *Env) Resumed() {
+	if e.Turn != nil {
+		e.Turn()
+	}
 }
 
 // Within bounds ctx by the clock: it ends after d at the latest, and when the function is called that comes with it, as it must be.

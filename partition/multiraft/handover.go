@@ -27,6 +27,7 @@ func (h *Host) HandOver(ctx context.Context) error {
 	case <-done:
 	case <-ctx.Done():
 	}
+	h.env.Resumed()
 	return ho.err()
 }
 

@@ -20,6 +20,7 @@ func (g *Group) Ship(ctx context.Context) (*raftlog.Shipment, error) {
 	g.shipPoint(func(cp raftlog.Checkpoint, err error) { at <- point{cp, err} })
 	select {
 	case p := <-at:
+		g.env.Resumed()
 		if p.err != nil {
 			return nil, p.err
 		}
@@ -29,6 +30,7 @@ func (g *Group) Ship(ctx context.Context) (*raftlog.Shipment, error) {
 		}
 		return sh, nil
 	case <-ctx.Done():
+		g.env.Resumed()
 		return nil, ctx.Err()
 	}
 }

@@ -30,7 +30,9 @@ func (a *Agent) change(ctx context.Context, q ask.ChangeRequest) error {
 	r := v.(*live)
 	select {
 	case r.turn <- struct{}{}:
+		a.cfg.Env.Resumed()
 	case <-ctx.Done():
+		a.cfg.Env.Resumed()
 		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "another step of %s/%d is still under way: ask again", r.topic, r.number)
 	}
 	s := a.latest.Load()
@@ -53,8 +55,10 @@ func (a *Agent) change(ctx context.Context, q ask.ChangeRequest) error {
 	}
 	select {
 	case err := <-answer:
+		a.cfg.Env.Resumed()
 		return err
 	case <-ctx.Done():
+		a.cfg.Env.Resumed()
 		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT, "%s of %s/%d has not taken effect yet: ask again", q.Kind, r.topic, r.number)
 	}
 }
@@ -152,7 +156,9 @@ func (a *Agent) awaitRevision(ctx context.Context, revision uint64) error {
 		}
 		select {
 		case <-turned:
+			a.cfg.Env.Resumed()
 		case <-ctx.Done():
+			a.cfg.Env.Resumed()
 			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "broker %d has taken up revision %d of the state, not %d yet: ask again", a.cfg.BrokerID, at, revision)
 		}
 	}

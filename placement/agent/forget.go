@@ -36,6 +36,7 @@ func (f *forgetter) start(a *Agent) {
 			case <-ctx.Done():
 				return
 			case <-f.kick:
+				a.cfg.Env.Resumed()
 				f.report(ctx, a)
 			}
 		}

@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -98,7 +100,8 @@ func (a *Agent) endInstall(r *replica) (ended bool, err error) {
 // queueInstallsLocked queues what failed and has waited.
 func (a *Agent) queueInstallsLocked() {
 	now := a.cfg.Env.Now()
-	for r := range a.installs.all {
+	all := slices.SortedFunc(maps.Keys(a.installs.all), func(x, y *replica) int { return cmp.Compare(x.id, y.id) })
+	for _, r := range all {
 		switch i := r.install; {
 		case i == nil:
 			delete(a.installs.all, r)
@@ -126,6 +129,7 @@ func (a *Agent) startInstallsLocked() {
 		i.queued, i.running, i.stop = false, true, cancel
 		s.active[r] = true
 		s.running.Go(func() {
+			a.cfg.Env.Resumed()
 			err := a.receive(ctx, r, i)
 			cancel()
 			a.installEnded(r, i, err)

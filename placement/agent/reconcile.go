@@ -27,15 +27,26 @@ func (a *Agent) reconcile() {
 		prev = &placement.State{Tombstones: prev.Tombstones} // the other topics are compared anew, too
 	}
 	a.endStrays(s)
+	var was []string // in order, as below: one state is one order of work
 	for name, t := range prev.Topics {
-		if now := s.Topics[name]; now != t {
-			a.dropReplicas(t, now, s.Revision)
+		if s.Topics[name] != t {
+			was = append(was, name)
 		}
 	}
+	slices.Sort(was)
+	for _, name := range was {
+		a.dropReplicas(prev.Topics[name], s.Topics[name], s.Revision)
+	}
+	var buried []uint64
 	for id, d := range s.Tombstones {
 		if d.Broker == a.cfg.BrokerID && prev.Tombstones[id] == nil {
-			a.drop(&replica{id: id, group: d.Group, topic: d.Topic, number: d.Partition, goneAt: s.Revision})
+			buried = append(buried, id)
 		}
+	}
+	slices.Sort(buried)
+	for _, id := range buried {
+		d := s.Tombstones[id]
+		a.drop(&replica{id: id, group: d.Group, topic: d.Topic, number: d.Partition, goneAt: s.Revision})
 	}
 	a.judge(s.Revision)
 	var changed []string
@@ -80,8 +91,8 @@ func (a *Agent) silence(s, prev *placement.State) {
 	defer a.mu.Unlock()
 	before := a.gone
 	a.gone = gone
-	for group, l := range a.opened {
-		if len(before[group])+len(gone[group]) > 0 {
+	for _, group := range slices.Sorted(maps.Keys(a.opened)) {
+		if l := a.opened[group]; len(before[group])+len(gone[group]) > 0 {
 			l.raft.SetGoneIf(a.goneLocked(l.replica))
 		}
 	}

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/runnel-io/runnel/partition/raftlog"
@@ -74,8 +76,8 @@ func (a *Agent) retry() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.cfg.Env.Now()
-	for id, r := range a.faulty {
-		switch {
+	for _, id := range slices.Sorted(maps.Keys(a.faulty)) {
+		switch r := a.faulty[id]; {
 		case r.fault != "":
 			if !now.Before(r.retries.notBefore) {
 				a.enqueueLocked(r)

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"cmp"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +46,9 @@ func (r *rounds) gather(a *Agent) {
 		r.due[i] = append(r.due[i], l)
 		return true
 	})
+	for _, ls := range r.due {
+		slices.SortFunc(ls, func(x, y *live) int { return cmp.Compare(x.group, y.group) })
+	}
 }
 
 // round gives a fifth of the partitions their second and looks after their replicas. The others are only looked at, at one word.

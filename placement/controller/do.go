@@ -151,10 +151,10 @@ func (c *Controller) pause(ctx context.Context, d time.Duration) bool {
 	defer t.Stop()
 	select {
 	case <-over:
-		return ctx.Err() == nil
 	case <-ctx.Done():
-		return false
 	}
+	c.cfg.Env.Resumed()
+	return ctx.Err() == nil
 }
 
 // route remembers, over the tries of one request, whom to ask.
@@ -324,10 +324,12 @@ func (c *Controller) awaitRevision(ctx context.Context, revision uint64) {
 	defer t.Stop()
 	select {
 	case <-w.reached:
+		c.cfg.Env.Resumed()
 		return
 	case <-over:
 	case <-ctx.Done():
 	}
+	c.cfg.Env.Resumed()
 	c.mu.Lock()
 	c.waiters = slices.DeleteFunc(c.waiters, func(x revisionWaiter) bool { return x.reached == w.reached })
 	c.mu.Unlock()

@@ -128,6 +128,7 @@ func (c *Controller) startDriving() {
 		if before != nil {
 			<-before.ended // its last commands must not come between
 		}
+		d.cfg.Env.Resumed()
 		d.run()
 	})
 }
@@ -210,22 +211,34 @@ func (d *driver) run() {
 		now := d.cfg.Env.Now()
 		d.turn(now)
 		timer.Reset(max(0, d.due.Sub(now)))
+		var f func()
 		select {
 		case <-d.ctx.Done():
 		case <-d.wakeup:
 			d.again = true
 		case <-d.ticks:
-		case f := <-d.asks:
-			f()
-		case f := <-d.results:
+		case f = <-d.asks:
+		case f = <-d.results:
+		}
+		d.cfg.Env.Resumed()
+		if f != nil {
 			f()
 		}
-		d.takeResults()
+		d.takeRest()
 	}
 }
 
-// takeResults runs what else came, so that one pass serves all of it.
-func (d *driver) takeResults() {
+// takeRest takes what else came, so that one pass serves all of it, whatever the select above happened to draw.
+func (d *driver) takeRest() {
+	select {
+	case <-d.wakeup:
+		d.again = true
+	default:
+	}
+	select {
+	case <-d.ticks:
+	default:
+	}
 	for {
 		select {
 		case f := <-d.results:
@@ -284,6 +297,7 @@ func (d *driver) dueAt(t time.Time) {
 func (d *driver) spawn(count *int, f func() (then func())) {
 	*count++
 	d.workers.Go(func() {
+		d.cfg.Env.Resumed()
 		then := f()
 		d.results <- func() {
 			*count--
@@ -305,13 +319,14 @@ func (d *driver) call(ctx context.Context, broker int32, method string, body []b
 
 // ask runs f on the loop and waits; false if there is no loop any more or ctx ended.
 func (d *driver) ask(ctx context.Context, f func()) bool {
-	done := make(chan struct{})
+	done, answered := make(chan struct{}), false
 	select {
 	case d.asks <- func() { f(); close(done) }:
 		<-done
-		return true
+		answered = true
 	case <-d.ended:
 	case <-ctx.Done():
 	}
-	return false
+	d.cfg.Env.Resumed()
+	return answered
 }

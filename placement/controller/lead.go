@@ -45,6 +45,7 @@ func (c *Controller) lead(ctx context.Context, r Request) (Response, *runnelv1.E
 		}
 		select {
 		case o := <-p.done:
+			c.cfg.Env.Resumed()
 			if o.err.GetReason() == runnelv1.ErrorReason_ERROR_REASON_OUTDATED && try < planTries {
 				continue // another command came between: plan anew
 			}
@@ -56,6 +57,7 @@ func (c *Controller) lead(ctx context.Context, r Request) (Response, *runnelv1.E
 			}
 			return respond(r, o, reasons), nil
 		case <-ctx.Done():
+			c.cfg.Env.Resumed()
 			return Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT,
 				"gave up waiting for the controller group to commit the change (%v): look whether it took effect", context.Cause(ctx))
 		}
@@ -175,6 +177,7 @@ func (c *Controller) confirm(ctx context.Context) *runnelv1.Error {
 	g.ReadIndex(func(_ uint64, err error) { done <- err })
 	select {
 	case err := <-done:
+		c.cfg.Env.Resumed()
 		if err == nil {
 			return nil
 		}
@@ -182,6 +185,7 @@ func (c *Controller) confirm(ctx context.Context) *runnelv1.Error {
 		// The read had no effect, whatever ended it.
 		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "the controller could not confirm that it still leads: %s", e.Error())
 	case <-ctx.Done():
+		c.cfg.Env.Resumed()
 		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "gave up waiting for the controller to confirm that it still leads: %v", context.Cause(ctx))
 	}
 }

@@ -278,7 +278,7 @@ func (g *moving) fit() (action, bool) {
 	after := g.p.Desired()
 	heard := 0
 	for _, r := range after {
-		if r.ID == g.v.group.Replica || g.v.group.Peers[r.ID].Active {
+		if r.ID == g.v.group.Replica || g.v.group.Peers[r.ID].Active && !g.isQuarantined(r.ID) {
 			heard++
 		}
 	}
@@ -325,11 +325,19 @@ func (g *moving) changeVoters() action {
 // stays enters the joint configuration under the old leader.
 func (g *moving) heir() (placement.Replica, bool) {
 	for _, id := range g.p.Move.Order {
-		if peer := g.v.group.Peers[id]; slices.Contains(g.v.group.Voters, id) && peer.Active && peer.CaughtUp {
+		peer := g.v.group.Peers[id]
+		if slices.Contains(g.v.group.Voters, id) && peer.Active && peer.CaughtUp && !g.isQuarantined(id) {
 			return g.p.Replica(id)
 		}
 	}
 	return placement.Replica{}, false
+}
+
+// isQuarantined tells whether a replica can never serve again. To a leader with nothing to send it seems to be there: its broker is, and it
+// has all that there is.
+func (g *moving) isQuarantined(id uint64) bool {
+	_, bad := g.v.quarantined[id]
+	return bad
 }
 
 // stepBack takes a move out of joint whose group did not enter the joint configuration and cannot, as the leader tells: what made the new

@@ -50,6 +50,7 @@ type scene struct {
 	behindState                int32 // broker that has not taken up the state
 	leadBehind                 bool
 	quarantined                bool
+	poisoned                   uint64 // another replica that is quarantined
 	detached                   bool
 	changing                   bool
 	waited                     time.Duration
@@ -83,6 +84,9 @@ func (c *scene) sight() sight {
 	}
 	if c.quarantined {
 		v.quarantined[4] = "poisoned"
+	}
+	if c.poisoned != 0 {
+		v.quarantined[c.poisoned] = "poisoned"
 	}
 	if c.lead != 0 {
 		v.lead, v.leadRevision = int32(c.lead), 20 //nolint:gosec // small
@@ -159,6 +163,9 @@ func TestNextActionOfEveryPhase(t *testing.T) {
 		{"the voters change", placement.PhaseJoint, nil, []func(*scene){learning}, "ask change_voters 0 [4] [3]"},
 		{"the leader leaves, and hands over first", placement.PhaseJoint, nil, []func(*scene){learning, func(c *scene) { c.lead = 3 }}, "ask transfer 1"},
 		{"the leader leaves, and the first heir is not there", placement.PhaseJoint, nil, []func(*scene){learning, func(c *scene) { c.lead, c.peers[1] = 3, ask.Peer{} }}, "ask transfer 2"},
+		{"the leader leaves, and the first heir is quarantined", placement.PhaseJoint, nil, []func(*scene){learning, func(c *scene) { c.lead, c.poisoned = 3, 1 }}, "ask transfer 2"},
+		{"of the new voters one is quarantined and one silent", placement.PhaseCaughtUp, nil,
+			[]func(*scene){learning, func(c *scene) { c.lead, c.poisoned, c.peers[2] = 3, 1, ask.Peer{} }}, "wait: the leader hears 1 of the 3"},
 		{"the leader leaves, and others are there but behind", placement.PhaseJoint, nil, []func(*scene){learning, func(c *scene) { c.lead, c.peers[1], c.peers[2] = 3, ask.Peer{Active: true}, ask.Peer{Active: true} }}, "ask change_voters"},
 		{"the voters change back to fewer", placement.PhaseJoint, shrink, nil, "ask change_voters 0 [] [3]"},
 		{"the joint configuration is left", placement.PhaseJoint, nil, []func(*scene){entered}, "ask leave_joint 0"},

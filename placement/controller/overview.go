@@ -56,8 +56,10 @@ func (d *driver) observed() observed {
 func (c *Controller) overview(ctx context.Context) (Response, *runnelv1.Error) {
 	select {
 	case c.overviews <- struct{}{}:
+		c.cfg.Env.Resumed()
 		defer func() { <-c.overviews }()
 	case <-ctx.Done():
+		c.cfg.Env.Resumed()
 		return Response{}, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "gave up waiting for other overviews: %v", context.Cause(ctx))
 	}
 	if _, err := c.confirmed(ctx); err != nil {

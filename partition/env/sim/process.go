@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"container/heap"
 	"time"
 
 	"github.com/runnel-io/runnel/partition/env"
@@ -13,6 +14,9 @@ type Process struct {
 	dead bool
 	skew time.Duration
 	env  *env.Env
+
+	paused bool
+	held   []*event // that came due meanwhile
 
 	// Delay, if set, draws the delays of this process's tasks instead of the world's: a hanging disk is a long one.
 	Delay func(env.Class) time.Duration
@@ -30,6 +34,20 @@ func (p *Process) Env() *env.Env { return p.env }
 
 // Kill ends the process as SIGKILL would: none of its tasks and timers runs again. What it wrote to disk stays.
 func (p *Process) Kill() { p.dead = true }
+
+// Pause stops the process as SIGSTOP would, or lets it go on: what came due meanwhile is then done at once, in the order in which it came due.
+func (p *Process) Pause(on bool) {
+	p.paused = on
+	if on || p.dead {
+		return
+	}
+	held := p.held
+	p.held = nil
+	for i, e := range held {
+		e.at = max(e.at, p.w.now+time.Duration(i))
+		heap.Push(&p.w.events, e)
+	}
+}
 
 // Dead tells whether the process was killed.
 func (p *Process) Dead() bool { return p.dead }

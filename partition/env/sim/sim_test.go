@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -114,5 +115,49 @@ func TestLanesKeepTheirOrderAndCutLinksDropWhatIsOnItsWay(t *testing.T) {
 	n.Down(2, true)
 	if n.Send(1, 2, 0, func() {}) {
 		t.Error("a send to a dead address was taken")
+	}
+}
+
+func TestDisorderedLanesDeliverTwiceAndOutOfOrder(t *testing.T) {
+	w := New(4)
+	n := w.NewNetwork()
+	n.Twice, n.Reorder, n.Loose = 200, 200, map[int]bool{0: true}
+	count := func(lane int) (got []int) {
+		for i := range 200 {
+			n.Send(1, 2, lane, func() { got = append(got, i) })
+		}
+		w.Run(w.Now() + time.Second)
+		return got
+	}
+	exact := count(1)
+	if !slices.IsSorted(exact) || len(exact) != 200 {
+		t.Errorf("an exact lane gave %v", exact)
+	}
+	loose := count(0)
+	twice, reordered := n.Disorder()
+	if twice == 0 || len(loose) != 200+int(twice) || reordered == 0 || slices.IsSorted(loose) {
+		t.Errorf("%d deliveries, %d of them again, %d out of order, sorted: %t", len(loose), twice, reordered, slices.IsSorted(loose))
+	}
+}
+
+func TestPausedProcessGoesOnWhereItWas(t *testing.T) {
+	w := New(5)
+	p := w.Process("p")
+	n := w.NewNetwork()
+	var done []string
+	p.Env().AfterFunc(time.Second, func() { done = append(done, fmt.Sprint("first ", w.Now().Round(time.Second))) })
+	p.Env().AfterFunc(2*time.Second, func() { done = append(done, fmt.Sprint("second ", w.Now().Round(time.Second))) })
+	p.Pause(true)
+	n.Hold(1, true)
+	n.Send(2, 1, 0, func() { done = append(done, "packet") })
+	w.Run(5 * time.Second)
+	if len(done) != 0 {
+		t.Fatalf("a paused process did %v", done)
+	}
+	p.Pause(false)
+	n.Hold(1, false)
+	w.Run(6 * time.Second)
+	if got := fmt.Sprint(done); got != "[first 5s second 5s packet]" && got != "[first 5s packet second 5s]" && got != "[packet first 5s second 5s]" {
+		t.Errorf("it did %v", got)
 	}
 }

@@ -86,7 +86,7 @@ func (w *World) mix(v uint64) { w.hash = (w.hash ^ v) * fnvPrime }
 func (w *World) Step() bool {
 	for w.events.Len() > 0 {
 		e := heap.Pop(&w.events).(*event)
-		if e.cancelled || (e.proc != nil && e.proc.dead) {
+		if !e.due() {
 			continue
 		}
 		w.now = max(w.now, e.at)
@@ -129,11 +129,10 @@ func (w *World) RunUntil(cond func() bool, limit time.Duration) bool {
 func (w *World) nextAt() (time.Duration, bool) {
 	for w.events.Len() > 0 {
 		e := w.events[0]
-		if e.cancelled || (e.proc != nil && e.proc.dead) {
-			heap.Pop(&w.events)
-			continue
+		if e.due() {
+			return e.at, true
 		}
-		return e.at, true
+		heap.Pop(&w.events)
 	}
 	return 0, false
 }
@@ -157,6 +156,18 @@ type event struct {
 	run       func()
 	cancelled bool
 	fired     bool
+}
+
+// due tells whether the event, which is taken from the heap otherwise, is to run now. That of a process which is paused is kept for later.
+func (e *event) due() bool {
+	switch {
+	case e.cancelled, e.proc != nil && e.proc.dead:
+		return false
+	case e.proc != nil && e.proc.paused:
+		e.proc.held = append(e.proc.held, e)
+		return false
+	}
+	return true
 }
 
 type eventHeap []*event

@@ -1,0 +1,201 @@
+package sim
+
+import (
+	"time"
+)
+
+// nemesis breaks and mends. One or two faults are under way at a time.
+type nemesis struct {
+	c      *Cluster
+	victim *machine // the only one whose disk ever loses or damages anything: a majority must stay sound
+	trap   func(m *machine)
+	least  []fault // that this run begins with, so that many runs fire all
+}
+
+// fault breaks something and answers how to mend it; "" if it found nothing to break.
+type fault struct {
+	name   string
+	weight int64
+	do     func(n *nemesis, m *machine) (name string, mend func())
+}
+
+var faults = []fault{
+	{"kill", 4, (*nemesis).kill},
+	{"restart", 3, (*nemesis).restart},
+	{"ambush", 3, (*nemesis).ambush},
+	{"stop", 2, (*nemesis).stop},
+	{"pause", 2, (*nemesis).pause},
+	{"isolate", 3, (*nemesis).isolate},
+	{"half", 2, (*nemesis).half},
+	{"one way", 3, (*nemesis).oneWay},
+	{"bridge", 2, (*nemesis).bridge},
+	{"loss", 2, (*nemesis).loss},
+	{"duplicate", 1, (*nemesis).duplicate},
+	{"reorder", 1, (*nemesis).reorder},
+	{"slow", 2, (*nemesis).slow},
+	{"stall", 3, (*nemesis).stall},
+	{"blackout", 1, (*nemesis).blackout},
+	{"lose unsynced", 3, (*nemesis).loseUnsynced},
+	{"disk error", 1, (*nemesis).diskError},
+	{"disk full", 2, (*nemesis).diskFull},
+	{"bit flip", 1, (*nemesis).bitFlip},
+	{"wiped disk", 1, (*nemesis).wipe},
+	{"clock", 1, (*nemesis).clock},
+	{"clock jump", 1, (*nemesis).clockJump},
+}
+
+// late are the faults that wait for their moment, and count when it comes.
+var late = map[string]bool{"ambush": true, "lose unsynced": true, "disk error": true, "disk full": true}
+
+// FaultNames are the kinds of faults that a run may draw.
+func FaultNames() (names []string) {
+	for _, f := range faults {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+func (c *Cluster) startNemesis() {
+	r := c.w.Rand()
+	n := &nemesis{c: c, victim: c.machines[r.Int64N(int64(len(c.machines)))]}
+	// Each seed begins with the fault of its turn, so that no kind is left to chance alone.
+	n.least = []fault{faults[c.cfg.Seed%uint64(len(faults))]}
+	c.faulter = n
+	if c.cfg.Mutant == AckBeforeSync {
+		n.cutPower()
+	}
+	n.loop()
+	n.loop()
+}
+
+// cutPower takes the power thrice from machines whose disks are written back now and then. A broker dies just before, so that votes
+// are among what is lost: when it comes back it may ask for those that others were given.
+func (n *nemesis) cutPower() {
+	c := n.c
+	waiting := false // for the cut
+	write := func() {
+		for _, m := range c.machines {
+			m.disk.writeBack()
+		}
+	}
+	var back func()
+	back = func() {
+		if c.healed {
+			return
+		}
+		if !waiting {
+			write()
+		}
+		c.w.After(700*time.Millisecond, back)
+	}
+	back()
+	for i := range time.Duration(3) {
+		c.w.After((i+1)*c.cfg.Spell/4, func() {
+			write()
+			waiting = true
+			n.kill(n.aim())
+			c.w.After(600*time.Millisecond, func() {
+				waiting = false
+				_, mend := n.blackout(nil)
+				c.w.After(500*time.Millisecond, mend)
+			})
+		})
+	}
+}
+
+func (n *nemesis) loop() {
+	c := n.c
+	r := c.w.Rand()
+	c.w.After(time.Duration(50+r.Int64N(500))*time.Millisecond, func() {
+		if c.healed {
+			return
+		}
+		name, mend := n.draw()
+		if name == "" {
+			n.loop()
+			return
+		}
+		if !late[name] {
+			c.report.Faults[name]++
+		}
+		c.w.Trace("FAULT %s", name)
+		pause := time.Duration(50+r.Int64N(1500)) * time.Millisecond
+		c.w.After(pause, func() {
+			if !c.healed {
+				c.w.Trace("MEND %s", name)
+				mend()
+			}
+			n.loop()
+		})
+	})
+}
+
+func (n *nemesis) draw() (string, func()) {
+	if len(n.least) > 0 {
+		f := n.least[0]
+		name, mend := f.do(n, n.aim())
+		if name != "" {
+			n.least = n.least[1:]
+		}
+		return name, mend
+	}
+	r := n.c.w.Rand()
+	total := int64(0)
+	for _, f := range faults {
+		total += f.weight
+	}
+	at := r.Int64N(total)
+	for _, f := range faults {
+		if at < f.weight {
+			return f.do(n, n.aim())
+		}
+		at -= f.weight
+	}
+	return "", nil
+}
+
+// aim draws a machine; faults of leaders tell more.
+func (n *nemesis) aim() *machine {
+	c := n.c
+	r := c.w.Rand()
+	if r.Int64N(2) == 0 {
+		if m := c.byBroker[c.anySlot().hint]; m != nil {
+			return m
+		}
+	}
+	return c.machines[r.Int64N(int64(len(c.machines)))]
+}
+
+// other draws another machine.
+func (n *nemesis) other(m *machine) *machine {
+	ms := n.c.machines
+	return ms[(int(m.n)+int(n.c.w.Rand().Int64N(int64(len(ms)-1))))%len(ms)]
+}
+
+// upAndReady tells whether a machine can be struck: those that are down already would teach nothing but waiting.
+func (n *nemesis) upAndReady(m *machine) bool { return m.up != nil && m.up.ready && !m.up.over }
+
+func (n *nemesis) addresses() (ids []int32) {
+	for _, m := range n.c.machines {
+		ids = append(ids, m.n)
+	}
+	return ids
+}
+
+// heal mends everything and ends the faults.
+func (c *Cluster) heal() {
+	c.healed = true
+	c.w.Trace("HEAL")
+	c.net.Loss, c.net.Twice, c.net.Reorder, c.net.MaxDelay = 0, 0, 0, c.delay
+	c.faulter.trap = nil
+	for _, m := range c.machines {
+		c.net.Isolate(m.n, c.faulter.addresses(), false)
+		m.resume()
+		m.disk.stall(false)
+		m.disk.fail, m.disk.dies, m.disk.full = "", nil, false
+		m.jump, m.skew = 0, 0
+	}
+	for _, m := range c.machines {
+		c.revive(m)
+	}
+}
