@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -234,9 +233,6 @@ func (b *boot) produce(slot int, recs []record.Record, o record.EncodeOptions, d
 		done(partition.ProduceResult{Err: e, Base: -1})
 		return
 	}
-	if c.cfg.Mutant == ForgetProducers {
-		o = c.forget.rename(slot, p.Status().Term, o, len(recs))
-	}
 	buf, err := record.Encode(nil, recs, o)
 	var h record.Header
 	if err == nil {
@@ -325,31 +321,4 @@ func (p *producer) settle(at int, out check.Outcome, base int64) {
 	case check.Fail:
 		c.w.Trace("slot %d: client %d sequence %d failed", p.slot, p.id, b.seq)
 	}
-}
-
-// forgetting is the mutant that has each new leader know no producer: in each term it gives a producer other names, a
-// new one wherever its sequence does not go on from what this term has seen.
-type forgetting struct {
-	names map[string]record.EncodeOptions // by slot, term, producer and sequence
-	next  map[string]record.EncodeOptions // what goes on, by slot, term, producer and sequence
-	fresh int64
-}
-
-func (f *forgetting) rename(slot int, term uint64, o record.EncodeOptions, count int) record.EncodeOptions {
-	if f.names == nil {
-		f.names, f.next, f.fresh = map[string]record.EncodeOptions{}, map[string]record.EncodeOptions{}, 1_000_000
-	}
-	at := func(seq int32) string { return fmt.Sprint(slot, term, o.ProducerID, seq) }
-	name, ok := f.names[at(o.BaseSequence)]
-	if !ok {
-		if name, ok = f.next[at(o.BaseSequence)]; !ok {
-			f.fresh++
-			name = record.EncodeOptions{ProducerID: f.fresh}
-		}
-		f.names[at(o.BaseSequence)] = name
-	}
-	on := name
-	on.BaseSequence += int32(count)
-	f.next[at(o.BaseSequence+int32(count))] = on
-	return name
 }
