@@ -96,7 +96,7 @@ func (c *Cluster) paced(cond func() bool) func() bool {
 
 // do sends a request to the controller by way of a boot. answer is called once, with an error if the boot ends before.
 func (c *Cluster) do(b *boot, within time.Duration, r controller.Request, answer func(controller.Response, error)) {
-	resp, err := controller.Response{}, error(errors.New("the broker is down"))
+	resp, err := controller.Response{}, errors.New("the broker is down")
 	if !b.alive() || b.ctl == nil {
 		answer(resp, err)
 		return
