@@ -70,16 +70,16 @@ func (l *lab) programs(e *entry) []program {
 	tests := func(pkg string) program {
 		return program{[]string{"test", "-c"}, "./" + pkg, l.out(pkg + ".test")}
 	}
-	main := func(pkg string) program { return program{[]string{"build"}, "./" + pkg, l.out(pkg)} }
+	command := func(pkg string) program { return program{[]string{"build"}, "./" + pkg, l.out(pkg)} }
 	switch e.layer {
 	case unit:
 		return []program{tests(e.pkg)}
 	case sim:
 		return []program{tests("bench/sim")}
 	case crash:
-		return []program{main("bench/crash")}
+		return []program{command("bench/crash")}
 	case chaos:
-		return []program{main("bench/chaos"), main("cmd/brokerd")}
+		return []program{command("bench/chaos"), command("cmd/brokerd")}
 	}
 	panic("no such layer: " + string(e.layer))
 }
