@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -45,6 +44,7 @@ type ack struct {
 const (
 	clientBase     = 1000 // addresses of clients
 	requestLimit   = 2 * time.Second
+	hastyLimit     = 250 * time.Millisecond // of producers that ask others while an old leader does not know yet that it is none
 	inFlight       = 3
 	maxBatch       = 5
 	firstProducers = 5000
@@ -61,9 +61,9 @@ func (c *Cluster) startClients() {
 func (c *Cluster) startSlots(slots []int) {
 	r := c.w.Rand()
 	for _, i := range slots {
-		for range 2 {
+		for k := range 2 {
 			c.clients.nextID++
-			p := &producer{c: c, id: c.clients.nextID, slot: i, pid: firstProducers + int64(c.clients.nextID), pace: time.Duration(30+r.Int64N(120)) * time.Millisecond}
+			p := &producer{c: c, id: c.clients.nextID, slot: i, limit: []time.Duration{requestLimit, hastyLimit}[k], pid: firstProducers + int64(c.clients.nextID), pace: time.Duration(30+r.Int64N(120)) * time.Millisecond}
 			c.clients.producers = append(c.clients.producers, p)
 			p.more()
 		}
@@ -78,12 +78,32 @@ func (c *Cluster) startSlots(slots []int) {
 	}
 }
 
-// target is the machine to ask for a slot: the believed leader, or any.
+// target is the machine to ask for a slot: the believed leader, or any. Now and then a client knows better than the others, or worse:
+// while there are two leaders, it asks the other one.
 func (c *Cluster) target(s *slot) *machine {
+	if c.w.Rand().Int64N(8) == 0 {
+		return c.leads(s)
+	}
 	if m := c.byBroker[s.hint]; m != nil {
 		return m
 	}
 	return c.machines[c.w.Rand().Int64N(int64(len(c.machines)))]
+}
+
+// leads draws a machine whose broker believes to lead a slot, or any.
+func (c *Cluster) leads(s *slot) *machine {
+	var ms []*machine
+	for _, m := range c.machines {
+		if b := m.up; b != nil && b.agent != nil && b.ready {
+			if p, e := b.agent.Partition(s.topic, s.number); e == nil && p.Status().Leader {
+				ms = append(ms, m)
+			}
+		}
+	}
+	if len(ms) == 0 {
+		ms = c.machines
+	}
+	return ms[c.w.Rand().Int64N(int64(len(ms)))]
 }
 
 // learn takes an answer's word on the leader, or forgets who it was.
@@ -130,6 +150,7 @@ type producer struct {
 	slot    int
 	pid     int64
 	pace    time.Duration
+	limit   time.Duration // of a request
 	seq     int32
 	value   int64
 	unacked []*batch // in order
@@ -198,7 +219,7 @@ func (p *producer) transmit(b *batch) {
 		c.w.After(time.Millisecond, lost("the broker is down"))
 		return
 	}
-	c.w.After(requestLimit, lost("no answer"))
+	c.w.After(p.limit, lost("no answer"))
 }
 
 var padding = []byte(strings.Repeat("p", 4096))
@@ -211,9 +232,6 @@ func (b *boot) produce(slot int, recs []record.Record, o record.EncodeOptions, d
 	if e != nil {
 		done(partition.ProduceResult{Err: e, Base: -1})
 		return
-	}
-	if c.cfg.Mutant == ForgetProducers {
-		o = c.forget.rename(slot, p.Status().Term, o, len(recs))
 	}
 	buf, err := record.Encode(nil, recs, o)
 	var h record.Header
@@ -303,31 +321,4 @@ func (p *producer) settle(at int, out check.Outcome, base int64) {
 	case check.Fail:
 		c.w.Trace("slot %d: client %d sequence %d failed", p.slot, p.id, b.seq)
 	}
-}
-
-// forgetting is the mutant that has each new leader know no producer: in each term it gives a producer other names, a
-// new one wherever its sequence does not go on from what this term has seen.
-type forgetting struct {
-	names map[string]record.EncodeOptions // by slot, term, producer and sequence
-	next  map[string]record.EncodeOptions // what goes on, by slot, term, producer and sequence
-	fresh int64
-}
-
-func (f *forgetting) rename(slot int, term uint64, o record.EncodeOptions, count int) record.EncodeOptions {
-	if f.names == nil {
-		f.names, f.next, f.fresh = map[string]record.EncodeOptions{}, map[string]record.EncodeOptions{}, 1_000_000
-	}
-	at := func(seq int32) string { return fmt.Sprint(slot, term, o.ProducerID, seq) }
-	name, ok := f.names[at(o.BaseSequence)]
-	if !ok {
-		if name, ok = f.next[at(o.BaseSequence)]; !ok {
-			f.fresh++
-			name = record.EncodeOptions{ProducerID: f.fresh}
-		}
-		f.names[at(o.BaseSequence)] = name
-	}
-	on := name
-	on.BaseSequence += int32(count)
-	f.next[at(o.BaseSequence+int32(count))] = on
-	return name
 }

@@ -18,18 +18,6 @@ import (
 	"github.com/runnel-io/runnel/placement/controller"
 )
 
-// Mutant is a bug that a run seeds, so that the checks can be seen to find it.
-type Mutant uint8
-
-// Mutants.
-const (
-	NoMutant Mutant = iota
-	// AckBeforeSync acknowledges what is not durable: the product's syncs are switched off, and blackouts cut the power.
-	AckBeforeSync
-	// ForgetProducers has each new leader of a partition know no producer of old.
-	ForgetProducers
-)
-
 // Config says what to run.
 type Config struct {
 	Seed     uint64
@@ -40,8 +28,7 @@ type Config struct {
 	// Settle returns when every goroutine but the caller's is blocked: synctest.Wait.
 	Settle func()
 	// Out takes the history as text; nil for none.
-	Out    io.Writer
-	Mutant Mutant
+	Out io.Writer
 }
 
 // Cluster is one run.
@@ -58,7 +45,6 @@ type Cluster struct {
 	clients   clients
 	topics    topics
 	operators operators
-	forget    forgetting
 	healed    bool
 	delay     time.Duration // of the network at most, while it is sound
 	// replaceAfter is the controllers' setting.

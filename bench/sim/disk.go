@@ -16,9 +16,8 @@ import (
 
 // disk is one machine's: its folder, what is not safe from a power cut, and the faults of its own.
 type disk struct {
-	c      *Cluster
-	dir    string
-	noSync bool // seeded bug: the product syncs nothing
+	c   *Cluster
+	dir string
 
 	b      *boot               // that runs or ran last
 	open   map[string]*bolt.DB // by path as last opened
@@ -46,7 +45,7 @@ type disk struct {
 
 func newDisk(c *Cluster, dir string) *disk {
 	return &disk{
-		c: c, dir: dir, noSync: c.cfg.Mutant == AckBeforeSync, open: map[string]*bolt.DB{}, unsynced: map[string][]byte{}, deleted: map[string]bool{},
+		c: c, dir: dir, open: map[string]*bolt.DB{}, unsynced: map[string][]byte{}, deleted: map[string]bool{},
 	}
 }
 
@@ -61,7 +60,6 @@ func (d *disk) begin(b *boot) { d.b = b }
 // hooks are those of one boot: once it is over, what is left of it changes nothing on the disk.
 func (d *disk) hooks(b *boot) raftlog.Hooks {
 	return raftlog.Hooks{
-		NoSync: d.noSync,
 		Open: func(string) error {
 			if b.over {
 				return errOver
@@ -182,9 +180,6 @@ func (d *disk) commit(path string, commit func() error) error {
 	}
 	return err
 }
-
-// writeBack is what an operating system does by itself now and then.
-func (d *disk) writeBack() { clear(d.unsynced) }
 
 // abandon closes the files as a killed process leaves them: nothing more is written. A lock that the dead process held on
 // the folder goes with the file's name.

@@ -25,8 +25,8 @@
 //   - A killed machine's tasks, timers and goroutines never run again, its files are closed without a last write.
 //   - Only one machine's disk ever loses or damages what is on it, and not again before all that it held is replaced: a majority of each
 //     partition keeps what it stored.
-//   - A power cut between two commits loses nothing, since bbolt synced every commit (Config.Mutant aside: a database opened without syncs
-//     falls back to what was written back last). One in the midst of a commit loses that commit, and nothing of what was sent before it.
+//   - A power cut between two commits loses nothing, since bbolt synced every commit (a database that is opened without syncs, as by a
+//     mutant, falls back to what was synced last). One in the midst of a commit loses that commit, and nothing of what was sent before it.
 //     Commits that are torn, and syncs that bbolt or the file system forgets, are bench/crash's.
 //
 // # What is checked

@@ -61,46 +61,8 @@ func (c *Cluster) startNemesis() {
 	// Each seed begins with the fault of its turn, so that no kind is left to chance alone.
 	n.least = []fault{faults[c.cfg.Seed%uint64(len(faults))]}
 	c.faulter = n
-	if c.cfg.Mutant == AckBeforeSync {
-		n.cutPower()
-	}
 	n.loop()
 	n.loop()
-}
-
-// cutPower takes the power thrice from machines whose disks are written back now and then. A broker dies just before, so that votes
-// are among what is lost: when it comes back it may ask for those that others were given.
-func (n *nemesis) cutPower() {
-	c := n.c
-	waiting := false // for the cut
-	write := func() {
-		for _, m := range c.machines {
-			m.disk.writeBack()
-		}
-	}
-	var back func()
-	back = func() {
-		if c.healed {
-			return
-		}
-		if !waiting {
-			write()
-		}
-		c.w.After(700*time.Millisecond, back)
-	}
-	back()
-	for i := range time.Duration(3) {
-		c.w.After((i+1)*c.cfg.Spell/4, func() {
-			write()
-			waiting = true
-			n.kill(n.aim())
-			c.w.After(600*time.Millisecond, func() {
-				waiting = false
-				_, mend := n.blackout(nil)
-				c.w.After(500*time.Millisecond, mend)
-			})
-		})
-	}
 }
 
 func (n *nemesis) loop() {

@@ -150,7 +150,7 @@ func (c *Cluster) ask(i int, client int32) {
 		return
 	}
 	invoke := c.w.Now()
-	c.send(client, c.target(s), func(b *boot, reply func(func())) {
+	c.send(client, c.leads(s), func(b *boot, reply func(func())) {
 		p, e := b.agent.Partition(s.topic, s.number)
 		if e != nil {
 			reply(func() {

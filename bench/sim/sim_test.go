@@ -84,37 +84,3 @@ func TestOneSeedReplaysBitByBit(t *testing.T) {
 		t.Errorf("another seed gave the same history: %x", hashes[0])
 	}
 }
-
-// found runs seeds until a seeded bug is seen as a breach of an invariant.
-func found(t *testing.T, m Mutant, invariant string) {
-	t.Helper()
-	for seed := uint64(1); seed <= 8; seed++ {
-		caught := ""
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			r := run(t, Config{Seed: seed, Machines: 3, Spell: 10 * time.Second, Mutant: m, Out: history(seed)})
-			for _, v := range r.Violations {
-				if v.Invariant == invariant {
-					caught = v.String()
-					t.Logf("seed %d: %s", seed, caught)
-					return
-				}
-			}
-		})
-		if caught != "" {
-			return
-		}
-	}
-	t.Errorf("the seeded bug was not seen as %s", invariant)
-}
-
-func TestAcknowledgingBeforeTheDiskIsSeenAsLoss(t *testing.T) {
-	found(t, AckBeforeSync, "I1")
-}
-
-func TestForgettingVotesInAPowerCutIsSeen(t *testing.T) {
-	found(t, AckBeforeSync, "I15")
-}
-
-func TestForgettingProducersAtALeaderChangeIsSeen(t *testing.T) {
-	found(t, ForgetProducers, "I6")
-}
