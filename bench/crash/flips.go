@@ -172,7 +172,7 @@ func (f *flip) aim(img *disk.Image, rnd *rand.Rand) string {
 }
 
 // spared are bytes that bbolt believes without any check and that nothing checks yet: how many thousand pages one spans, and the elements of
-// branch pages. A wrong one may take all memory before anybody can judge. FINDINGS.part has them as open.
+// branch pages. A wrong one may take all memory before anybody can judge. bench/chaos/FINDINGS.md has them as open.
 func spared(img *disk.Image, f flip) bool {
 	page, at := img.Page(f.file, f.off/boltPage), f.off%boltPage
 	if at == 14 || at == 15 {
