@@ -78,11 +78,11 @@ func (d *disk) hooks(b *boot) raftlog.Hooks {
 			}
 			return d.commit(path, commit)
 		},
-		File: func(raftlog.FileOp) error {
+		File: func(op raftlog.FileOp) error {
 			switch {
 			case b.over:
 				return errOver
-			case d.full:
+			case d.full && op.Kind != "sync": // what was written has its room
 				d.fulls++
 				return errFull
 			}

@@ -3,6 +3,7 @@ package multiraft
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -95,7 +96,7 @@ func (g *Group) ChangeVoters(c VoterChange, done func(error)) {
 				"of the voters that %s would have, %v, no majority is alive and near the end of the log; change them later", g.name, next)
 		}
 		if c.takes(g.replica) {
-			stays := func(id uint64) bool { return !c.takes(id) }
+			stays := func(id uint64) bool { return !c.takes(id) && !g.inVain(id) }
 			if g.transfer != nil || g.successorOf(stays) != 0 {
 				return nil, g.handOverFirst(stays)
 			}
@@ -120,7 +121,7 @@ func (g *Group) LeaveJoint(done func(error)) {
 			return nil, nil
 		}
 		if !slices.Contains(g.conf.GetVoters(), g.replica) {
-			return nil, g.handOverFirst(func(id uint64) bool { return slices.Contains(g.conf.GetVoters(), id) })
+			return nil, g.handOverFirst(func(id uint64) bool { return slices.Contains(g.conf.GetVoters(), id) && !g.inVain(id) })
 		}
 		return &raftpb.ConfChangeV2{}, nil
 	})
@@ -177,11 +178,24 @@ func (c *VoterChange) voters(cs *raftpb.ConfState) []uint64 {
 	return slices.Compact(ids)
 }
 
+// vainFor is for how long a replica that did not take over is not asked to again for the sake of a change.
+const vainFor = 10 * time.Second
+
+// inVain tells whether the replica was asked to lead just now, and did not. It may be quarantined: to a leader with nothing to send such a
+// replica seems to be there, since its broker is and it has all that there is. Others come first then, or the change goes on without.
+func (g *Group) inVain(replica uint64) bool {
+	return replica == g.vain.replica && g.env.Now().Sub(g.vain.since) < vainFor
+}
+
 // handOverFirst begins to give the leadership to a voter that stays, and says to ask again.
 func (g *Group) handOverFirst(stays func(replica uint64) bool) error {
 	if g.transfer == nil {
 		if to := g.successorOf(stays); to != 0 {
-			g.startTransfer(to, transferAfter, nil)
+			g.startTransfer(to, transferAfter, func(ok bool) {
+				if !ok {
+					g.vain.replica, g.vain.since = to, g.env.Now()
+				}
+			})
 		}
 	}
 	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,

@@ -82,6 +82,30 @@ func TestAllVotersAreReplacedAtOnce(t *testing.T) {
 	c.settled(1)
 }
 
+// The only voter that stays does not take over, as a quarantined one never would: the change goes on without, and the leadership goes to another.
+func TestAChangeDoesNotWaitForAVoterThatNeverTakesOver(t *testing.T) {
+	c := newCluster(t, 87, 4)
+	c.addGroup(1, 2)
+	c.startAll()
+	c.put(1, "first")
+	for _, on := range []int32{3, 4} {
+		if err := c.receive(c.ship(c.leader(1).id, 1), c.installer(on, 1), nil); err != nil {
+			t.Fatal(err)
+		}
+		c.joined(on, 1)
+	}
+	old := c.leader(1).groups[1].replica
+	mend := c.loseAll(raftpb.MsgTimeoutNow)
+	change := VoterChange{Promote: []uint64{103, 104}, Remove: []uint64{old}}
+	c.onLeader("the voters change", 1, func(g *Group, done func(error)) { g.ChangeVoters(change, done) })
+	if g := c.leader(1).groups[1]; g.replica != old || len(g.Status().Conf.GetVotersOutgoing()) != 2 {
+		t.Fatalf("replica %d leads with %v", g.replica, g.Status().Conf)
+	}
+	mend()
+	c.onLeader("the joint configuration is left", 1, func(g *Group, done func(error)) { g.LeaveJoint(done) })
+	wantConf(t, c.awaitLeader(1).groups[1].Status().Conf, change.voters(&raftpb.ConfState{Voters: []uint64{101, 102}}), nil)
+}
+
 // A change whose voters to be have no majority that is there is refused before it is written, and nothing waits for the dead.
 func TestVotersDoNotChangeToAQuorumThatIsNotThere(t *testing.T) {
 	c := newCluster(t, 83, 4)
