@@ -230,6 +230,9 @@ func openMeta(s *Store, dir, path string, newIncarnation func() (string, error))
 
 // openMetaFile opens meta.db and takes space for it.
 func (s *Store) openMetaFile(path string) (*bolt.DB, error) {
+	if err := checkPages(path, walkScope{all: true}); err != nil {
+		return nil, err
+	}
 	db, err := openBolt(s.disk.h, path, 1<<20, false, false)
 	if err == nil {
 		s.holdSpace(path)

@@ -151,7 +151,7 @@ func openBolt(h Hooks, path string, mmap int, readOnly, create bool) (db *bolt.D
 	}
 	if !create {
 		// bbolt would make a missing file and initialise an empty one.
-		if err := checkMetaPages(path); err != nil {
+		if err := checkPages(path, walkScope{}); err != nil {
 			return nil, err
 		}
 	}
