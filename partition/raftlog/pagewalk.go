@@ -26,7 +26,7 @@ const (
 	bucketLen    = 16 // a bucket's value: root u64, sequence u64; a page within the value follows if root is 0
 	maxKey       = 64 // no key of ours has more bytes
 	maxDepth     = 24 // pages from the root to a leaf of an entry's own bucket
-	entryBuckets = 2 // how deep buckets nest: entries' bucket in the root, an entry's in that
+	entryBuckets = 2  // how deep buckets nest: entries' bucket in the root, an entry's in that
 )
 
 // walkScope tells which leaves of the entries' bucket are walked beside the last one.
@@ -144,13 +144,12 @@ func (w *pageWalk) freePages(id uint64) error {
 type bucketWalk struct {
 	*pageWalk
 	level int // how deep the bucket is nested; the root is 0
-	top   int // depth of its root page
 	leaf  int // depth of its leaves: all are equally deep; -1 before the first
 }
 
 // tree walks over a bucket.
 func (w *pageWalk) tree(root uint64, level, depth int) error {
-	b := bucketWalk{pageWalk: w, level: level, top: depth, leaf: -1}
+	b := bucketWalk{pageWalk: w, level: level, leaf: -1}
 	return b.page(root, nil, nil, nil, depth)
 }
 
@@ -195,7 +194,7 @@ func (w *bucketWalk) page(id uint64, lo, hi, next []byte, depth int) error {
 	if w.leaf < 0 && n.leaf {
 		w.leaf = depth
 	}
-	if n.leaf != (depth == w.leaf) || !n.leaf && n.count == 0 || n.leaf && n.count == 0 && depth > w.top {
+	if n.leaf != (depth == w.leaf) || n.count == 0 { // an empty bucket stands in its own value
 		return corruptf("page %d is no page for its place in the tree", id)
 	}
 	end, err := n.layout(pages * boltPageSize)
