@@ -13,7 +13,7 @@ import (
 // for the numbers of pages that were never there. So the pages are walked by their bytes before bbolt sees them. bbolt writes them in one
 // way only: elements without gaps, no page longer than it has to be, no page with two parents. Anything else is damage.
 //
-// Values are not read, they have checksums; neither are, but for the last one, the leaves of entries, since there are too many: a wrong one
+// Values are not read, they have checksums; neither are, but for the first and the last one, the leaves of entries, since there are too many: a wrong one
 // shows as an entry that is missing or has another index when it is read. Before a truncation those are walked that it may touch, and at an
 // install all.
 
@@ -29,7 +29,7 @@ const (
 	entryBuckets = 2  // how deep buckets nest: entries' bucket in the root, an entry's in that
 )
 
-// walkScope tells which leaves of the entries' bucket are walked beside the last one.
+// walkScope tells which leaves of the entries' bucket are walked beside the first and the last one.
 type walkScope struct {
 	all bool
 	cut []byte // those that hold a key from here on, or may be joined with one that does; nil = none
@@ -150,29 +150,30 @@ type bucketWalk struct {
 // tree walks over a bucket.
 func (w *pageWalk) tree(root uint64, level, depth int) error {
 	b := bucketWalk{pageWalk: w, level: level, leaf: -1}
-	return b.page(root, nil, nil, nil, depth)
+	return b.page(root, nil, nil, nil, true, depth)
 }
 
-// wanted tells whether a leaf is read. next is the first key that can be neither in it nor in the leaf after it, nil = there is none.
-func (w *bucketWalk) wanted(hi, next []byte) bool {
+// wanted tells whether a leaf is read, first that it is the first one. next is the first key that can be neither in it nor in the leaf after it,
+// nil = there is none.
+func (w *bucketWalk) wanted(hi, next []byte, first bool) bool {
 	switch {
 	case w.level == 0 || w.scope.all:
 		return true
 	case w.level == entryBuckets:
 		return w.scope.cut != nil
-	case hi == nil || w.scope.cut != nil && next == nil:
+	case first || hi == nil || w.scope.cut != nil && next == nil:
 		return true
 	}
 	return w.scope.cut != nil && string(next) > string(w.scope.cut)
 }
 
 // page walks over a page, with all below it, whose keys are from lo on, nil = any, and below hi. It goes from the last element to the first:
-// the last leaf tells how deep the others are.
-func (w *bucketWalk) page(id uint64, lo, hi, next []byte, depth int) error {
+// the last leaf tells how deep the others are. The first one must be as deep, or the last one is not where it belongs.
+func (w *bucketWalk) page(id uint64, lo, hi, next []byte, first bool, depth int) error {
 	if depth > maxDepth {
 		return corruptf("page %d is more than %d pages below the root", id, maxDepth)
 	}
-	if depth == w.leaf && !w.wanted(hi, next) || w.level == entryBuckets && !w.wanted(nil, nil) {
+	if (depth == w.leaf || w.level == entryBuckets) && !w.wanted(hi, next, first) {
 		return w.take(id, 1)
 	}
 	if id < 2 || id >= w.high {
@@ -219,7 +220,7 @@ func (w *bucketWalk) page(id uint64, lo, hi, next []byte, depth int) error {
 		if err != nil {
 			return err
 		}
-		if err := w.page(le.Uint64(n.element(i)[8:]), k, hi, after, depth+1); err != nil {
+		if err := w.page(le.Uint64(n.element(i)[8:]), k, hi, after, first && i == 0, depth+1); err != nil {
 			return err
 		}
 		hi, after = k, hi
@@ -233,6 +234,9 @@ func (w *bucketWalk) buckets(n *nodePage, depth int) error {
 	for i := range n.count {
 		e := n.element(i)
 		if le.Uint32(e) == 0 {
+			if w.level == 0 {
+				return corruptf("page %d has a value where there can only be buckets", n.id)
+			}
 			continue
 		}
 		if w.level == entryBuckets {

@@ -295,6 +295,7 @@ func TestTraceBecomesEventsInTheOrderInWhichTheyCount(t *testing.T) {
 		`10  openat(AT_FDCWD<{/other}>, "{/other}", O_RDWR|O_CREAT|O_CLOEXEC, 0640) = 6<{/other}>`,
 		`10  write(1</dev/null>, "{out}", 3) = 3`,
 		`10  ftruncate(5<{/r/d/a}>(deleted), 9) = 0`,
+		`10  fallocate(5<{/r/d/a.tmp}>, FALLOC_FL_KEEP_SIZE, 0, 4096) = 0`,
 		`10  --- SIGURG {si_signo=SIGURG, si_code=SI_TKILL} ---`,
 		`10  +++ exited with 0 +++`,
 	)
@@ -337,6 +338,7 @@ func TestTraceRefusesWhatItDoesNotModel(t *testing.T) {
 		"a write that was cut off":  `10  pwrite64(5<{/r/d/a}>, "{xy}"..., 2, 0) = 2`,
 		"a short write":             `10  pwrite64(5<{/r/d/a}>, "{xy}", 2, 0) = 1`,
 		"a move out of the folder":  `10  renameat(AT_FDCWD<{/r}>, "{/r/d/a}", AT_FDCWD<{/r}>, "{/other}") = 0`,
+		"space with a new size":     `10  fallocate(5<{/r/d/a}>, 0, 0, 4096) = 0`,
 		"another ring":              `10  io_uring_setup(8, 0xc000) = 7`,
 	} {
 		if got, err := parse(t, line); err == nil {

@@ -256,6 +256,12 @@ func (p *parser) event(c *call) error {
 		if path, err = descriptor(c.args[0]); err == nil {
 			e.Off, err = strconv.ParseInt(c.args[1], 10, 64)
 		}
+	case "fallocate":
+		path, err := descriptor(c.args[0])
+		if err != nil || c.args[1] == "FALLOC_FL_KEEP_SIZE" { // blocks for later: neither content nor size
+			return err
+		}
+		return p.unknown(c, path)
 	case "renameat", "renameat2":
 		e.Kind = Rename
 		var to string
