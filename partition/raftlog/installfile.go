@@ -93,10 +93,7 @@ func (in *Installer) FinishFile(i int, sum [SumBytes]byte) error {
 // later where a segment came from. Then it checks all that the file says, as it is now.
 func (in *Installer) adopt(f *installFile) (err error) {
 	path := in.path(f)
-	if err := checkPages(path, walkScope{all: true}); err != nil {
-		return err
-	}
-	db, err := openBolt(in.s.disk.h, path, 0, false, false)
+	db, err := openBolt(in.s.disk.h, path, 0, false, walkScope{all: true})
 	if err != nil {
 		return err
 	}

@@ -13,9 +13,9 @@ import (
 // for the numbers of pages that were never there. So the pages are walked by their bytes before bbolt sees them. bbolt writes them in one
 // way only: elements without gaps, no page longer than it has to be, no page with two parents. Anything else is damage.
 //
-// Values are not read, they have checksums; neither are, but for the first and the last one, the leaves of entries, since there are too many: a wrong one
-// shows as an entry that is missing or has another index when it is read. Before a truncation those are walked that it may touch, and at an
-// install all.
+// Values are not read, they have checksums. Of the leaves of entries only the first and the last one are, there are too many: a wrong one shows
+// as an entry that is missing or has another index when it is read. Before a truncation those are walked that it may touch, and at an install
+// all.
 
 const (
 	branchPage = 1
@@ -32,7 +32,9 @@ const (
 // walkScope tells which leaves of the entries' bucket are walked beside the first and the last one.
 type walkScope struct {
 	all bool
-	cut []byte // those that hold a key from here on, or may be joined with one that does; nil = none
+	// known: the file was walked before by this process and only the list of free pages is read anew, since bbolt reads it at each open.
+	known bool
+	cut   []byte // those that hold a key from here on, or may be joined with one that does; nil = none
 }
 
 // pageWalk is a walk over the pages of one file.
@@ -60,7 +62,7 @@ func walkPages(f io.ReaderAt, scope walkScope, root, freelist, high uint64) erro
 	}
 	w.taken = w.taken[:n]
 	clear(w.taken)
-	if err := w.freePages(freelist); err != nil {
+	if err := w.freePages(freelist); err != nil || scope.known {
 		return err
 	}
 	return w.tree(root, 0, 0)
