@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // bbolt believes what its pages say of themselves: how many elements one has, where they are, which page is whose child, how many pages it
@@ -225,9 +228,24 @@ func (w *bucketWalk) page(id uint64, lo, hi, next []byte, first bool, depth int)
 		if err := w.page(le.Uint64(n.element(i)[8:]), k, hi, after, first && i == 0, depth+1); err != nil {
 			return err
 		}
+		if i == n.count-1 && depth+1 < w.leaf {
+			w.ahead(&n)
+		}
 		hi, after = k, hi
 	}
 	return nil
+}
+
+// ahead has the kernel read the pages below all at once, which a cold disk would otherwise do one after the other.
+func (w *pageWalk) ahead(n *nodePage) {
+	f, ok := w.f.(*os.File)
+	if !ok {
+		return
+	}
+	for i := range n.count - 1 {
+		id := binary.LittleEndian.Uint64(n.element(i)[8:])
+		_ = unix.Fadvise(int(f.Fd()), int64(id*boltPageSize), boltPageSize, unix.FADV_WILLNEED) // only advice
+	}
 }
 
 // buckets walks over the buckets in a leaf.
