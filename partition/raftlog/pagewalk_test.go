@@ -292,3 +292,23 @@ func BenchmarkCheckPages(b *testing.B) {
 		must(b, s.Close())
 	}
 }
+
+// FuzzWalkPages: whatever stands in a file, a walk ends, without a panic.
+func FuzzWalkPages(f *testing.F) {
+	b := segmentOf(f, 60, 900)
+	p := takeApart(b)
+	f.Add([]byte{0, 0, 0, 0})
+	f.Add(binary.LittleEndian.AppendUint32(nil, uint32(p.branches[0]*boltPageSize+16+8)<<8|1))
+	f.Fuzz(func(t *testing.T, changes []byte) { // each of four bytes: a place, and what is changed there
+		bad := bytes.Clone(b[:p.meta.high*boltPageSize])
+		for ; len(changes) >= 4; changes = changes[4:] {
+			c := binary.LittleEndian.Uint32(changes)
+			bad[int(c>>8)%len(bad)] ^= byte(c)
+		}
+		for _, scope := range []walkScope{{}, {all: true}, {cut: []byte("\x00\x00\x00\x00\x00\x00\x00\x09")}} {
+			if err := p.walk(bad, scope); err != nil && !isCorrupt(err) {
+				t.Fatal(err)
+			}
+		}
+	})
+}
