@@ -103,31 +103,6 @@ func TestNoFlippedBitIsServed(t *testing.T) {
 	}
 }
 
-// What is known to go unchecked is left out of the flips, and no more than that.
-func TestFlipsSpareFewBytes(t *testing.T) {
-	r := recorded(t)
-	bases, err := r.moments(4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range bases {
-		for _, file := range b.img.Files() {
-			all, left := 0, 0
-			for _, no := range b.img.Pages(file) {
-				for at := range int64(boltPage) {
-					all++
-					if spared(b.img, flip{file: file, off: no*boltPage + at}) {
-						left++
-					}
-				}
-			}
-			if all > 0 && (left == 0 || left > all/20) {
-				t.Errorf("%s: %d of %d bytes are spared", file, left, all)
-			}
-		}
-	}
-}
-
 // without is the recording of a store that leaves out some of its syncs.
 func (r *recording) without(sync func(path string) bool) (*recording, int) {
 	other := &recording{base: r.base, cluster: r.cluster}

@@ -206,6 +206,10 @@ func (l *Log) writeEntries(seg *segment, cut uint64, ents []*raftpb.Entry, commi
 	l.mu.Unlock()
 
 	if truncates {
+		var key [8]byte
+		if err := checkPages(seg.file.path, walkScope{cut: indexKey(&key, cut)}); err != nil {
+			return err
+		}
 		if err := l.thinOut(seg, &st, cut); err != nil {
 			return err
 		}

@@ -93,7 +93,7 @@ func (in *Installer) FinishFile(i int, sum [SumBytes]byte) error {
 // later where a segment came from. Then it checks all that the file says, as it is now.
 func (in *Installer) adopt(f *installFile) (err error) {
 	path := in.path(f)
-	db, err := openBolt(in.s.disk.h, path, 0, false, false)
+	db, err := openBolt(in.s.disk.h, path, 0, false, walkScope{all: true})
 	if err != nil {
 		return err
 	}

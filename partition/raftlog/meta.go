@@ -175,7 +175,7 @@ func initMeta(d disk, dir, path, incarnation string) error {
 	if err := d.remove(tmp); err != nil {
 		return err
 	}
-	db, err := openBolt(d.h, tmp, 0, false, true)
+	db, err := makeBolt(d.h, tmp, 0)
 	if err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ func openMeta(s *Store, dir, path string, newIncarnation func() (string, error))
 
 // openMetaFile opens meta.db and takes space for it.
 func (s *Store) openMetaFile(path string) (*bolt.DB, error) {
-	db, err := openBolt(s.disk.h, path, 1<<20, false, false)
+	db, err := openBolt(s.disk.h, path, 1<<20, false, walkScope{all: true})
 	if err == nil {
 		s.holdSpace(path)
 	}

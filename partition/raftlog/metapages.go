@@ -16,15 +16,16 @@ import (
 // gets its name only once both pages are on disk. So both must be right.
 
 const (
-	metaPageHeader = 16 // bbolt's page header, before the meta
+	metaPageHeader = pageHeader
 	metaLen        = 64 // magic u32, version u32, page size u32, flags u32, root 2 u64, freelist u64, high-water mark u64, transaction u64, sum u64
 	metaMagic      = 0xED0CDAED
 	metaVersion    = 2
 	freelistPage   = 0x10 // flag of the page that lists the free ones
 )
 
-// checkMetaPages tells what is wrong with a file's meta pages. The file's size is looked at first: bbolt would initialise an empty one.
-func checkMetaPages(path string) error {
+// checkPages tells what is wrong with a file's meta pages, and with those pages that bbolt believes (pagewalk.go). Damage comes back as a
+// corruptError, want of descriptors as a ResourceError. The file's size is looked at first: bbolt would initialise an empty one.
+func checkPages(path string, scope walkScope) error {
 	f, err := os.Open(filepath.Clean(path))
 	if errors.Is(err, os.ErrNotExist) {
 		return corruptf("file %s is missing", path)
@@ -32,44 +33,50 @@ func checkMetaPages(path string) error {
 	if err != nil {
 		return opening(err)
 	}
-	err = checkMetaPagesOf(f, path)
+	m, err := readMetaPages(f)
+	if err == nil {
+		err = walkPages(f, scope, m.root, m.freelist, m.high)
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
-	return err
+	switch {
+	case isCorrupt(err):
+		return corruptf("file %s: %v", path, err)
+	case err != nil:
+		return fmt.Errorf("check %s: %w", path, err)
+	}
+	return nil
 }
 
-func checkMetaPagesOf(f *os.File, path string) error {
+// metaPage is what the meta page that counts says: where things are, and how many pages the file has.
+type metaPage struct{ txid, root, freelist, high uint64 }
+
+func readMetaPages(f *os.File) (m metaPage, err error) {
 	st, err := f.Stat()
 	if err != nil {
-		return err
+		return m, err
 	}
 	if st.Size() < 4*boltPageSize {
-		return corruptf("file %s has %d bytes, too few for a segment", path, st.Size())
+		return m, corruptf("%d bytes are too few for a segment", st.Size())
 	}
 	var b [metaLen]byte
 	le := binary.LittleEndian
-	var newest, freelist, high uint64
 	for page := range int64(2) {
 		if _, err := f.ReadAt(b[:], page*boltPageSize+metaPageHeader); err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read the meta pages of %s: %w", path, err)
+			return m, fmt.Errorf("read the meta pages: %w", err)
 		}
 		h := fnv.New64a()
 		h.Write(b[:metaLen-8]) // never fails
 		if le.Uint32(b[:]) != metaMagic || le.Uint32(b[4:]) != metaVersion || le.Uint64(b[metaLen-8:]) != h.Sum64() {
-			return corruptf("file %s: meta page %d is damaged, and with it perhaps what was written last", path, page)
+			return m, corruptf("meta page %d is damaged, and with it perhaps what was written last", page)
 		}
-		if txid := le.Uint64(b[48:]); txid >= newest {
-			newest, freelist, high = txid, le.Uint64(b[32:]), le.Uint64(b[40:])
+		if txid := le.Uint64(b[48:]); txid >= m.txid {
+			m = metaPage{txid: txid, root: le.Uint64(b[16:]), freelist: le.Uint64(b[32:]), high: le.Uint64(b[40:])}
 		}
 	}
-	// Each commit frees the page that lists the free ones, and bbolt believes how many it says it is: a wrong bit there costs gigabytes.
-	head := b[:metaPageHeader]
-	if _, err := f.ReadAt(head, int64(freelist)*boltPageSize); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the list of free pages of %s: %w", path, err)
+	if m.high > uint64(st.Size())/boltPageSize {
+		return m, corruptf("it has %d bytes, and its meta page says %d pages", st.Size(), m.high)
 	}
-	if le.Uint64(head) != freelist || le.Uint16(head[8:]) != freelistPage || freelist+uint64(le.Uint32(head[12:])) >= high {
-		return corruptf("file %s: the list of free pages is damaged", path)
-	}
-	return nil
+	return m, nil
 }

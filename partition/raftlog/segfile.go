@@ -45,6 +45,7 @@ type segFile struct {
 	check func(*bolt.DB) error // run after each open, nil = trust
 
 	mu       sync.Mutex // held while opening and closing, never across a transaction
+	walked   bool       // its pages were checked since this process started: as of a file that stays open, that is done once
 	db       *bolt.DB
 	refs     int
 	readOnly bool // sealed: the next open is for reading only
@@ -61,10 +62,11 @@ func (f *segFile) acquire() (*bolt.DB, error) {
 		if f.dropped {
 			return nil, fmt.Errorf("segment %s was removed: %w", f.path, os.ErrNotExist)
 		}
-		db, err := openBolt(f.st.disk.h, f.path, f.mmap, f.readOnly, false)
+		db, err := openBolt(f.st.disk.h, f.path, f.mmap, f.readOnly, walkScope{known: f.walked})
 		if err != nil {
 			return nil, err
 		}
+		f.walked = true
 		if f.check != nil {
 			if err := f.check(db); err != nil {
 				_ = db.Close() // nothing was written
@@ -143,17 +145,22 @@ func (f *segFile) closeLocked() {
 	}
 }
 
-// openBolt opens or, with create, makes a bbolt file. Damage comes back as a corruptError, want of resources as a
-// ResourceError.
-func openBolt(h Hooks, path string, mmap int, readOnly, create bool) (db *bolt.DB, err error) {
+// openBolt opens a bbolt file once its pages were checked. Damage comes back as a corruptError, want of resources as a ResourceError.
+func openBolt(h Hooks, path string, mmap int, readOnly bool, scope walkScope) (*bolt.DB, error) {
+	return openOrMake(h, path, mmap, readOnly, func() error { return checkPages(path, scope) })
+}
+
+// makeBolt makes a bbolt file.
+func makeBolt(h Hooks, path string, mmap int) (*bolt.DB, error) {
+	return openOrMake(h, path, mmap, false, func() error { return nil })
+}
+
+func openOrMake(h Hooks, path string, mmap int, readOnly bool, check func() error) (db *bolt.DB, err error) {
 	if err := h.opening(path); err != nil {
 		return nil, opening(fmt.Errorf("open %s: %w", path, err))
 	}
-	if !create {
-		// bbolt would make a missing file and initialise an empty one.
-		if err := checkMetaPages(path); err != nil {
-			return nil, err
-		}
+	if err := check(); err != nil {
+		return nil, err
 	}
 	o := &bolt.Options{
 		Timeout:         lockTimeout,

@@ -71,7 +71,7 @@ func (s *Store) createSegment(dir string, h *segHeader, cp *Checkpoint, commit u
 	if err := s.disk.remove(tmp); err != nil {
 		return nil, err
 	}
-	db, err := openBolt(s.disk.h, tmp, mmapFor(segmentBytes), false, true)
+	db, err := makeBolt(s.disk.h, tmp, mmapFor(segmentBytes))
 	if err != nil {
 		return nil, err
 	}

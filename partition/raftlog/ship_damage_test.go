@@ -304,7 +304,7 @@ func TestRule19DamagedBranchPageIsNotPropagated(t *testing.T) {
 	}
 }
 
-// bbolt panics within a commit on a file whose list of free pages is wrong, and keeps its writer's lock. The install must end nevertheless.
+// bbolt would panic within a commit on a file whose list of free pages is wrong.
 func TestRule19DamagedFreelistOfTheSourceEndsTheInstall(t *testing.T) {
 	s, to := openStore(t, t.TempDir()), openStore(t, t.TempDir())
 	l, _, cp := shippedLog(t, s, 40)
@@ -325,6 +325,28 @@ func TestRule19DamagedFreelistOfTheSourceEndsTheInstall(t *testing.T) {
 	var d *DamagedError
 	if err := transferFile(sh, in, 0); !errors.As(err, &d) || d.Transit {
 		t.Fatalf("a segment whose root counts as free: %v", err)
+	}
+	must(t, in.Abort())
+}
+
+// A panic within a commit, such as of a page that cannot be read, keeps bbolt's writer's lock. The install must end nevertheless.
+func TestRule19PanicWithinACommitEndsTheInstall(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	l, _, cp := shippedLog(t, s, 40)
+	sh := ship(t, l, cp)
+	to := openStore(t, t.TempDir(), func(o *Options) {
+		o.Hooks.Commit = func(path string, commit func() error) error {
+			if strings.Contains(path, ".installing") {
+				panic("page 7 already freed")
+			}
+			return commit()
+		}
+	})
+	in := install(t, to)
+	must(t, in.Begin(sh.Manifest()))
+	var d *DamagedError
+	if err := transferFile(sh, in, 0); !errors.As(err, &d) || d.Transit {
+		t.Fatalf("bbolt panicked: %v", err)
 	}
 	must(t, in.Abort())
 }

@@ -168,6 +168,11 @@ func (sh *Shipment) Check(i int, from uint64, maxBytes int64) (next uint64, err 
 		if gone || seg == nil {
 			return raft.ErrCompacted
 		}
+		if first == f.First {
+			if err := checkPages(seg.file.path, walkScope{all: true}); err != nil {
+				return err
+			}
+		}
 		read := int64(0)
 		err := sh.l.scan(next, f.Last, txBytes, func(h *entryHeader, data entryData) (bool, error) {
 			if err := h.checkData(data.get()); err != nil {
