@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/runnel-io/runnel/bench/proc"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -29,14 +30,7 @@ func (r *run) hit(s step, fit func(*machine) bool) (*machine, error) {
 }
 
 // nap waits for d; an early end of ctx is no error, for what was begun has to be undone.
-func nap(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
+func nap(ctx context.Context, d time.Duration) { _ = proc.Wait(ctx, d) }
 
 func (r *run) kill(ctx context.Context, s step) (string, error) {
 	m, err := r.hit(s, nil)

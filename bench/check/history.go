@@ -114,47 +114,30 @@ func NewRecorder() *Recorder { return &Recorder{start: time.Now()} }
 // Now is the time since the run's start.
 func (r *Recorder) Now() time.Duration { return time.Since(r.start) }
 
-// Append adds one append.
-func (r *Recorder) Append(a Append) {
+// note adds to one of the lists of r's history.
+func note[T any](r *Recorder, list *[]T, x T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.h.Appends = append(r.h.Appends, a)
+	*list = append(*list, x)
 }
+
+// Append adds one append.
+func (r *Recorder) Append(a Append) { note(r, &r.h.Appends, a) }
 
 // Read adds one record that was read.
-func (r *Recorder) Read(x Read) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.h.Reads = append(r.h.Reads, x)
-}
+func (r *Recorder) Read(x Read) { note(r, &r.h.Reads, x) }
 
 // End adds an end offset that was answered.
-func (r *Recorder) End(e End) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.h.Ends = append(r.h.Ends, e)
-}
+func (r *Recorder) End(e End) { note(r, &r.h.Ends, e) }
 
 // Start adds a log start that was answered.
-func (r *Recorder) Start(s Start) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.h.Starts = append(r.h.Starts, s)
-}
+func (r *Recorder) Start(s Start) { note(r, &r.h.Starts, s) }
 
 // Leader adds what somebody said of a leader.
-func (r *Recorder) Leader(l Leader) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.h.Leaders = append(r.h.Leaders, l)
-}
+func (r *Recorder) Leader(l Leader) { note(r, &r.h.Leaders, l) }
 
 // Topic adds the creation or deletion of a topic.
-func (r *Recorder) Topic(o TopicOp) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.h.Topics = append(r.h.Topics, o)
-}
+func (r *Recorder) Topic(o TopicOp) { note(r, &r.h.Topics, o) }
 
 // History is what was recorded so far.
 func (r *Recorder) History() History {

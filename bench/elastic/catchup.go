@@ -29,13 +29,14 @@ func impact(ctx context.Context, o options, dir, brokerd string, files []*source
 			return err
 		}
 		fmt.Printf("\n%-38s %9s %12s %9s %7s %7s %8s %10s\n", "one record at a time on 12 partitions", "s", "moved MiB", "records", "p50 ms", "p99 ms", "p99.9 ms", "longest ms")
-		if err := r.measure(ctx, "nothing else, at first", nap); err != nil {
+		nothing := func(ctx context.Context) error { return proc.Wait(ctx, 10*time.Second) }
+		if err := r.measure(ctx, "nothing else, at first", nothing); err != nil {
 			return err
 		}
 		if err := r.measure(ctx, fmt.Sprintf("%d MiB shipped to a new replica", o.catchup), r.moveBallast); err != nil {
 			return err
 		}
-		if err := r.measure(ctx, "nothing else, again", nap); err != nil {
+		if err := r.measure(ctx, "nothing else, again", nothing); err != nil {
 			return err
 		}
 		v, err := r.stream.Stop(ctx)
@@ -45,18 +46,6 @@ func impact(ctx context.Context, o options, dir, brokerd string, files []*source
 		fmt.Printf("%d records read, lost %d, duplicated %d\n", v.Records, v.Lost, v.Duplicated)
 		return v.Err()
 	})
-}
-
-// nap is how long the waits are measured while nothing happens.
-func nap(ctx context.Context) error {
-	t := time.NewTimer(10 * time.Second)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func (r *run) measure(ctx context.Context, name string, while func(context.Context) error) error {

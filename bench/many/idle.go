@@ -23,7 +23,7 @@ type look struct {
 
 // idle watches the brokers while nobody writes: their CPU, and their memory and descriptors at the start and the end of each span.
 func idle(ctx context.Context, cluster *proc.Cluster, watch time.Duration) error {
-	if err := wait(ctx, 5*time.Second); err != nil { // what creation left to do
+	if err := proc.Wait(ctx, 5*time.Second); err != nil { // what creation left to do
 		return err
 	}
 	looks := make([]look, 0, parts+1)
@@ -36,7 +36,7 @@ func idle(ctx context.Context, cluster *proc.Cluster, watch time.Duration) error
 		if len(looks) > parts {
 			break
 		}
-		if err := wait(ctx, watch/parts); err != nil {
+		if err := proc.Wait(ctx, watch/parts); err != nil {
 			return err
 		}
 	}

@@ -80,18 +80,6 @@ func create(ctx context.Context, cluster *proc.Cluster, partitions int) error {
 	return nil
 }
 
-// wait lets time pass: a measurement over a span has nothing else to wait for.
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // latency writes one record at a time to each of active partitions.
 func latency(ctx context.Context, brokerctl string, cluster *proc.Cluster, active int) error {
 	cmd := exec.CommandContext(ctx, brokerctl, "--brokers", strings.Join(cluster.Seeds(), ","), "-o", "json", "bench", "latency",

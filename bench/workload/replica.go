@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/runnel-io/runnel/bench/check"
+	"github.com/runnel-io/runnel/bench/proc"
 	"github.com/runnel-io/runnel/partition/record"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -158,12 +159,7 @@ func (b *Brokers) read(ctx context.Context, address string, s Slot, start, end i
 		var e *runnelv1.Error
 		if err != nil {
 			if errors.As(err, &e) && retriable(e) && time.Since(progress) < readPatience {
-				t := time.NewTimer(rereadEvery)
-				select {
-				case <-t.C:
-				case <-ctx.Done():
-				}
-				t.Stop()
+				_ = proc.Wait(ctx, rereadEvery) // its end is seen next
 				continue
 			}
 			return replica{}, fmt.Errorf("at offset %d of %d: %w", offset, end, err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/bench/check"
+	"github.com/runnel-io/runnel/bench/proc"
 	"github.com/runnel-io/runnel/rpc/client"
 )
 
@@ -62,15 +63,8 @@ func (w *Workload) writeOne(sending, all context.Context, cl *client.Client, n i
 	for slot := n % len(w.slots); sending.Err() == nil; slot = (slot + 1) % len(w.slots) {
 		answered := make(chan struct{})
 		w.send(all, cl, OpSingle, n, slot, &lines[slot], func() { close(answered) })
-		<-answered // the client answers within its delivery timeout, or when it is closed
-		if w.o.Pause > 0 {
-			t := time.NewTimer(w.o.Pause)
-			select {
-			case <-t.C:
-			case <-sending.Done():
-			}
-			t.Stop()
-		}
+		<-answered                        // the client answers within its delivery timeout, or when it is closed
+		_ = proc.Wait(sending, w.o.Pause) // its end ends the loop
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/runnel-io/runnel/bench/proc"
 )
 
 // dialTimeout bounds connecting to a broker on this machine.
@@ -92,7 +94,7 @@ func (l *link) pump(dst, src *net.TCPConn, p, back *path) {
 		size, err := src.Read(buf)
 		if size > 0 {
 			// It may have been cut while this waited to read.
-			if p.open(l.ctx) != nil || pause(l.ctx, p.takes(size)) != nil {
+			if p.open(l.ctx) != nil || proc.Wait(l.ctx, p.takes(size)) != nil {
 				return
 			}
 			if _, werr := dst.Write(buf[:size]); werr != nil {

@@ -65,18 +65,3 @@ func (p *path) loses(chance float64) bool {
 	defer p.mu.Unlock()
 	return p.cuts > 0 || chance < p.drop
 }
-
-// pause waits for d or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
