@@ -74,22 +74,19 @@ type Group struct {
 	reads         reads
 	confChange    *confChange
 	transfer      *transfer
-	vain          struct { // the replica that did not take over last when a change asked it to
-		replica uint64
-		since   time.Time
-	}
-	handed      *handed
-	giving      *giving
-	stalledAt   time.Time
-	preVotes    []keptPreVote
-	refusedTerm uint64               // the term in which
-	refusedBy   []uint64             // these refused it their votes
-	snapshots   map[uint64]time.Time // peer -> when raft last gave up on shipping it the log
-	peersAt     time.Time
-	peersCommit uint64 // commit at peersAt
-	peersMatch  uint64 // the sum of the peers' matches, at peersAt
-	peersStale  bool   // the group ran after peersAt
-	lagging     bool   // a peer on a live broker lacked entries, at peersAt
+	vain          vain
+	handed        *handed
+	giving        *giving
+	stalledAt     time.Time
+	preVotes      []keptPreVote
+	refusedTerm   uint64               // the term in which
+	refusedBy     []uint64             // these refused it their votes
+	snapshots     map[uint64]time.Time // peer -> when raft last gave up on shipping it the log
+	peersAt       time.Time
+	peersCommit   uint64 // commit at peersAt
+	peersMatch    uint64 // the sum of the peers' matches, at peersAt
+	peersStale    bool   // the group ran after peersAt
+	lagging       bool   // a peer on a live broker lacked entries, at peersAt
 	// A leader waits since nurseSince without any progress, of which nurseMark tells; see noteWaiting.
 	nurseSince, beatenAt time.Time
 	nurseMark            uint64

@@ -181,6 +181,12 @@ func (c *VoterChange) voters(cs *raftpb.ConfState) []uint64 {
 // vainFor is for how long a replica that did not take over is not asked to again for the sake of a change.
 const vainFor = 10 * time.Second
 
+// vain is the replica that did not take over last when a change asked it to.
+type vain struct {
+	replica uint64
+	since   time.Time
+}
+
 // inVain tells whether the replica was asked to lead just now, and did not. It may be quarantined: to a leader with nothing to send such a
 // replica seems to be there, since its broker is and it has all that there is. Others come first then, or the change goes on without.
 func (g *Group) inVain(replica uint64) bool {
@@ -193,7 +199,7 @@ func (g *Group) handOverFirst(stays func(replica uint64) bool) error {
 		if to := g.successorOf(stays); to != 0 {
 			g.startTransfer(to, transferAfter, func(ok bool) {
 				if !ok {
-					g.vain.replica, g.vain.since = to, g.env.Now()
+					g.vain = vain{to, g.env.Now()}
 				}
 			})
 		}

@@ -58,18 +58,24 @@ func TestGroupOfOneVoterMoves(t *testing.T) {
 	c.settled(1)
 }
 
+// grown has learners of group 1 on brokers.
+func (c *cluster) grown(on ...int32) {
+	c.t.Helper()
+	for _, id := range on {
+		if err := c.receive(c.ship(c.leader(1).id, 1), c.installer(id, 1), nil); err != nil {
+			c.t.Fatal(err)
+		}
+		c.joined(id, 1)
+	}
+}
+
 // All voters of a group go at once, and one of them leads.
 func TestAllVotersAreReplacedAtOnce(t *testing.T) {
 	c := newCluster(t, 82, 4)
 	c.addGroup(1, 2)
 	c.startAll()
 	c.put(1, "first")
-	for _, on := range []int32{3, 4} {
-		if err := c.receive(c.ship(c.leader(1).id, 1), c.installer(on, 1), nil); err != nil {
-			t.Fatal(err)
-		}
-		c.joined(on, 1)
-	}
+	c.grown(3, 4)
 	change := VoterChange{Promote: []uint64{103, 104}, Remove: []uint64{101, 102}}
 	c.onLeader("the voters change", 1, func(g *Group, done func(error)) { g.ChangeVoters(change, done) })
 	c.onLeader("the joint configuration is left", 1, func(g *Group, done func(error)) { g.LeaveJoint(done) })
@@ -88,12 +94,7 @@ func TestAChangeDoesNotWaitForAVoterThatNeverTakesOver(t *testing.T) {
 	c.addGroup(1, 2)
 	c.startAll()
 	c.put(1, "first")
-	for _, on := range []int32{3, 4} {
-		if err := c.receive(c.ship(c.leader(1).id, 1), c.installer(on, 1), nil); err != nil {
-			t.Fatal(err)
-		}
-		c.joined(on, 1)
-	}
+	c.grown(3, 4)
 	old := c.leader(1).groups[1].replica
 	mend := c.loseAll(raftpb.MsgTimeoutNow)
 	change := VoterChange{Promote: []uint64{103, 104}, Remove: []uint64{old}}

@@ -91,8 +91,10 @@ func (a *Agent) silence(s, prev *placement.State) {
 	defer a.mu.Unlock()
 	before := a.gone
 	a.gone = gone
-	for _, group := range slices.Sorted(maps.Keys(a.opened)) {
-		if l := a.opened[group]; len(before[group])+len(gone[group]) > 0 {
+	touched := maps.Clone(gone) // by what came or went; there may be thousands of others
+	maps.Copy(touched, before)
+	for _, group := range slices.Sorted(maps.Keys(touched)) {
+		if l := a.opened[group]; l != nil {
 			l.raft.SetGoneIf(a.goneLocked(l.replica))
 		}
 	}
