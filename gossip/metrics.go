@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -13,6 +14,7 @@ type metrics struct {
 	changes        prometheus.Counter
 	rejoins        *prometheus.CounterVec
 	refusedStreams prometheus.Counter
+	refused        *prometheus.CounterVec // reason
 }
 
 // newMetrics registers with r, or with nothing if r is nil. A collector that r has already, from an earlier start in the
@@ -34,12 +36,19 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		refusedStreams: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "runnel_gossip_refused_streams_total", Help: "Incoming gossip connections closed at once because too many were open.",
 		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "runnel_gossip_refused_total",
+			Help: "Incoming packets and connections of gossip that were refused, by reason (label: of something else; key: not encrypted, or with a foreign key).",
+		}, []string{"reason"}),
+	}
+	for _, r := range refusals {
+		m.refused.WithLabelValues(r.reason)
 	}
 	if r == nil {
 		return m, nil
 	}
 	err := errors.Join(register(r, &m.members), register(r, &m.missingSeeds), register(r, &m.changes),
-		register(r, &m.rejoins), register(r, &m.refusedStreams))
+		register(r, &m.rejoins), register(r, &m.refusedStreams), register(r, &m.refused))
 	if err != nil {
 		return nil, fmt.Errorf("gossip: register metrics: %w", err)
 	}
@@ -56,4 +65,23 @@ func register[T prometheus.Collector](r prometheus.Registerer, c *T) error {
 		}
 	}
 	return err
+}
+
+// refusals are the lines with which memberlist tells what it refuses: it counts nothing itself.
+var refusals = []struct{ line, reason string }{
+	{"discarding packet with unacceptable label", "label"},
+	{"discarding stream with unacceptable label", "label"},
+	{"Decrypt packet failed", "key"},
+	{"failed to receive: encryption is configured but remote state is not encrypted", "key"},
+	{"failed to receive: no installed keys could decrypt the message", "key"},
+}
+
+// refusedBy counts what a line of memberlist's log says was refused.
+func (m *metrics) refusedBy(line []byte) {
+	for _, r := range refusals {
+		if bytes.Contains(line, []byte(r.line)) {
+			m.refused.WithLabelValues(r.reason).Inc()
+			return
+		}
+	}
 }

@@ -39,6 +39,16 @@ var settings = []setting{
 	{"seeds", []string{}, "gossip addresses of the brokers that found the cluster, comma-separated; the same list everywhere"},
 	{"rack", "", "name of this broker's rack or zone"},
 	{"insecure", false, "allow addresses that are not loopback although traffic is neither encrypted nor authenticated"},
+	{"http.insecure", false, "allow http.listen to be an address that is not loopback, although it is plain HTTP and answers whoever asks"},
+	{"tls.client.cert", "", "file with the certificate that clients see; with tls.client.key it turns TLS on for them"},
+	{"tls.client.key", "", "file with its key"},
+	{"tls.client.ca", "", "file with the CAs of clients' certificates"},
+	{"tls.client.auth", "require", "with TLS for clients: require a certificate of tls.client.ca, or none"},
+	{"tls.peer.cert", "", "file with this broker's certificate for other brokers; with tls.peer.key and tls.peer.ca it turns mutual TLS on between brokers"},
+	{"tls.peer.key", "", "file with its key"},
+	{"tls.peer.ca", "", "file with the CAs of brokers' certificates"},
+	{"gossip.key.file", "", "file with keys of AES in base64, one a line: the first encrypts gossip, all decrypt; the same everywhere"},
+	{"client.connections.max", 20000, "clients' connections at once; one more is refused"},
 	{"cluster.found.wait", 10 * time.Second, "how long the founding of a cluster waits for a broker that already knows one"},
 	{"segment.bytes", int64(256 << 20), "size at which a partition's segment is closed, unless the topic says otherwise"},
 	{"memory.tail.bytes", int64(128 << 20), "memory for the newest records of all partitions together"},
@@ -57,6 +67,9 @@ var settings = []setting{
 // maxParallel bounds recovery.parallel: each move under way is asked after several times a second.
 const maxParallel = 1000
 
+// maxConnections bounds client.connections.max: the broker's memory ends long before.
+const maxConnections = 1_000_000
+
 // known tells a key's setting.
 func known(key string) bool {
 	for _, s := range settings {
@@ -73,7 +86,9 @@ func envName(key string) string {
 }
 
 // foreignEnv are RUNNEL_ variables that other programs of the project read.
-var foreignEnv = map[string]bool{"RUNNEL_BROKERS": true}
+var foreignEnv = map[string]bool{
+	"RUNNEL_BROKERS": true, "RUNNEL_TLS": true, "RUNNEL_TLS_CA": true, "RUNNEL_TLS_CERT": true, "RUNNEL_TLS_KEY": true,
+}
 
 // addFlags defines a flag for each setting.
 func addFlags(fs *pflag.FlagSet) {
@@ -249,9 +264,11 @@ func config(v *viper.Viper) (broker.Config, error) {
 		GossipListen: v.GetString("gossip.listen"), HTTPListen: v.GetString("http.listen"),
 		AdvertiseClient: v.GetString("advertise.client"), AdvertisePeer: v.GetString("advertise.peer"),
 		AdvertiseGossip: v.GetString("advertise.gossip"), AdvertiseHTTP: v.GetString("advertise.http"),
-		Rack: v.GetString("rack"),
+		Rack: v.GetString("rack"), TLS: tlsFiles(v),
 	}
 	typed("insecure", func() (err error) { c.Insecure, err = boolean(v, "insecure"); return })
+	typed("http.insecure", func() (err error) { c.HTTPInsecure, err = boolean(v, "http.insecure"); return })
+	typed("client.connections.max", func() (err error) { c.MaxConnections, err = count(v, "client.connections.max", maxConnections); return })
 	typed("reflection", func() (err error) { c.Reflection, err = boolean(v, "reflection"); return })
 	typed("pprof", func() (err error) { c.Pprof, err = boolean(v, "pprof"); return })
 	typed("cluster.found.wait", func() (err error) { c.FoundWait, err = duration(v, "cluster.found.wait"); return })

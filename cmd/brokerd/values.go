@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/viper"
+
+	"github.com/runnel-io/runnel/cmd/brokerd/broker"
 )
 
 // boolean is strict, where viper reads an unreadable value as false.
@@ -110,4 +112,14 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// tlsFiles reads the names of files, which the broker reads itself.
+func tlsFiles(v *viper.Viper) broker.TLS {
+	return broker.TLS{
+		ClientCert: v.GetString("tls.client.cert"), ClientKey: v.GetString("tls.client.key"), ClientCA: v.GetString("tls.client.ca"),
+		ClientAuth: v.GetString("tls.client.auth"),
+		PeerCert:   v.GetString("tls.peer.cert"), PeerKey: v.GetString("tls.peer.key"), PeerCA: v.GetString("tls.peer.ca"),
+		GossipKeys: v.GetString("gossip.key.file"),
+	}
 }
