@@ -48,21 +48,52 @@ func (k *keys) set(all [][]byte) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	// The first comes last, since UseKey puts a key in front: what goes is behind all that stay then. RemoveKey moves what is behind the key it
-	// takes within the slice that readers of the ring hold, so it may only ever take the last.
-	for _, key := range slices.Backward(all) {
-		if err := errors.Join(k.ring.AddKey(key), k.ring.UseKey(key)); err != nil {
+	if err := k.drop(all); err != nil {
+		return fmt.Errorf("gossip: keys: %w", err)
+	}
+	for _, key := range all {
+		if err := k.ring.AddKey(key); err != nil {
 			return fmt.Errorf("gossip: keys: %w", err)
 		}
 	}
-	for have := k.ring.GetKeys(); len(have) > 0; have = k.ring.GetKeys() {
+	if err := k.ring.UseKey(all[0]); err != nil {
+		return fmt.Errorf("gossip: keys: %w", err)
+	}
+	return nil
+}
+
+// drop takes the keys that are not in all off the ring. RemoveKey moves what is behind the key it takes, within the slice that readers of the
+// ring hold, so it may only ever take the last: those that stay go to the front before. UseKey encrypts with them for a moment, which others
+// understand, since they are no new ones.
+func (k *keys) drop(all [][]byte) error {
+	have := k.ring.GetKeys()
+	if !slices.ContainsFunc(have, func(key []byte) bool { return !among(all, key) }) {
+		return nil
+	}
+	stays := slices.DeleteFunc(slices.Clone(all), func(key []byte) bool { return !among(have, key) })
+	if len(stays) == 0 { // the ring must have one
+		stays = all[:1]
+		if err := k.ring.AddKey(all[0]); err != nil {
+			return err
+		}
+	}
+	for _, key := range slices.Backward(stays) {
+		if err := k.ring.UseKey(key); err != nil {
+			return err
+		}
+	}
+	for {
+		have = k.ring.GetKeys()
 		last := have[len(have)-1]
-		if slices.ContainsFunc(all, func(key []byte) bool { return subtle.ConstantTimeCompare(key, last) == 1 }) {
+		if among(all, last) {
 			return nil
 		}
 		if err := k.ring.RemoveKey(last); err != nil {
-			return fmt.Errorf("gossip: keys: %w", err)
+			return err
 		}
 	}
-	return nil
+}
+
+func among(all [][]byte, key []byte) bool {
+	return slices.ContainsFunc(all, func(one []byte) bool { return subtle.ConstantTimeCompare(one, key) == 1 })
 }

@@ -22,6 +22,11 @@ const (
 	GossipKeyFile         = "gossip.key"
 )
 
+// Files lists them.
+func Files() []string {
+	return []string{CACert, CAKey, BrokerCert, BrokerKey, ClientCert, ClientKey, PeerCACert, PeerCAKey, PeerCert, PeerKey, GossipKeyFile}
+}
+
 type file struct {
 	name string
 	text []byte
