@@ -31,8 +31,9 @@ import (
 	"github.com/runnel-io/runnel/rpc/certs/dev"
 )
 
-// principals are who may come to a port, from those who have nothing to those who have most.
-var principals = []string{"plain", "none", "wrong-ca", "client", "peer"}
+// principals are who may come to a port: without TLS, without a certificate, with a broker's of another cluster, with a client's that the CA of
+// brokers signed, with a client's, with a broker's.
+var principals = []string{"plain", "none", "wrong-ca", "no-role", "client", "peer"}
 
 // rpcs are all calls that the project's descriptors have, and gRPC's own health.
 func rpcs() []string {
@@ -61,9 +62,25 @@ func TestEveryCallIsRefusedToWhomItIsNotFor(t *testing.T) {
 	if err := dev.Write(wrong, c.Addresses(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
+	peerCA, err := dev.ReadCA(filepath.Join(c.Certs(), dev.PeerCACert), filepath.Join(c.Certs(), dev.PeerCAKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := dev.PeerLeaf(nil)
+	leaf.URIs = nil
+	noRole, err := peerCA.Sign(leaf, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ext, text := range map[string][]byte{"crt": noRole.Cert, "key": noRole.Key} {
+		if err := os.WriteFile(filepath.Join(wrong, "no-role."+ext), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	// What each shows. All trust the cluster's CAs: it is the broker that must refuse.
 	configs := map[string]*tls.Config{
 		"none": c.ClientTLS(""), "client": c.ClientTLS("client"), "peer": c.ClientTLS("peer"),
+		"no-role":  brokertest.ClientTLS(t, filepath.Join(c.Certs(), dev.CACert), wrong, "no-role"),
 		"wrong-ca": brokertest.ClientTLS(t, filepath.Join(c.Certs(), dev.CACert), wrong, "peer"),
 	}
 	verdict := func(port, principal, rpc string) string {

@@ -21,7 +21,7 @@ const (
 	// closedWithin is how long any port may talk to a stranger: gRPC's time for a handshake is the longest, 10 s.
 	closedWithin = 15 * time.Second
 	// strangersHeap is what all strangers of a test together may make the broker hold.
-	strangersHeap = 64 << 20
+	strangersHeap = 40 << 20
 	// each is how many connections send the same.
 	each = 8
 )
