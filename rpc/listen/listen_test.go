@@ -247,6 +247,40 @@ func TestAHandshakeWithoutRoomIsRefused(t *testing.T) {
 	_ = c.Close()
 }
 
+// dialFrom is dial from another address of this host.
+func dialFrom(t *testing.T, l net.Listener, host string) net.Conn {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(host)}}
+	c, err := d.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestOneHostDoesNotTakeTheRoomOfAll(t *testing.T) {
+	var r reasons
+	l, cfg := secured(t, 4, &r)
+	for range 2 { // what one host may have
+		c := dialFrom(t, l, "127.0.0.2")
+		if _, err := c.Write([]byte{22, 3, 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := dialFrom(t, l, "127.0.0.2").Read(make([]byte, 1)); err == nil || r.count(listen.Handshakes) != 1 {
+		t.Fatalf("a third of the same host was let in: %v, %d", err, r.count(listen.Handshakes))
+	}
+	c := tls.Client(dialFrom(t, l, "127.0.0.3"), cfg)
+	if err := c.HandshakeContext(context.Background()); err != nil {
+		t.Errorf("another host: %v", err)
+	}
+	_ = c.Close()
+}
+
 func TestARefusedClientReadsWhy(t *testing.T) {
 	var r reasons
 	l, cfg := secured(t, 10, &r)

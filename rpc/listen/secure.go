@@ -22,26 +22,28 @@ const (
 
 var errNoRoom = errors.New("too many TLS handshakes at once")
 
-// Secure is TLS for a gRPC server, with at most so many handshakes at a time. gRPC's ConnectionTimeout bounds each. refused is told why
+// Secure is TLS for a gRPC server, with at most so many handshakes at a time, and half as many of one host. gRPC's ConnectionTimeout bounds each. refused is told why
 // a connection came to nothing, with the error of a handshake.
 func Secure(c *tls.Config, most int, refused func(reason string, from net.Addr, err error)) credentials.TransportCredentials {
-	return &secure{TransportCredentials: credentials.NewTLS(c), room: make(chan struct{}, most), refused: refused}
+	return &secure{TransportCredentials: credentials.NewTLS(c), room: make(chan struct{}, most), hosts: newShares(max(1, most/2)), refused: refused}
 }
 
 type secure struct {
 	credentials.TransportCredentials
 	room    chan struct{}
+	hosts   *shares
 	refused func(reason string, from net.Addr, err error)
 }
 
 func (s *secure) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if !s.enter() {
+	leave := s.enter(raw.RemoteAddr())
+	if leave == nil {
 		s.refused(Handshakes, raw.RemoteAddr(), errNoRoom)
 		return nil, nil, errNoRoom
 	}
 	h := &held{Conn: raw}
 	c, info, err := s.TransportCredentials.ServerHandshake(h)
-	<-s.room
+	leave()
 	if err != nil {
 		s.refused(TLS, raw.RemoteAddr(), err)
 		h.letRead()
@@ -75,22 +77,24 @@ func (h *held) letRead() {
 	_, _ = io.CopyN(io.Discard, h.Conn, lingerBytes)
 }
 
-func (s *secure) enter() bool {
-	select {
-	case s.room <- struct{}{}:
-		return true
-	default:
+// enter waits for room, first of the host's own, then of all. leave is nil if there was none in time.
+func (s *secure) enter(from net.Addr) (leave func()) {
+	end := make(chan struct{})
+	stop := time.AfterFunc(waitForRoom, func() { close(end) })
+	defer stop.Stop()
+	own := s.hosts.enter(from, end)
+	if own == nil {
+		return nil
 	}
-	t := time.NewTimer(waitForRoom)
-	defer t.Stop()
 	select {
 	case s.room <- struct{}{}:
-		return true
-	case <-t.C:
-		return false
+		return func() { <-s.room; own() }
+	case <-end:
+		own()
+		return nil
 	}
 }
 
 func (s *secure) Clone() credentials.TransportCredentials {
-	return &secure{TransportCredentials: s.TransportCredentials.Clone(), room: s.room, refused: s.refused}
+	return &secure{TransportCredentials: s.TransportCredentials.Clone(), room: s.room, hosts: s.hosts, refused: s.refused}
 }
