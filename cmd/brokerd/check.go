@@ -78,7 +78,7 @@ type findings struct {
 }
 
 func (f *findings) line(word, of, format string, args ...any) {
-	if _, err := fmt.Fprintf(f.w, "%-7s  %-12s  %s\n", word, of, fmt.Sprintf(format, args...)); err != nil && f.failed == nil {
+	if _, err := fmt.Fprintf(f.w, "%-7s  %-13s  %s\n", word, of, fmt.Sprintf(format, args...)); err != nil && f.failed == nil {
 		f.failed = err
 	}
 }

@@ -171,11 +171,14 @@ func ShortBytes(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// Nearest is the one of the names that was probably meant; empty if none is near.
+// Nearest is the one of the names that was probably meant, or begins with what was written; empty if none is near.
 func Nearest(name string, among []string) string {
 	name = name[:min(len(name), 256)] // somebody's string: keep the work small
 	best, dist := "", 1+len(name)/2
 	for _, a := range among {
+		if name != "" && strings.HasPrefix(a, strings.ToLower(name)) { // begun and not finished
+			return a
+		}
 		if d := distance(strings.ToLower(name), strings.ToLower(a)); d < dist {
 			best, dist = a, d
 		}
