@@ -267,7 +267,7 @@ func (d *driver) pass(now time.Time) {
 	d.stepMoves(now, s, moves)
 	d.counts.moving.Store(int64(len(d.movers)))
 	d.poll(now, s, moves)
-	if d.cfg.Automatic {
+	if d.cfg.tuning(s).Automatic {
 		d.sendHome(now, s)
 		d.plan(now, s)
 	}

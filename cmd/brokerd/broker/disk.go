@@ -12,7 +12,7 @@ import (
 type disk struct {
 	dir     string
 	free    func() (int64, error) // bytes
-	reserve int64
+	reserve atomic.Int64          // bytes; changes while the broker runs
 	log     *slog.Logger
 	low     atomic.Bool
 	last    atomic.Int64 // bytes that were free
@@ -49,12 +49,13 @@ func (d *disk) look() {
 	d.unknown = false
 	d.last.Store(free)
 	was := d.low.Load()
-	low := free < d.reserve || was && free < d.reserve+d.reserve/again
+	reserve := d.reserve.Load()
+	low := free < reserve || was && free < reserve+reserve/again
 	if d.low.Swap(low) == low {
 		return
 	}
 	if low {
-		d.log.Error("records are refused, and others lead: the disk has less free space than disk.reserve.bytes", "component", "broker", "free", free, "reserve", d.reserve)
+		d.log.Error("records are refused, and others lead: the disk has less free space than disk.reserve.bytes", "component", "broker", "free", free, "reserve", reserve)
 	} else {
 		d.log.Info("records are accepted again: the disk has free space", "component", "broker", "free", free)
 	}
