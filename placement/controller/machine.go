@@ -95,6 +95,9 @@ func (c *Controller) Apply(m record.Meta, payload []byte) {
 	var r placement.Result
 	c.fold, r, err = placement.Apply(c.fold, cmd)
 	if nonce == c.nonce {
+		if err == nil && r.Changed {
+			c.actions.did(placement.CommandName(cmd))
+		}
 		c.done = append(c.done, applied{seq: seq, outcome: outcome{result: r, state: c.fold, err: toError(err), index: m.Index}})
 	}
 }
