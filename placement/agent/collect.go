@@ -21,7 +21,8 @@ type Series struct {
 // collector shows the replicas of this broker at the time of a scrape, which costs nothing between scrapes. It holds no lock
 // while it walks: of each replica it takes what its worker has published.
 type collector struct {
-	a *Agent
+	a    *Agent
+	seen func() []sight // the agent's
 
 	replicas, leaders, under   *prometheus.Desc
 	records, bytesIn, bytesOut *prometheus.Desc
@@ -39,7 +40,7 @@ func (c *collector) desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 func newCollector(a *Agent, s Series) *collector {
-	c := &collector{a: a}
+	c := &collector{a: a, seen: a.seen}
 	const folded = " Topics beyond the first 1,000 that this broker opened are counted together, as topic \"\"."
 	c.replicas = c.desc("runnel_topic_replicas", "Replicas that run on this broker, by topic."+folded, "topic")
 	c.leaders = c.desc("runnel_topic_leaders", "Partitions that this broker leads, by topic.", "topic")
@@ -68,7 +69,7 @@ func (c *collector) Describe(ds chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ms chan<- prometheus.Metric) {
-	seen := c.a.seen()
+	seen := c.seen()
 	c.collectTopics(ms, seen)
 	if c.partitions != nil {
 		for i := range seen {

@@ -25,6 +25,7 @@ func (c *Controller) register(r prometheus.Registerer) {
 			}
 			return 0
 		}},
+		{"runnel_controller_leader_transfers", "Leaders that this broker sent to where they belong since it started; as a counter: runnel_controller_actions_total.", func() float64 { return float64(c.counts.transfers.Load()) }},
 		{"runnel_controller_pending", "Changes waiting or in flight on the leader.", func() float64 {
 			c.mu.Lock()
 			defer c.mu.Unlock()

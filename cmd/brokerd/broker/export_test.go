@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
@@ -61,3 +63,6 @@ func (b *Broker) Leaves(id int32) bool { return b.core.Load().leaving.is(id, b.e
 
 // LeadsController tells whether the broker leads the controller group.
 func (b *Broker) LeadsController() bool { return view{b}.ControllerID() == b.ID() }
+
+// Registry has the broker's metrics.
+func (b *Broker) Registry() *prometheus.Registry { return b.reg }
