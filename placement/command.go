@@ -132,6 +132,9 @@ const (
 	typeRecoverController    = "recover_controller"
 )
 
+// CommandName is a command's name in the log, and in metrics.
+func CommandName(c Command) string { return typeOf(c) }
+
 func typeOf(c Command) string {
 	switch c.(type) {
 	case FoundCluster:

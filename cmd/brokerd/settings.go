@@ -62,6 +62,8 @@ var settings = []setting{
 	{"placement.automatic", true, "place, heal and balance replicas without being asked; the same everywhere", broker.PlacementAutomatic, runtime},
 	{"reflection", false, "serve gRPC reflection on the client address", value.Switch, restart},
 	{"pprof", false, "serve /debug/pprof on the HTTP address", value.Switch, restart},
+	{"metrics.partitions", false, "serve metrics of each partition beside those of topics: nine series each", value.Switch, restart},
+	{"metrics.kafka.names", false, "serve metrics under the names that dashboards for Apache Kafka read, too: seven series a partition", value.Switch, restart},
 	{"log.level", "info", "debug, info, warn or error", broker.LogLevel, runtime},
 	{"log.format", "text", "text or json", value.Choice("text", "json"), restart},
 }
@@ -263,6 +265,8 @@ func config(v *viper.Viper) (broker.Config, error) {
 	typed("insecure", func() (err error) { c.Insecure, err = boolean(v, "insecure"); return })
 	typed("reflection", func() (err error) { c.Reflection, err = boolean(v, "reflection"); return })
 	typed("pprof", func() (err error) { c.Pprof, err = boolean(v, "pprof"); return })
+	typed("metrics.partitions", func() (err error) { c.PartitionMetrics, err = boolean(v, "metrics.partitions"); return })
+	typed("metrics.kafka.names", func() (err error) { c.KafkaMetrics, err = boolean(v, "metrics.kafka.names"); return })
 	typed("cluster.found.wait", func() (err error) { c.FoundWait, err = duration(v, "cluster.found.wait"); return })
 	typed("segment.bytes", func() (err error) { c.SegmentBytes, err = size(v, "segment.bytes"); return })
 	typed("memory.tail.bytes", func() (err error) { c.TailBytes, err = size(v, "memory.tail.bytes"); return })

@@ -96,6 +96,8 @@ type Controller struct {
 	drives drives
 	// counts are of what the loop did.
 	counts driveCounts
+	// actions are of the commands that this broker brought about.
+	actions actions
 	// overviews has room for one: the one that is being made.
 	overviews chan struct{}
 

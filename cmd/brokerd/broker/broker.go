@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 
 	"github.com/runnel-io/runnel/gossip"
@@ -71,12 +70,13 @@ type Broker struct {
 	cancel context.CancelFunc
 	done   chan struct{} // run has returned
 
-	phase   atomic.Pointer[string] // why not ready; nil: member of a cluster, replicas opening
-	ready   atomic.Bool            // sticks: rule 28
-	foreign bool                   // owned by run: another cluster was met
-	fatal   chan error             // first failure that ends the broker
-	stopped sync.Once
-	stopErr error
+	phase      atomic.Pointer[string] // why not ready; nil: member of a cluster, replicas opening
+	ready      atomic.Bool            // sticks: rule 28
+	replicated replicated
+	foreign    bool       // owned by run: another cluster was met
+	fatal      chan error // first failure that ends the broker
+	stopped    sync.Once
+	stopErr    error
 }
 
 // Addresses are where a broker really listens, and what it tells others.
@@ -145,12 +145,7 @@ func Start(cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	undo = append(undo, b.closeListeners)
-	if err := b.reg.Register(collectors.NewGoCollector()); err != nil {
-		return nil, err
-	}
-	if err := b.reg.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})); err != nil {
-		return nil, err
-	}
+	b.registerMetrics()
 	b.env, b.stopEnv = env.NewReal(env.RealOptions{Log: b.log})
 	undo = append(undo, b.stopEnv)
 	b.nonce, b.bootMS = b.env.Uint64()|1, b.env.Now().UnixMilli()
@@ -166,11 +161,12 @@ func Start(cfg Config) (_ *Broker, err error) {
 	if !cfg.QuietLimits {
 		warnLimits(b.log)
 	}
-	b.disk = &disk{dir: cfg.DataDir, free: b.store.Free, log: b.log}
+	b.disk = &disk{dir: cfg.DataDir, free: b.store.Free, total: b.store.Total, log: b.log}
 	b.disk.reserve.Store(cfg.DiskReserve)
 	b.disk.register(b.reg)
 	b.disk.look()
 	b.budget = partition.NewBudget(cfg.ProduceBytes)
+	b.registerBudget()
 	b.readRecovery()
 	if err := b.startPeers(); err != nil {
 		return nil, err
@@ -310,39 +306,6 @@ func (b *Broker) setPhase(why string) {
 	b.phase.Store(&why)
 }
 
-// Ready answers nil once the broker is a member and its replicas have caught up after the start, and for ever after
-// (rule 28): later trouble of others must not take it out of service.
-func (b *Broker) Ready() error {
-	if b.ready.Load() {
-		return nil
-	}
-	if why := b.phase.Load(); why != nil {
-		return errors.New(*why)
-	}
-	c := b.core.Load()
-	if c == nil {
-		return errors.New("starting")
-	}
-	if why := forming(c.ctl.State(), len(b.cfg.Seeds)); why != "" {
-		return errors.New(why)
-	}
-	if ok, why := c.agent.CaughtUp(); !ok {
-		return errors.New(why)
-	}
-	b.ready.Store(true)
-	return nil
-}
-
-func (b *Broker) healthy() error {
-	select {
-	case err := <-b.fatal:
-		b.fail(err) // put it back for Run
-		return err
-	default:
-		return nil
-	}
-}
-
 // identity is what the peer service says of this broker.
 func (b *Broker) identity() peer.Identity {
 	id := b.store.Identity()
@@ -411,7 +374,7 @@ func (b *Broker) servePeer(ctx context.Context, from int32, method string, body 
 	case method == methodRecovered:
 		return b.serveRecovered(c, from, body)
 	case catchup.Handles(method):
-		return c.ships.Serve(ctx, from, method, body)
+		return b.catchup.ship(ctx, c.ships, from, method, body)
 	case ask.Handles(method):
 		return c.agent.Serve(ctx, method, body)
 	}

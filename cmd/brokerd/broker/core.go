@@ -70,6 +70,7 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 		Env: b.env, BrokerID: id.BrokerID, Host: c.host, Store: b.store, Budget: b.budget,
 		Metrics: partition.NewMetrics(b.reg), Log: b.log, Registerer: b.reg, DiskFull: b.disk.full,
 		Catchup: b.catchup.client, Boot: b.nonce, SegmentBytes: b.cfg.SegmentBytes,
+		Series: agent.Series{Partitions: b.cfg.PartitionMetrics, Kafka: b.cfg.KafkaMetrics},
 		StateCurrent: func() (bool, string) {
 			if c.fresh.Load() {
 				return true, ""

@@ -42,7 +42,7 @@ func (b *Broker) serve() {
 			b.fail(fmt.Errorf("serving clients on %s: %w", b.addrs.Client, err))
 		}
 	}()
-	b.stopHTTP = startHTTP(b.http, b.reg, b.healthy, b.Ready, b.cfg.Pprof)
+	b.stopHTTP = startHTTP(b.http, b.reg, checks{healthy: b.healthy, ready: b.Ready, replicated: b.Replicated}, b.cfg.Pprof, b.log)
 }
 
 // openServices makes the services of a member and opens the gate.
