@@ -265,7 +265,7 @@ func TestSetMetaKeepsTheNonceAndTheOldMetaOnError(t *testing.T) {
 func TestLogLevelsAndBound(t *testing.T) {
 	var out lockedBuffer
 	now := time.Unix(100, 0)
-	b := &bridge{log: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})), now: func() time.Time { return now }, refused: func([]byte) {}}
+	b := &bridge{log: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})), now: func() time.Time { return now }}
 	fmt.Fprintln(b, "[ERR] memberlist: bad packet")
 	fmt.Fprintln(b, "[DEBUG] memberlist: dull")
 	if s := out.String(); !strings.Contains(s, `level=WARN msg="bad packet"`) || !strings.Contains(s, "level=DEBUG msg=dull") {

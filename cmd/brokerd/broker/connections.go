@@ -76,7 +76,11 @@ func (b *Broker) boundClients() net.Listener {
 		b.log.Warn("fewer clients than configured may be connected, since open files are limited: raise it with ulimit -n or LimitNOFILE",
 			"component", "broker", "client.connections.max", b.cfg.MaxConnections, "connections", most, "limit", lim.Cur)
 	}
-	return listen.Bound(b.client, most, func(reason string, from net.Addr) { b.refusals.refused(reason, from, nil) })
+	l := listen.Bound(b.client, most, func(reason string, from net.Addr) { b.refusals.refused(reason, from, nil) })
+	b.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "runnel_broker_connections", Help: "Connections of clients that are open, those included that shake hands.",
+	}, func() float64 { return float64(l.Open()) }))
+	return l
 }
 
 func (b *Broker) boundHTTP() net.Listener {

@@ -123,12 +123,17 @@ func TestEveryCallIsRefusedToWhomItIsNotFor(t *testing.T) {
 			table.WriteByte('\n')
 		}
 	}
+	if *rewrite {
+		if err := os.WriteFile("testdata/principals.txt", []byte(table.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	want, err := os.ReadFile("testdata/principals.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if table.String() != string(want) {
-		t.Errorf("testdata/principals.txt has something else; if what follows is meant, write it there:\n%s", table.String())
+		t.Errorf("testdata/principals.txt has something else; if what follows is meant, go test -run EveryCallIsRefused -rewrite:\n%s", table.String())
 	}
 }
 

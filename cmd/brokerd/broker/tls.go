@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/runnel-io/runnel/rpc/certs"
@@ -72,21 +73,44 @@ func (b *Broker) openSecrets() error {
 	if err != nil {
 		return err
 	}
-	o, t := certs.Options{Now: b.env.Now, Log: b.log.With("component", "tls"), Metrics: m}, b.cfg.TLS
+	o := certs.Options{Now: b.env.Now, Log: b.log.With("component", "tls"), Metrics: m}
+	b.secrets, err = b.cfg.TLS.open(o, func(keys [][]byte) error { return b.gossip.SetKeys(keys) })
+	return err
+}
+
+// open reads the files. gossip is told of keys that change.
+func (t *TLS) open(o certs.Options, gossip func(keys [][]byte) error) (s secrets, err error) {
 	var errs []error
 	if t.client() {
-		b.secrets.client, err = certs.OpenClient(certs.Files{Cert: t.ClientCert, Key: t.ClientKey, CA: t.ClientCA}, t.ClientAuth != AuthNone, o)
+		s.client, err = certs.OpenClient(certs.Files{Cert: t.ClientCert, Key: t.ClientKey, CA: t.ClientCA}, t.ClientAuth != AuthNone, o)
 		errs = append(errs, err)
 	}
 	if t.peer() {
-		b.secrets.peer, err = certs.OpenPeer(certs.Files{Cert: t.PeerCert, Key: t.PeerKey, CA: t.PeerCA}, o)
+		s.peer, err = certs.OpenPeer(certs.Files{Cert: t.PeerCert, Key: t.PeerKey, CA: t.PeerCA}, o)
 		errs = append(errs, err)
 	}
 	if t.GossipKeys != "" {
-		b.secrets.keys, err = certs.OpenKeys(t.GossipKeys, func(keys [][]byte) error { return b.gossip.SetKeys(keys) }, o)
+		s.keys, err = certs.OpenKeys(t.GossipKeys, gossip, o)
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return s, errors.Join(errs...)
+}
+
+// CheckTLS reads the files as a start does, and answers until when the certificates of clients' port and between brokers are valid; zero
+// where there is none.
+func CheckTLS(t TLS) (client, peer time.Time, err error) {
+	m, err := certs.NewMetrics(nil)
+	if err != nil {
+		return client, peer, err
+	}
+	s, err := t.open(certs.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: m}, nil)
+	if s.client != nil {
+		client = s.client.NotAfter()
+	}
+	if s.peer != nil {
+		peer = s.peer.NotAfter()
+	}
+	return client, peer, err
 }
 
 // watchSecrets takes changed files until ctx ends.
