@@ -25,7 +25,7 @@ var errNoRoom = errors.New("too many TLS handshakes at once")
 // Secure is TLS for a gRPC server, with at most so many handshakes at a time, and half as many of one host. gRPC's ConnectionTimeout bounds each. refused is told why
 // a connection came to nothing, with the error of a handshake.
 func Secure(c *tls.Config, most int, refused func(reason string, from net.Addr, err error)) credentials.TransportCredentials {
-	return &secure{TransportCredentials: credentials.NewTLS(c), room: make(chan struct{}, most), hosts: newShares(max(1, most/2)), refused: refused}
+	return &secure{TransportCredentials: credentials.NewTLS(c), linger: lingerFor, room: make(chan struct{}, most), hosts: newShares(max(1, most/2)), refused: refused}
 }
 
 type secure struct {
@@ -33,6 +33,7 @@ type secure struct {
 	room    chan struct{}
 	hosts   *shares
 	refused func(reason string, from net.Addr, err error)
+	linger  time.Duration // lingerFor, but for tests
 }
 
 func (s *secure) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
@@ -46,7 +47,7 @@ func (s *secure) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, 
 	leave()
 	if err != nil {
 		s.refused(TLS, raw.RemoteAddr(), err)
-		h.letRead()
+		h.letRead(s.linger)
 	}
 	h.free = true
 	return c, info, err
@@ -67,8 +68,8 @@ func (h *held) Close() error {
 
 // letRead gives the other end time to read why it was refused: with TLS 1.3 it has sent a request before it knows, and to close with that
 // unread would reset the connection and take the alert with it. gRPC closes afterwards.
-func (h *held) letRead() {
-	if err := h.SetDeadline(time.Now().Add(lingerFor)); err != nil {
+func (h *held) letRead(linger time.Duration) {
+	if err := h.SetDeadline(time.Now().Add(linger)); err != nil {
 		return
 	}
 	if c, ok := h.Conn.(interface{ CloseWrite() error }); ok {
@@ -96,5 +97,5 @@ func (s *secure) enter(from net.Addr) (leave func()) {
 }
 
 func (s *secure) Clone() credentials.TransportCredentials {
-	return &secure{TransportCredentials: s.TransportCredentials.Clone(), room: s.room, hosts: s.hosts, refused: s.refused}
+	return &secure{TransportCredentials: s.TransportCredentials.Clone(), linger: s.linger, room: s.room, hosts: s.hosts, refused: s.refused}
 }

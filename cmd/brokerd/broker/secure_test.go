@@ -3,6 +3,7 @@ package broker_test
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/runnel-io/runnel/cmd/brokerd/broker"
 	"github.com/runnel-io/runnel/cmd/brokerd/broker/brokertest"
+	"github.com/runnel-io/runnel/gossip"
 	"github.com/runnel-io/runnel/rpc/certs/dev"
 	"github.com/runnel-io/runnel/rpc/client"
 )
@@ -179,12 +181,34 @@ func TestEverythingIsRotatedUnderLoad(t *testing.T) {
 			t.Errorf("broker %d sees %v members", i, m)
 		}
 	}
+	stale, err := gossip.Start(patient(t), gossip.Config{
+		Listen: "127.0.0.1:0", Seeds: []string{c.Config(1).GossipListen}, Meta: gossip.Meta{Nonce: 1}, Profile: gossip.ProfileLocal,
+		Keys: [][]byte{keyIn(t, old[dev.GossipKeyFile])},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := stale.Stop(patient(t)); err != nil {
+			t.Error(err)
+		}
+	}()
+	c.Eventually(func() bool { return metric(t, c, 1, "runnel_gossip_refused_total", `"key"`) > 0 }, func() string { return "gossip's former key still counts" })
 	if connects != 0 {
 		t.Errorf("%v connections between brokers were dropped and made again", -connects)
 	}
 	if _, err := dial(t, c, client.WithTLS(before), client.WithFailFast()).Metadata(patient(t), "orders"); err == nil {
 		t.Error("a client's certificate of the former CA still counts, and its CA is trusted")
 	}
+}
+
+func keyIn(t *testing.T, line []byte) []byte {
+	t.Helper()
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(line)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 func TestABrokenFileIsNamedAndTheFormerOneServes(t *testing.T) {
