@@ -67,16 +67,24 @@ func (r *refusals) refused(reason string, from net.Addr, err error) {
 	r.silent++
 }
 
-// boundClients caps the connections of the client port. However many are configured, half of the open files stay for the log.
-func (b *Broker) boundClients() net.Listener {
+// mostClients is how many may be connected. However many are configured, half of the open files stay for the log.
+func (b *Broker) mostClients() int {
 	most := b.cfg.MaxConnections
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err == nil && uint64(most) > lim.Cur/2 { //nolint:gosec // it is positive
 		most = int(lim.Cur / 2) //nolint:gosec // below most
+		if b.cfg.QuietLimits {
+			return most
+		}
 		b.log.Warn("fewer clients than configured may be connected, since open files are limited: raise it with ulimit -n or LimitNOFILE",
 			"component", "broker", "client.connections.max", b.cfg.MaxConnections, "connections", most, "limit", lim.Cur)
 	}
-	l := listen.Bound(b.client, most, func(reason string, from net.Addr) { b.refusals.refused(reason, from, nil) })
+	return most
+}
+
+// boundClients caps the connections of the client port.
+func (b *Broker) boundClients() net.Listener {
+	l := listen.Bound(b.client, b.mostClients(), func(reason string, from net.Addr) { b.refusals.refused(reason, from, nil) })
 	b.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_broker_connections", Help: "Connections of clients that are open, those included that shake hands.",
 	}, func() float64 { return float64(l.Open()) }))
