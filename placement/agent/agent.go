@@ -45,6 +45,8 @@ type Config struct {
 	// Forget tells the controller that the data of these replicas, which have tombstones, is deleted: Controller.Do with
 	// ForgetReplicas. It may block until ctx ends. Nil keeps the tombstones.
 	Forget func(ctx context.Context, replicas []uint64) error
+	// SegmentBytes is when a segment is full in topics that do not say; 0: as partition.DefaultSettings has it.
+	SegmentBytes int64
 }
 
 // host is what the agent needs of *multiraft.Host.

@@ -265,7 +265,7 @@ func (d *driver) pass(now time.Time) {
 	moves := d.sorted()
 	d.stepMoves(now, s, moves)
 	d.poll(now, s, moves)
-	if d.cfg.Automatic {
+	if d.cfg.tuning(s).Automatic {
 		d.sendHome(now, s)
 		d.plan(now, s)
 	}

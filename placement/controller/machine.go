@@ -95,6 +95,7 @@ func (c *Controller) Apply(m record.Meta, payload []byte) {
 	var r placement.Result
 	c.fold, r, err = placement.Apply(c.fold, cmd)
 	if nonce == c.nonce {
+		c.audit(cmd, r, c.fold.Revision)
 		if err == nil && r.Changed {
 			c.actions.did(placement.CommandName(cmd))
 		}
@@ -124,6 +125,7 @@ func (c *Controller) publish() {
 		return
 	}
 	c.published.Store(c.fold)
+	c.hearing.follow(c.cfg.tuning(c.fold).ReplaceAfter)
 	c.mu.Lock()
 	g := c.group
 	kept := c.waiters[:0]

@@ -22,6 +22,7 @@ import (
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/ask"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+	"github.com/runnel-io/runnel/rpc/admin"
 	"github.com/runnel-io/runnel/rpc/peer"
 )
 
@@ -34,11 +35,14 @@ const (
 
 // Broker is one running broker.
 type Broker struct {
-	cfg    Config
-	log    *slog.Logger
-	reg    *prometheus.Registry
-	nonce  uint64 // of this boot
-	bootMS int64  // when it was
+	cfg   Config
+	log   *slog.Logger
+	level *slog.LevelVar // of log
+	// followed has what follow did last, by key.
+	followed map[string]string
+	reg      *prometheus.Registry
+	nonce    uint64 // of this boot
+	bootMS   int64  // when it was
 
 	client, peerL, http net.Listener
 	addrs               Addresses
@@ -119,8 +123,11 @@ func Start(cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	cfg.setDefaults()
+	level := &slog.LevelVar{}
+	level.Set(cfg.LogLevel)
+	cfg.Log = slog.New(leveled{cfg.Log.Handler(), level})
 	b := &Broker{
-		cfg: cfg, log: cfg.Log, reg: prometheus.NewRegistry(), gate: newGate(),
+		cfg: cfg, log: cfg.Log, level: level, followed: map[string]string{}, reg: prometheus.NewRegistry(), gate: newGate(),
 		done: make(chan struct{}), fatal: make(chan error, 1), changes: newBroadcast(),
 	}
 	b.setPhase("starting")
@@ -154,7 +161,8 @@ func Start(cfg Config) (_ *Broker, err error) {
 	if !cfg.QuietLimits {
 		warnLimits(b.log)
 	}
-	b.disk = &disk{dir: cfg.DataDir, free: b.store.Free, total: b.store.Total, reserve: cfg.DiskReserve, log: b.log}
+	b.disk = &disk{dir: cfg.DataDir, free: b.store.Free, total: b.store.Total, log: b.log}
+	b.disk.reserve.Store(cfg.DiskReserve)
 	b.disk.register(b.reg)
 	b.disk.look()
 	b.budget = partition.NewBudget(cfg.ProduceBytes)
@@ -183,6 +191,12 @@ func (c *Config) setDefaults() {
 	}
 	if c.ProduceBytes == 0 {
 		c.ProduceBytes = defaultProduceBytes
+	}
+	if c.ReplaceAfter == 0 {
+		c.ReplaceAfter = defaultReplaceAfter
+	}
+	if c.RecoveryParallel == 0 {
+		c.RecoveryParallel = defaultParallel
 	}
 }
 
@@ -351,6 +365,8 @@ func (b *Broker) servePeer(ctx context.Context, from int32, method string, body 
 			return a.ServePartitionStatus(ctx, body)
 		}
 		return nil, errStarting
+	case method == admin.MethodSettings:
+		return admin.ServeSettings(body, b.settings())
 	case method == methodLeaving:
 		c.leaving.says(from, b.env.Now())
 		c.ctl.Notice()

@@ -13,7 +13,7 @@ type disk struct {
 	dir     string
 	free    func() (int64, error) // bytes
 	total   func() (int64, error) // bytes
-	reserve int64
+	reserve atomic.Int64          // bytes; changes while the broker runs
 	log     *slog.Logger
 	low     atomic.Bool
 	last    atomic.Int64 // bytes that were free
@@ -37,7 +37,7 @@ func (d *disk) register(r prometheus.Registerer) {
 		return float64(n)
 	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_broker_disk_reserve_bytes", Help: "Free space below which records are refused (disk.reserve.bytes).",
-	}, func() float64 { return float64(d.reserve) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	}, func() float64 { return float64(d.reserve.Load()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_broker_disk_full", Help: "1 while records are refused for want of space, else 0.",
 	}, func() float64 {
 		if d.full() {
@@ -60,12 +60,13 @@ func (d *disk) look() {
 	d.unknown = false
 	d.last.Store(free)
 	was := d.low.Load()
-	low := free < d.reserve || was && free < d.reserve+d.reserve/again
+	reserve := d.reserve.Load()
+	low := free < reserve || was && free < reserve+reserve/again
 	if d.low.Swap(low) == low {
 		return
 	}
 	if low {
-		d.log.Error("records are refused, and others lead: the disk has less free space than disk.reserve.bytes", "component", "broker", "free", free, "reserve", d.reserve)
+		d.log.Error("records are refused, and others lead: the disk has less free space than disk.reserve.bytes", "component", "broker", "free", free, "reserve", reserve)
 	} else {
 		d.log.Info("records are accepted again: the disk has free space", "component", "broker", "free", free)
 	}
