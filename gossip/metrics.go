@@ -40,6 +40,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "runnel_gossip_false_suspicions_total", Help: "Times that others suspected this broker or declared it dead, and it told them that it lives.",
 		}),
 	}
+	for _, result := range []string{"ok", "failed"} { // so that the first increase shows
+		m.rejoins.WithLabelValues(result)
+	}
 	if r == nil {
 		return m, nil
 	}

@@ -21,6 +21,11 @@
 //
 // A broker that was removed ends itself (removed.go), and nothing else that others say or do not say ends one.
 //
+// # What is told over HTTP
+//
+// /metrics is walked together when it is asked for: each part registers its own with the broker's registry. health.go tells what /healthz and
+// /readyz mean. They are on an address of their own, and http.go bounds what they cost.
+//
 // Invariants: one goroutine (Broker.run) owns start and stop; parts get interfaces of one or two methods, never the
 // Broker. Whoever starts a Broker calls Stop and may then open the data folder again.
 package broker
