@@ -96,8 +96,8 @@ func unit(name string) string {
 
 func TestTheMetricsPageIsTrue(t *testing.T) {
 	t.Parallel()
-	c := brokertest.Start(t, 3, everything)
-	cl := dial(t, c)
+	c := brokertest.Start(t, 3, everything, brokertest.TLS())
+	cl := secureClient(t, c)
 	create(t, cl, "orders", 3, 3)
 	produce(t, cl, "orders", 0, 100)
 	readAll(t, cl, "orders")
