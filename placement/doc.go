@@ -46,5 +46,7 @@
 // Size: 100,000 partitions of three replicas take 13 MiB in memory and 10 MiB marshalled, or 24 and 16 MiB if each is a
 // topic of its own; a command copies the map of topics and the partitions of those it changes, up to 5 ms then.
 //
+// Releases: what a release reads of commands and states is told by levels, see Level.
+//
 // The package imports neither raft nor gRPC; package placement/plan decides, this one records.
 package placement

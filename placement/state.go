@@ -42,6 +42,8 @@ type State struct {
 	Recoveries []Recovery `json:"recoveries,omitempty"`
 	// ControllerRecoveries holds how often the controller group itself was, at most MaxControllerRecoveries.
 	ControllerRecoveries []ControllerRecovery `json:"controller_recoveries,omitempty"`
+
+	level int // see Level; 0 means 1
 }
 
 // Broker is a member of the cluster.
@@ -172,18 +174,16 @@ func (s *State) ControllerMembers() map[uint64]int32 {
 	return m
 }
 
-// stateFormat is the version of the marshalled state. A reader refuses what it does not know: guessing here would make
-// replicas of the controller group differ.
-const stateFormat = 1
-
+// stateFile is a marshalled state. Its format is the state's level: a release that could not read one of the commands would lose what it
+// left in the state, and the replicas of the controller group would differ.
 type stateFile struct {
 	Format int    `json:"format"`
 	State  *State `json:"state"`
 }
 
-// Marshal encodes the state as JSON with a format version. Equal states give equal bytes.
+// Marshal encodes the state as JSON with its level. Equal states give equal bytes.
 func (s *State) Marshal() ([]byte, error) {
-	b, err := json.Marshal(stateFile{Format: stateFormat, State: s})
+	b, err := json.Marshal(stateFile{Format: s.Level(), State: s})
 	if err != nil {
 		return nil, fmt.Errorf("encode cluster state: %w", err)
 	}
@@ -198,9 +198,9 @@ func Unmarshal(b []byte) (*State, error) {
 	if err := json.Unmarshal(b, &head); err != nil {
 		return nil, fmt.Errorf("decode cluster state: %w", err)
 	}
-	if head.Format != stateFormat {
-		return nil, fmt.Errorf("cluster state has format %d and this version reads format %d: run the version that wrote it, or a newer one",
-			head.Format, stateFormat)
+	if head.Format < 1 || head.Format > Level {
+		return nil, fmt.Errorf("cluster state has format %d and this version reads formats 1 to %d: run the version that wrote it, or a newer one",
+			head.Format, Level)
 	}
 	f := stateFile{State: New()}
 	if err := json.Unmarshal(b, &f); err != nil {
@@ -210,6 +210,7 @@ func Unmarshal(b []byte) (*State, error) {
 	if s == nil {
 		return nil, fmt.Errorf("decode cluster state: it holds no state")
 	}
+	s.level = head.Format
 	// A JSON null would have replaced the maps.
 	if s.Brokers == nil {
 		s.Brokers = map[int32]*Broker{}
