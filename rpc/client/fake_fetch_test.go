@@ -13,6 +13,13 @@ func (b *fakeBroker) Fetch(s runnelv1.Broker_FetchServer) error {
 	if err != nil {
 		return err
 	}
+	b.c.mu.Lock()
+	mute := b.c.mute
+	b.c.mu.Unlock()
+	if mute {
+		<-s.Context().Done()
+		return s.Context().Err()
+	}
 	var (
 		mu     sync.Mutex
 		credit = first.GetCreditBytes()

@@ -82,9 +82,19 @@ type fakeCluster struct {
 	denials  int               // metadata answers to come that know of no topics, of a broker that says it is up to date
 	adminErr []*Error
 	created  map[string]bool
+	mute     bool             // fetch streams that are opened now deliver nothing
+	moved    map[int32]string // addresses of brokers that are not where they were
 }
 
 func addr(id int32) string { return fmt.Sprintf("broker-%d:1", id) }
+
+// addrLocked is where a broker is now.
+func (c *fakeCluster) addrLocked(id int32) string {
+	if a := c.moved[id]; a != "" {
+		return a
+	}
+	return addr(id)
+}
 
 func newFakeCluster(t testing.TB, brokers int) *fakeCluster {
 	c := &fakeCluster{t: t, brokers: make(map[int32]*fakeBroker), topics: make(map[string][]*fakePart), revision: 1,
@@ -160,10 +170,10 @@ func (c *fakeCluster) locked(f func()) {
 
 func (c *fakeCluster) dial(_ context.Context, a string) (net.Conn, error) {
 	for id, b := range c.brokers {
-		if addr(id) == a {
-			c.mu.Lock()
-			down, lis := b.down, b.lis
-			c.mu.Unlock()
+		c.mu.Lock()
+		at, down, lis := c.addrLocked(id), b.down, b.lis
+		c.mu.Unlock()
+		if at == a {
 			if down {
 				return nil, errors.New("connection refused")
 			}
@@ -218,7 +228,7 @@ func (c *fakeCluster) partLocked(broker int32, topic string, n int32) (*fakePart
 	case parts[n].leader != broker:
 		e := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_NOT_LEADER, "not the leader")
 		if c.hints && parts[n].leader > 0 {
-			e.LeaderId, e.LeaderAddress, e.LeaderTerm = parts[n].leader, addr(parts[n].leader), parts[n].term
+			e.LeaderId, e.LeaderAddress, e.LeaderTerm = parts[n].leader, c.addrLocked(parts[n].leader), parts[n].term
 		}
 		return nil, e
 	}
@@ -347,7 +357,7 @@ func (b *fakeBroker) Metadata(_ context.Context, req *runnelv1.MetadataRequest) 
 	defer b.c.mu.Unlock()
 	resp := &runnelv1.MetadataResponse{ClusterId: "fake", Revision: b.c.revision}
 	for id, o := range b.c.brokers {
-		resp.Brokers = append(resp.Brokers, &runnelv1.BrokerInfo{Id: id, Address: addr(id), Alive: !o.down})
+		resp.Brokers = append(resp.Brokers, &runnelv1.BrokerInfo{Id: id, Address: b.c.addrLocked(id), Alive: !o.down})
 	}
 	if b.blind {
 		resp.Revision = 0
