@@ -83,6 +83,7 @@ type fakeCluster struct {
 	adminErr []*Error
 	created  map[string]bool
 	mute     bool             // fetch streams that are opened now deliver nothing
+	strays   map[string]int32 // the next connection to an address leads to this broker
 	moved    map[int32]string // addresses of brokers that are not where they were
 }
 
@@ -169,6 +170,14 @@ func (c *fakeCluster) locked(f func()) {
 }
 
 func (c *fakeCluster) dial(_ context.Context, a string) (net.Conn, error) {
+	var stray int32
+	c.locked(func() {
+		stray = c.strays[a]
+		delete(c.strays, a)
+	})
+	if stray != 0 {
+		return c.brokers[stray].lis.Dial()
+	}
 	for id, b := range c.brokers {
 		c.mu.Lock()
 		at, down, lis := c.addrLocked(id), b.down, b.lis
@@ -277,6 +286,9 @@ func (b *fakeBroker) Produce(s runnelv1.Broker_ProduceServer) error {
 		send sync.Mutex
 	)
 	defer wg.Wait()
+	if err := s.SetHeader(runnelv1.BrokerHeader(b.id)); err != nil {
+		return err
+	}
 	for {
 		req, err := s.Recv()
 		if err != nil {
@@ -388,7 +400,10 @@ func (b *fakeBroker) InitProducer(context.Context, *runnelv1.InitProducerRequest
 	return &runnelv1.InitProducerResponse{ProducerId: b.c.nextPID}, nil
 }
 
-func (b *fakeBroker) ListOffsets(_ context.Context, req *runnelv1.ListOffsetsRequest) (*runnelv1.ListOffsetsResponse, error) {
+func (b *fakeBroker) ListOffsets(ctx context.Context, req *runnelv1.ListOffsetsRequest) (*runnelv1.ListOffsetsResponse, error) {
+	if err := grpc.SetHeader(ctx, runnelv1.BrokerHeader(b.id)); err != nil {
+		return nil, err
+	}
 	b.c.mu.Lock()
 	defer b.c.mu.Unlock()
 	resp := &runnelv1.ListOffsetsResponse{}

@@ -74,7 +74,45 @@ func TestWhatWaitsAtAnOldAddressIsSentToTheNewOne(t *testing.T) {
 	})
 }
 
-// The same of a reader, which would wait for as long as the old host's silence lasts.
+// A connection is made when a name leads to another host than it does a moment later, or a SYN is sent again after the address has another
+// owner. On such a connection the wrong broker answers for as long as it lives.
+func TestAConnectionToTheWrongBrokerIsGivenUp(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		c := newFakeCluster(t, 2)
+		c.topic("t", 1)
+		c.strays = map[string]int32{addr(1): 2}
+		cl := c.client()
+		ctx := within(t, 20*time.Second)
+		began := time.Now()
+		if err := cl.ProduceSync(ctx, rec("t", 0, "a")); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("acknowledged after %s", took)
+		}
+		if len(c.strays) > 0 {
+			t.Fatal("no connection led to the wrong broker")
+		}
+		// FromStart asks for offsets before it reads, FromOffset does not.
+		for _, from := range []ReaderOption{FromStart(), FromOffset(0)} {
+			c.locked(func() { c.strays = map[string]int32{addr(1): 2} })
+			r, err := c.client().NewReader("t", from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for got, err := range r.Records(ctx) {
+				if err != nil || string(got.Value) != "a" {
+					t.Fatalf("%v, %v", got, err)
+				}
+				break
+			}
+			r.Close()
+		}
+		wantValues(t, c.values("t", 0), "a")
+	})
+}
+
+// A reader at an old address would wait for as long as the old host's silence lasts.
 func TestAReaderLeavesAnOldAddress(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		c := newFakeCluster(t, 2)

@@ -111,7 +111,7 @@ func (st *fetchStream) serve(first *runnelv1.FetchRequest) error {
 		return st.unlessStopped(err)
 	}
 	r.wg.Go(func() { st.giveCredit(rpc) })
-	for {
+	for first := true; ; first = false {
 		resp, err := rpc.Recv()
 		if errors.Is(err, io.EOF) && !st.serves() {
 			return nil // the last partition was given up
@@ -123,6 +123,9 @@ func (st *fetchStream) serve(first *runnelv1.FetchRequest) error {
 			if !st.take(res) {
 				return nil
 			}
+		}
+		if first {
+			r.c.conns.leaveStranger(r.log, rpc, st.broker, st.addr, cc) // then the stream breaks
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc"
+
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -29,6 +31,7 @@ type sink struct {
 type produceStream struct {
 	sink   *sink
 	addr   string // where the broker was when the stream was opened
+	cc     *grpc.ClientConn
 	rpc    runnelv1.Broker_ProduceClient
 	cancel context.CancelFunc
 	// requests wait for their answers, by correlation id.
@@ -161,7 +164,7 @@ func (s *sink) open() (*produceStream, error) {
 		cancel()
 		return nil, fmt.Errorf("connect to broker %d at %s: %w", s.broker, addr, err)
 	}
-	st = &produceStream{sink: s, addr: addr, rpc: rpc, cancel: cancel, requests: make(map[uint64]*request)}
+	st = &produceStream{sink: s, addr: addr, cc: cc, rpc: rpc, cancel: cancel, requests: make(map[uint64]*request)}
 	p.mu.Lock()
 	s.stream = st
 	p.mu.Unlock()
