@@ -110,7 +110,7 @@ diskfull: ## disks that others fill, below the reserve and to the last byte, und
 	go run ./bench/diskfull
 
 netns: ## three hosts with addresses of their own, in network namespaces: cut cables, changed addresses; needs root and ip, and says so
-	go run ./bench/netns -hold $(or $(HOLD),15s)
+	@mkdir -p bin && go build -o bin/netns ./bench/netns && bin/netns -hold $(or $(HOLD),15s)
 
 upgrade: ## the previous build and this one in one cluster, forward, back and forward under load: make upgrade FROM=<commit>
-	go run ./bench/upgrade -mixed $(or $(MIXED),10s) $(if $(FROM),-from $(FROM))
+	@mkdir -p bin && go build -o bin/upgrade ./bench/upgrade && bin/upgrade -mixed $(or $(MIXED),10s) $(if $(FROM),-from $(FROM))

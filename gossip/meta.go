@@ -63,9 +63,7 @@ func (m Meta) Encode() ([]byte, error) {
 		b = binary.AppendUvarint(b, uint64(len(*s)))
 		b = append(b, *s...)
 	}
-	if m.Level != 0 { // what a release from before it announces is read the same
-		b = binary.AppendUvarint(b, uint64(m.Level))
-	}
+	b = binary.AppendUvarint(b, uint64(m.Level))
 	if len(b) > MaxMeta {
 		return nil, fmt.Errorf("gossip: what this broker announces is %d bytes, %d fit: shorten the advertised addresses, the rack or the version "+
 			"(client %d, peer %d, http %d, rack %d, version %d, cluster id %d bytes)",
@@ -111,7 +109,7 @@ func DecodeMeta(b []byte) (Meta, error) {
 		*s = string(b[n : n+int(l)])
 		b = b[n+int(l):]
 	}
-	if len(b) > 0 {
+	if len(b) > 0 { // the first release ends here
 		level, n := binary.Uvarint(b)
 		if n <= 0 || level > math.MaxInt32 {
 			return m, errShortMeta

@@ -88,6 +88,7 @@ func (t *Trial) Abort(why error) error {
 
 // Until asks now and then what is missing until nothing is. Its error is what was missing last.
 func Until(ctx context.Context, within time.Duration, missing func(context.Context) error) error {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	why := errors.New("nobody was asked")
@@ -100,7 +101,7 @@ func Until(ctx context.Context, within time.Duration, missing func(context.Conte
 			why = now
 		}
 		if proc.Wait(ctx, lookEvery) != nil {
-			return fmt.Errorf("after %s: %w", within, why)
+			return fmt.Errorf("after %.1f s: %w", time.Since(began).Seconds(), why)
 		}
 	}
 }
