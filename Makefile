@@ -72,9 +72,7 @@ test-peers: ## vet and test the comparison, a module of its own
 mutants: ## seed bugs into the product, one at a time: does each layer of tests find its own (NAME=a,b: only these)
 	go run ./bench/mutants $(if $(NAME),-only $(NAME))
 
-ci-full: mutants ## what takes too long for every change
-
-.PHONY: mutants ci-full
+ci-full: mutants overload starvation diskfull soak bench ## what takes too long for every change: some three hours
 
 many: ## what a thousand partitions cost, idle and written to: make many N=1000
 	go run ./bench/many -partitions $(or $(N),1000)
@@ -114,3 +112,5 @@ netns: ## three hosts with addresses of their own, in network namespaces: cut ca
 
 upgrade: ## the previous build and this one in one cluster, forward, back and forward under load: make upgrade FROM=<commit>
 	@mkdir -p bin && go build -o bin/upgrade ./bench/upgrade && bin/upgrade -mixed $(or $(MIXED),10s) $(if $(FROM),-from $(FROM))
+metrics-doc: ## write deploy/prometheus/METRICS.md from what a cluster shows
+	go test ./cmd/brokerd/broker -run TestTheMetricsPageIsTrue -rewrite

@@ -61,6 +61,7 @@ type AlterTopicConfig struct {
 	ID    uint64            `json:"id,omitempty"` // as in DeleteTopic
 	Set   map[string]string `json:"set,omitempty"`
 	Unset []string          `json:"unset,omitempty"`
+	By    string            `json:"by,omitempty"` // as in AlterSettings
 }
 
 // AllocateProducers gives a broker a block of Count producer ids.
@@ -81,6 +82,9 @@ type SetControllerReplica struct {
 	Replica uint64 `json:"replica"`
 	Learner bool   `json:"learner,omitempty"`
 }
+
+// Level is that of the release which brought it.
+func (AlterSettings) Level() int { return 2 }
 
 func (FoundCluster) isCommand()         {}
 func (RegisterBroker) isCommand()       {}
@@ -106,6 +110,7 @@ const (
 	typeDeleteTopic          = "delete_topic"
 	typeSetTopicConfig       = "set_topic_config"
 	typeAlterTopicConfig     = "alter_topic_config"
+	typeAlterSettings        = "alter_settings"
 	typeAllocateProducers    = "allocate_producers"
 	typeForgetReplicas       = "forget_replicas"
 	typeSetControllerReplica = "set_controller_replica"
@@ -126,6 +131,9 @@ const (
 	typeRecoverController    = "recover_controller"
 )
 
+// CommandName is a command's name in the log, and in metrics.
+func CommandName(c Command) string { return typeOf(c) }
+
 func typeOf(c Command) string {
 	switch c.(type) {
 	case FoundCluster:
@@ -140,6 +148,8 @@ func typeOf(c Command) string {
 		return typeSetTopicConfig
 	case AlterTopicConfig:
 		return typeAlterTopicConfig
+	case AlterSettings:
+		return typeAlterSettings
 	case AllocateProducers:
 		return typeAllocateProducers
 	case ForgetReplicas:
@@ -220,6 +230,8 @@ func Decode(b []byte) (Command, error) {
 		return decode[SetTopicConfig](f)
 	case typeAlterTopicConfig:
 		return decode[AlterTopicConfig](f)
+	case typeAlterSettings:
+		return decode[AlterSettings](f)
 	case typeAllocateProducers:
 		return decode[AllocateProducers](f)
 	case typeForgetReplicas:

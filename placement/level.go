@@ -8,7 +8,9 @@ package placement
 // The controller's leader puts a command into the log only once every member has told that it reads its level (package
 // placement/controller), so an upgrade changes nothing until the first use of what is new; until then every broker can go back to the
 // release before.
-const Level = 1
+//
+// Level 2 brought AlterSettings.
+const Level = 2
 
 // LevelOf is the lowest level whose releases read a command, with the fields that it has set, as it is meant. A command of a level above 1
 // tells it by a method Level.

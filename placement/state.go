@@ -38,12 +38,17 @@ type State struct {
 	Retired []string `json:"retired,omitempty"`
 	// Replicas counts the replicas of all topics, those that moves add included.
 	Replicas int `json:"replicas"`
+	// Settings holds what was set for all brokers while they ran, and BrokerSettings for one of them, by broker: what stands here goes before
+	// what a broker was started with, and that of the one before that of all. nil, and without empty maps, where nothing is set. A broker follows
+	// the keys that it knows.
+	Settings       map[string]string           `json:"settings,omitempty"`
+	BrokerSettings map[int32]map[string]string `json:"broker_settings,omitempty"`
 	// Recoveries holds what was given up by hand, oldest first, at most MaxRecoveries.
 	Recoveries []Recovery `json:"recoveries,omitempty"`
 	// ControllerRecoveries holds how often the controller group itself was, at most MaxControllerRecoveries.
 	ControllerRecoveries []ControllerRecovery `json:"controller_recoveries,omitempty"`
 
-	level int // see Level; 0 means 1
+	level int // see Level
 }
 
 // Broker is a member of the cluster.
@@ -156,7 +161,7 @@ type Recovery struct {
 
 // New returns the state before the first command.
 func New() *State {
-	return &State{Brokers: map[int32]*Broker{}, Topics: map[string]*Topic{}, Tombstones: map[uint64]*Tombstone{}}
+	return &State{level: 1, Brokers: map[int32]*Broker{}, Topics: map[string]*Topic{}, Tombstones: map[uint64]*Tombstone{}}
 }
 
 // BrokerIDs returns the ids of all brokers, rising.
