@@ -83,9 +83,6 @@ type SetControllerReplica struct {
 	Learner bool   `json:"learner,omitempty"`
 }
 
-// Level is that of the release which brought it.
-func (AlterSettings) Level() int { return 2 }
-
 func (FoundCluster) isCommand()         {}
 func (RegisterBroker) isCommand()       {}
 func (CreateTopic) isCommand()          {}

@@ -26,6 +26,16 @@ func TestAStateCarriesTheLevelOfWhatMadeIt(t *testing.T) {
 	if s, err = Unmarshal(b); err != nil || s.Level() != 1 {
 		t.Fatalf("it came back with level %d, %v", s.Level(), err)
 	}
+	set, _ := mustApply(t, s, AlterSettings{Set: map[string]string{"a": "1"}})
+	b, err = set.Marshal()
+	if set.Level() != 2 || s.Level() != 1 || err != nil || !bytes.HasPrefix(b, []byte(`{"format":2,`)) {
+		t.Fatalf("level %d, %.40s, %v: a command of level 2 made it", set.Level(), b, err)
+	}
+	for c, v := range map[string]Command{`{"v":1,`: DeleteTopic{Name: "t"}, `{"v":2,`: AlterSettings{}} {
+		if b, err := Encode(v); err != nil || !bytes.HasPrefix(b, []byte(c)) {
+			t.Fatalf("%.40s, %v: want %s", b, err, c)
+		}
+	}
 	s.level = Level + 1
 	later, _ := mustApply(t, s, CreateTopic{Name: "t", Brokers: [][]int32{{1}}})
 	b, err = later.Marshal()

@@ -216,7 +216,7 @@ func (a *Agent) wantReplica(s *placement.State, t *placement.Topic, number int32
 	if r.settings != settings {
 		r.settings = settings
 		if r.live != nil {
-			r.live.partition.SetSettings(settings)
+			r.live.setSettings(settings)
 		}
 	}
 	if !fresh && !changed || r.want == wantGone {

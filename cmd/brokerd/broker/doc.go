@@ -19,6 +19,11 @@
 // servePeer takes what other brokers ask to whom it is for: controller.* to the controller, ship.* to the shipments
 // (recovery.go), agent.* to the agent. Only a request to join is answered to one who is no member.
 //
+// # Settings
+//
+// Config is what the broker was started with. A few settings change while it runs (runtime.go): with each state of the controller the broker goes
+// by what is set there for all, and before that by what is set for itself.
+//
 // A broker that was removed ends itself (removed.go), and nothing else that others say or do not say ends one.
 //
 // Invariants: one goroutine (Broker.run) owns start and stop; parts get interfaces of one or two methods, never the
