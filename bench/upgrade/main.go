@@ -51,6 +51,7 @@ type run struct {
 	cluster       *proc.Cluster
 	cl            *client.Client // an operator's
 	previous, now build
+	previousLevel int            // of commands that the previous build reads
 	trials        []*trial.Trial // that are over
 }
 
@@ -63,6 +64,9 @@ func upgrade(ctx context.Context, o options, dir string) (err error) {
 	r := &run{o: o}
 	r.previous.name = "previous-" + commit
 	if r.previous.program, err = buildPrevious(ctx, dir, commit); err != nil {
+		return err
+	}
+	if r.previousLevel, err = levelOf(filepath.Join(dir, sourceName)); err != nil {
 		return err
 	}
 	top, err := exec.CommandContext(ctx, "git", "rev-parse", "--show-toplevel").Output()
@@ -91,5 +95,5 @@ func upgrade(ctx context.Context, o options, dir string) (err error) {
 			return fmt.Errorf("%s: %w", way.name, err)
 		}
 	}
-	return nil
+	return r.end(ctx)
 }

@@ -15,6 +15,9 @@ import (
 //go:embed PREVIOUS
 var previousFile string
 
+// sourceName is the folder of the previous build's source.
+const sourceName = "previous"
+
 // errMissing is that the repository does not have the commit.
 var errMissing = errors.New("the previous build cannot be had")
 
@@ -36,7 +39,7 @@ func buildPrevious(ctx context.Context, dir, commit string) (program string, err
 	if out, err := exec.CommandContext(ctx, "git", "cat-file", "-e", commit+"^{commit}").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: git has no commit %s here (a shallow clone? git fetch --unshallow): %s", errMissing, commit, strings.TrimSpace(string(out)))
 	}
-	source := filepath.Join(dir, "previous")
+	source := filepath.Join(dir, sourceName)
 	if err := extract(ctx, source, commit); err != nil {
 		return "", fmt.Errorf("the source of %s: %w", commit, err)
 	}

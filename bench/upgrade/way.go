@@ -30,7 +30,7 @@ func (r *run) way(ctx context.Context, name string, to build) error {
 			return t.Abort(err)
 		}
 		if mixed := i == 1; mixed { // two of the new kind and one of the old
-			if err := r.mixed(ctx, t, name); err != nil {
+			if err := errors.Join(r.mixed(ctx, t, name), r.refused(ctx)); err != nil {
 				return t.Abort(err)
 			}
 		}

@@ -136,7 +136,10 @@ func FromStatus(err error) *Error {
 	switch st.Code() {
 	case codes.DeadlineExceeded, codes.Canceled:
 		e.Reason = ErrorReason_ERROR_REASON_TIMEOUT
-	case codes.Unimplemented, codes.InvalidArgument, codes.Unauthenticated, codes.PermissionDenied:
+	case codes.Unimplemented:
+		e.Reason, e.Kind = ErrorReason_ERROR_REASON_OLD_RELEASE, ErrorKind_ERROR_KIND_DEFINITE
+		e.Message = fmt.Sprintf("the broker that was asked does not know this call: its release is older than this program; upgrade it first (%s)", st.Message())
+	case codes.InvalidArgument, codes.Unauthenticated, codes.PermissionDenied:
 		e.Reason, e.Kind = ErrorReason_ERROR_REASON_INVALID_ARGUMENT, ErrorKind_ERROR_KIND_DEFINITE
 	case codes.Internal, codes.Unknown:
 		e.Reason = ErrorReason_ERROR_REASON_INTERNAL
