@@ -3,8 +3,11 @@ package runnelv1
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
