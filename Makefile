@@ -112,5 +112,8 @@ netns: ## three hosts with addresses of their own, in network namespaces: cut ca
 
 upgrade: ## the previous build and this one in one cluster, forward, back and forward under load: make upgrade FROM=<commit>
 	@mkdir -p bin && go build -o bin/upgrade ./bench/upgrade && bin/upgrade -mixed $(or $(MIXED),10s) $(if $(FROM),-from $(FROM))
+vuln: ## known vulnerabilities in what the product reaches; where their database cannot be reached it says skipped, and fails
+	@.ci/vuln
+
 metrics-doc: ## write deploy/prometheus/METRICS.md from what a cluster shows
 	go test ./cmd/brokerd/broker -run TestTheMetricsPageIsTrue -rewrite

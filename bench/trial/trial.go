@@ -45,7 +45,7 @@ type Trial struct {
 // Start creates the topic, starts the clients, and returns when each partition has taken records.
 func Start(ctx context.Context, o Options) (*Trial, error) {
 	t := &Trial{o: o, topics: []workload.Topic{{Name: o.Topic, Partitions: o.Partitions}}, rec: check.NewRecorder()}
-	if err := workload.CreateTopics(ctx, o.Seeds, t.topics); err != nil {
+	if err := workload.CreateTopics(ctx, workload.Target{Seeds: o.Seeds}, t.topics); err != nil {
 		return nil, fmt.Errorf("topic %s: %w", o.Topic, err)
 	}
 	life, stop := context.WithCancel(ctx)

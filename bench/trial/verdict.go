@@ -110,10 +110,10 @@ func (t *Trial) Again(ctx context.Context) (Verdict, error) {
 	h := t.h
 	if err := Until(ctx, readWithin, func(ctx context.Context) error {
 		var err error
-		if h.Final, err = workload.Final(ctx, t.o.Seeds, t.topics); err != nil {
+		if h.Final, err = workload.Final(ctx, workload.Target{Seeds: t.o.Seeds}, t.topics); err != nil {
 			return fmt.Errorf("reading as a client: %w", err)
 		}
-		h.Replicas, err = workload.AllReplicas(ctx, t.o.Seeds, t.topics, h.Final)
+		h.Replicas, err = workload.AllReplicas(ctx, workload.Target{Seeds: t.o.Seeds}, t.topics, h.Final)
 		return err
 	}); err != nil {
 		return Verdict{}, err

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -29,6 +30,11 @@ type Identity struct {
 	Protocol uint32
 }
 
+// TLS are the two ends of a connection. Each must refuse whoever shows no certificate of a broker: nothing after it asks again.
+type TLS struct {
+	Server, Client *tls.Config
+}
+
 // Config says how to start. Listen, Identity, Resolve, Receive and Serve are required.
 type Config struct {
 	// Listen is where other brokers connect. Peers owns it and closes it in Stop.
@@ -50,6 +56,8 @@ type Config struct {
 	// Admit can refuse a broker of the same cluster, such as one whose incarnation is not the registered one. nil = all.
 	// Its error text is told to the refused broker.
 	Admit func(Identity) error
+	// TLS, if not nil, comes before the handshake on every connection, in both directions.
+	TLS *TLS
 
 	Log        *slog.Logger          // nil = none
 	Registerer prometheus.Registerer // nil = none
