@@ -107,6 +107,11 @@ starvation: ## all processors saturated by others: is a slow broker taken for de
 diskfull: ## disks that others fill, below the reserve and to the last byte, under load; needs root, and says so
 	go run ./bench/diskfull
 
+netns: ## three hosts with addresses of their own, in network namespaces: cut cables, changed addresses; needs root and ip, and says so
+	@mkdir -p bin && go build -o bin/netns ./bench/netns && bin/netns -hold $(or $(HOLD),15s)
+
+upgrade: ## the previous build and this one in one cluster, forward, back and forward under load: make upgrade FROM=<commit>
+	@mkdir -p bin && go build -o bin/upgrade ./bench/upgrade && bin/upgrade -mixed $(or $(MIXED),10s) $(if $(FROM),-from $(FROM))
 vuln: ## known vulnerabilities in what the product reaches; where their database cannot be reached it says skipped, and fails
 	@.ci/vuln
 

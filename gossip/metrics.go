@@ -48,6 +48,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	for _, r := range refusals {
 		m.refused.WithLabelValues(r.reason)
 	}
+	for _, result := range []string{"ok", "failed"} { // so that the first increase shows
+		m.rejoins.WithLabelValues(result)
+	}
 	if r == nil {
 		return m, nil
 	}

@@ -64,6 +64,12 @@ func TestAgainstARealCluster(t *testing.T) {
 			t.Errorf("bench %s: %v, %s", mode, err, r.out)
 		}
 	}
+	ctl(none, "cluster", "config", "set", "recovery.rate.bytes=3MiB")
+	ctl(none, "broker", "config", "set", "1", "log.level=warn")
+	words := strings.Join(strings.Fields(ctl(none, "broker", "config", "list", "1").out), " ")
+	if !strings.Contains(words, "recovery.rate.bytes 3MiB cluster runtime") || !strings.Contains(words, "log.level warn broker runtime") {
+		t.Errorf("the settings were not altered: %s", words)
+	}
 	ctl(none, "topic", "alter", "lines", "--config", "segment.ms=3600000")
 	if r := ctl(none, "topic", "describe", "lines"); !strings.Contains(r.out, "  segment.ms=3600000\n") {
 		t.Errorf("the settings were not altered: %s", r.out)

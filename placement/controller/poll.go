@@ -218,7 +218,7 @@ func (d *driver) pollFailed(id int32, b *source, err *runnelv1.Error) {
 	if b.err != err.Error() {
 		b.err = err.Error()
 		if d.ctx.Err() == nil {
-			d.log.Warn("a broker did not tell how its replicas are and is asked again", "broker", id, "err", err)
+			d.log.Warn("a broker did not tell how its replicas are and is asked again", "broker", id, "error", err)
 		}
 	}
 }

@@ -294,7 +294,7 @@ func (b *Broker) meta() gossip.Meta {
 	return gossip.Meta{
 		BrokerID: id.BrokerID, Nonce: b.nonce, ClusterID: id.ClusterID,
 		Client: b.addrs.Client, Peer: b.addrs.Peer, HTTP: b.addrs.HTTP, Rack: b.cfg.Rack, Version: Version(),
-		Empty: id.ClusterID == "", SeedsHash: gossip.HashSeeds(b.cfg.Seeds), BootMS: b.bootMS,
+		Empty: id.ClusterID == "", SeedsHash: gossip.HashSeeds(b.cfg.Seeds), BootMS: b.bootMS, Level: placement.Level,
 	}
 }
 

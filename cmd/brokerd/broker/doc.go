@@ -21,6 +21,16 @@
 //
 // A broker that was removed ends itself (removed.go), and nothing else that others say or do not say ends one.
 //
+// # Settings
+//
+// Config is what the broker was started with. A few settings change while it runs (runtime.go): with each state of the controller the broker goes
+// by what is set there for all, and before that by what is set for itself.
+//
+// # What is told over HTTP
+//
+// /metrics is walked together when it is asked for: each part registers its own with the broker's registry. health.go tells what /healthz and
+// /readyz mean. They are on an address of their own, and http.go bounds what they cost.
+//
 // # Strangers
 //
 // An address that is not loopback needs certificates or keys for what is served there, or consent by name (exposure.go). Connections of clients
