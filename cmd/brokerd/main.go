@@ -78,10 +78,10 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		if print {
 			return printConfig(stdout, v)
 		}
-		cfg.Log = log
+		cfg.Log, cfg.Watch = log, newNotifier(environ, log).watch
 		return broker.Run(c.Context(), cfg)
 	}
-	root.AddCommand(devCommand(stdout, stderr), controllerCommand(stdout, stderr))
+	root.AddCommand(devCommand(stdout, stderr), controllerCommand(stdout, stderr), probeCommand(stdout), zoneCommand(environ, stdout))
 	return root
 }
 

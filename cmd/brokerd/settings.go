@@ -38,6 +38,7 @@ var settings = []setting{
 	{"advertise.http", "", "HTTP address that others are told"},
 	{"seeds", []string{}, "gossip addresses of the brokers that found the cluster, comma-separated; the same list everywhere"},
 	{"rack", "", "name of this broker's rack or zone"},
+	{"rackfile", "", "file whose one line is the rack, instead of rack"}, // not rack.file: a key cannot be a value and hold keys
 	{"insecure", false, "allow addresses that are not loopback although traffic is neither encrypted nor authenticated"},
 	{"cluster.found.wait", 10 * time.Second, "how long the founding of a cluster waits for a broker that already knows one"},
 	{"segment.bytes", int64(256 << 20), "size at which a partition's segment is closed, unless the topic says otherwise"},
@@ -249,8 +250,8 @@ func config(v *viper.Viper) (broker.Config, error) {
 		GossipListen: v.GetString("gossip.listen"), HTTPListen: v.GetString("http.listen"),
 		AdvertiseClient: v.GetString("advertise.client"), AdvertisePeer: v.GetString("advertise.peer"),
 		AdvertiseGossip: v.GetString("advertise.gossip"), AdvertiseHTTP: v.GetString("advertise.http"),
-		Rack: v.GetString("rack"),
 	}
+	typed("rack", func() (err error) { c.Rack, err = rack(v); return })
 	typed("insecure", func() (err error) { c.Insecure, err = boolean(v, "insecure"); return })
 	typed("reflection", func() (err error) { c.Reflection, err = boolean(v, "reflection"); return })
 	typed("pprof", func() (err error) { c.Pprof, err = boolean(v, "pprof"); return })

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -46,6 +47,26 @@ func count(v *viper.Viper, key string, most int) (int, error) {
 		return 0, fmt.Errorf("%q is no number from 1 to %d", s, most)
 	}
 	return n, nil
+}
+
+// rack is the setting, or the line of the file that rackfile names. An empty file is no rack.
+func rack(v *viper.Viper) (string, error) {
+	name, file := v.GetString("rack"), v.GetString("rackfile")
+	if file == "" {
+		return name, nil
+	}
+	if name != "" {
+		return "", fmt.Errorf("%q is given and rackfile too: give one of them", name)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("rackfile: %w", err)
+	}
+	name = strings.TrimSpace(string(raw))
+	if strings.ContainsAny(name, "\r\n") {
+		return "", fmt.Errorf("rackfile: %s must hold one line", file)
+	}
+	return name, nil
 }
 
 // units are powers of 1024, as operators write them.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,6 +38,9 @@ type Config struct {
 	ControllerLog                                raftlog.LogOptions // 0: controller.LogOptions; tests make it small
 	ControllerEvery                              time.Duration      // how often the controller is asked what replica of it to run; 0: 10 s
 	HeartbeatInterval, SilentAfter, TickInterval time.Duration      // 0: defaults of multiraft
+
+	// Watch runs from when the broker listens until its stop begins, when ctx ends; ready is Broker.Ready. nil: nobody watches.
+	Watch func(ctx context.Context, ready func() error)
 }
 
 const (
