@@ -87,7 +87,11 @@ func TestUnitGivesTheBrokerWhatItNeeds(t *testing.T) {
 	if err != nil || stop <= 10*time.Second {
 		t.Errorf("the broker takes up to 10 s to stop, systemd kills it after %s", stop)
 	}
-	have := settings(t, nil, "--config", "../systemd/brokerd.yaml")
+	example, err := filepath.Abs("../systemd/brokerd.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := settings(t, nil, "--config", example)
 	if dir := "/var/lib/" + key(t, "StateDirectory"); have["data.dir"] != dir {
 		t.Errorf("the broker writes to %v, the unit lets it write to %s", have["data.dir"], dir)
 	}
@@ -170,7 +174,7 @@ func TestUnitAllowsEverySystemCallOfTheBroker(t *testing.T) {
 			t.Fatalf("%v\n%s", err, said)
 		}
 		for _, line := range []string{
-			"topic create orders --partitions 3 --replication-factor 1", "bench produce orders --records 4000 --size 1024",
+			"topic create orders --partitions 3 --replication-factor 1", "bench produce --topic orders --records 4000 --record-size 1024",
 			"topic describe orders", "cluster status", "topic delete orders --yes",
 		} {
 			if said, err := run(t, dir, []string{"RUNNEL_BROKERS=" + client}, b.brokerctl, strings.Fields(line)...); err != nil {
