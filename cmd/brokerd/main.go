@@ -78,10 +78,11 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		if print {
 			return printConfig(stdout, v)
 		}
-		cfg.Log, cfg.Watch = log, newNotifier(environ, log).watch
+		cfg.Log, cfg.Settings, cfg.Watch = log, told(v, c.Flags()), newNotifier(environ, log).watch
 		return broker.Run(c.Context(), cfg)
 	}
-	root.AddCommand(devCommand(stdout, stderr), controllerCommand(stdout, stderr), probeCommand(stdout), zoneCommand(environ, stdout))
+	root.AddCommand(devCommand(stdout, stderr), controllerCommand(stdout, stderr), checkCommand(environ, stdout), probeCommand(stdout),
+		zoneCommand(environ, stdout))
 	return root
 }
 
