@@ -110,6 +110,9 @@ diskfull: ## disks that others fill, below the reserve and to the last byte, und
 metrics-doc: ## write deploy/prometheus/METRICS.md from what a cluster shows
 	go test ./cmd/brokerd/broker -run TestTheMetricsPageIsTrue -rewrite
 
+rolling-statefulset: ## the same as Kubernetes updates a StatefulSet: from the last broker down, as soon as /readyz?replicated allows
+	go run ./bench/rolling -statefulset -rounds $(or $(ROUNDS),2)
+
 release: ## archives and checksums.txt in dist/: make release VERSION=v0.1.0
 	@VERSION='$(VERSION)' deploy/release
 

@@ -105,3 +105,40 @@ func TestImageHoldsTwoProgramsAndRunsAsNobody(t *testing.T) {
 	buildah("umount", container)
 	buildah("rm", container)
 }
+
+// The Dockerfile that builds from the source needs a registry and is not built here: what it makes is compared with the other, which is, and
+// its build is deploy/build, as the release's.
+func TestBothDockerfilesMakeTheSameImage(t *testing.T) {
+	stage := func(file string) (lines []string) {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, last, found := strings.Cut(string(raw), "\nFROM scratch\n")
+		if !found {
+			t.Fatalf("%s makes no image from scratch", file)
+		}
+		for line := range strings.Lines(last) {
+			words := strings.Fields(line)
+			if len(words) > 0 && words[0] == "COPY" { // of a copy the target and the owner count
+				words = slices.DeleteFunc(words, func(w string) bool { return strings.HasPrefix(w, "--from=") })
+				to := words[len(words)-1]
+				words = slices.DeleteFunc(words[:len(words)-1], func(w string) bool { return w != "COPY" && !strings.HasPrefix(w, "--chown=") })
+				words = append(words, to)
+			}
+			lines = append(lines, strings.Join(words, " "))
+		}
+		return lines
+	}
+	source, built := stage("../Dockerfile"), stage("../Dockerfile.built")
+	if !slices.Equal(source, built) {
+		t.Errorf("the images differ:\n%s\n\n%s", strings.Join(source, "\n"), strings.Join(built, "\n"))
+	}
+	raw, err := os.ReadFile("../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(raw), "deploy/build $TARGETOS $TARGETARCH brokerd brokerctl") {
+		t.Error("the Dockerfile does not build as the release does")
+	}
+}

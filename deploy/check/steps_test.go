@@ -257,6 +257,8 @@ PATH=$DIR/stubs:/usr/sbin:/usr/bin:/sbin:/bin
 ` + steps[0] + `
 echo "--- as the unit does"
 systemd-analyze verify /etc/systemd/system/brokerd.service
+echo "--- that was all"
+sed -i s/10.0.0.1/127.0.0.1/ /etc/runnel/brokerd.yaml
 ` + steps[1] + `
 install -d -m 700 -o runnel -g runnel /var/lib/runnel
 cd /var/lib/runnel
@@ -282,7 +284,7 @@ wait "$broker"
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if _, said, _ := strings.Cut(out, "--- as the unit does\n"); !strings.HasPrefix(said, "#") { // the first line of the settings
+	if _, said, _ := strings.Cut(out, "--- as the unit does\n"); !strings.HasPrefix(said, "--- that was all\n") {
 		t.Errorf("systemd-analyze verify says %s", said)
 	}
 	called, err := os.ReadFile(filepath.Join(dir, "called"))
