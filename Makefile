@@ -107,6 +107,9 @@ starvation: ## all processors saturated by others: is a slow broker taken for de
 diskfull: ## disks that others fill, below the reserve and to the last byte, under load; needs root, and says so
 	go run ./bench/diskfull
 
+vuln: ## known vulnerabilities in what the product reaches; where their database cannot be reached it says skipped, and fails
+	@.ci/vuln
+
 metrics-doc: ## write deploy/prometheus/METRICS.md from what a cluster shows
 	go test ./cmd/brokerd/broker -run TestTheMetricsPageIsTrue -rewrite
 

@@ -57,7 +57,7 @@ const topicHead = `
 ## Settings of a topic
 
 Set by ` + "`brokerctl topic create --config NAME=VALUE`" + ` and changed by ` + "`brokerctl topic alter --config NAME=VALUE`" + `, or back to the default by ` + "`--delete-config NAME`" + `.
-Names are Kafka's where Kafka has the setting. A change takes effect at once on every replica, that of a segment's size and age at the replica's next start.
+Names are Kafka's where Kafka has the setting. A change takes effect at once, on every replica.
 
 `
 

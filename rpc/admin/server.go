@@ -64,7 +64,7 @@ type Config struct {
 	Log      *slog.Logger
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
-	// Settings are those of this broker, as they are in force.
+	// Settings are those of this broker, as they are in force. Nil: it has none to tell.
 	Settings func() []Setting
 }
 
@@ -106,9 +106,13 @@ func newServer(c Config, local statuses) *Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	settings := c.Settings
+	if settings == nil {
+		settings = func() []Setting { return nil }
+	}
 	return &Server{
 		controller: c.Controller, cluster: c.Cluster, local: local, caller: c.Caller, id: c.BrokerID,
-		clock: c.Env.Clock, log: log.With("component", "rpc.admin"), metrics: newMetrics(c.Registerer), settings: c.Settings,
+		clock: c.Env.Clock, log: log.With("component", "rpc.admin"), metrics: newMetrics(c.Registerer), settings: settings,
 	}
 }
 
