@@ -98,12 +98,6 @@ func settings(t *testing.T, environ []string, args ...string) map[string]any {
 	return in
 }
 
-// knowsTLS tells whether this brokerd has the settings of encryption.
-func knowsTLS(t *testing.T) bool {
-	_, ok := settings(t, nil)["tls.client.cert"]
-	return ok
-}
-
 func TestBrokerdTakesWhatTheManifestsSay(t *testing.T) {
 	for _, set := range sets {
 		t.Run(set, func(t *testing.T) {
@@ -113,9 +107,6 @@ func TestBrokerdTakesWhatTheManifestsSay(t *testing.T) {
 			}
 			f := facts{all: objects}
 			sts := each[*appsv1.StatefulSet](&f)[0]
-			if set == "tls" && !knowsTLS(t) {
-				t.Skip("this brokerd has no settings of TLS")
-			}
 			have := settingsOf(t, f, sts.Spec.Template.Spec.Containers[0])
 			own := fmt.Sprintf("runnel-1.%s.%s.svc.cluster.local", sts.Spec.ServiceName, namespace)
 			for key, want := range map[string]string{

@@ -197,7 +197,7 @@ func TestComposeChecksSeeWhatIsBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ old, new, want string }{
-		{"stop_grace_period:", "stop_grace_periods:", "services.broker-1.stop_grace_periods"},
+		{"stop_grace_period:", "stop_grace_periods:", ".stop_grace_periods"},
 		{"interval: 5s", "interval: often", "duration"},
 		{"volumes: [\"broker-2:/var/lib/runnel\"]", "volumes: [\"broker-4:/var/lib/runnel\"]", "undefined volume broker-4"},
 		{"networks: [runnel]", "networks: [other]", "undefined network other"},

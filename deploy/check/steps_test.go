@@ -157,9 +157,6 @@ func TestStepsOfKubernetes(t *testing.T) {
 			}
 			for _, m := range regexp.MustCompile(`--from-file=([^=\s]+)=(\S+)`).FindAllStringSubmatch(kept[1], -1) {
 				have = append(have, m[1])
-				if made := certificates(t); made != nil && !slices.Contains(made, m[2]) {
-					t.Errorf("brokerctl certs dev makes %v, not %s", made, m[2])
-				}
 			}
 			if !slices.Equal(have, want) {
 				t.Errorf("the secret %s has %v, the brokers read %v", kept[0], have, want)
@@ -179,7 +176,6 @@ func TestStepsOfKubernetes(t *testing.T) {
 		}},
 		{`kubectl --namespace runnel create secret generic (\S+) (.*)`, secret},
 		{`brokerctl certs dev --dir certs --host '(.*)'`, func(t *testing.T, kept []string) {
-			certificates(t)
 			for name := range strings.SplitSeq(kept[0], ",") {
 				host := "runnel-1.runnel-peers.runnel.svc.cluster.local"
 				if rest, ok := strings.CutPrefix(name, "*"); ok && !strings.HasSuffix(host, rest) || !ok && name != "runnel.runnel.svc.cluster.local" {
@@ -189,27 +185,6 @@ func TestStepsOfKubernetes(t *testing.T) {
 		}},
 		{inside, asked},
 	})
-}
-
-// certificates are what brokerctl certs dev makes, nil if this brokerctl makes none.
-func certificates(t *testing.T) []string {
-	t.Helper()
-	dir := t.TempDir()
-	if out, err := run(t, dir, nil, programs(t).brokerctl, "help"); err != nil || !regexp.MustCompile(`(?m)^  certs `).MatchString(out) {
-		t.Log("this brokerctl makes no certificates")
-		return nil
-	}
-	if out, err := run(t, dir, nil, programs(t).brokerctl, "certs", "dev", "--dir", "certs", "--host", "a"); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	made, err := filepath.Glob(filepath.Join(dir, "certs", "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range made {
-		made[i] = "certs/" + filepath.Base(made[i])
-	}
-	return made
 }
 
 // asked gives brokerctl's words to the real one, before a real broker: it may refuse for want of a broker 4, and not the words.
