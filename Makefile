@@ -26,6 +26,7 @@ lint: ## formatting, vet and golangci-lint
 proto: ## regenerate the code of the .proto files
 	$(TOOL) buf lint proto
 	$(TOOL) buf generate proto --template proto/buf.gen.yaml
+	go test ./bench/docs/wire -count 1 -run TestThePage -rewrite
 
 verify: ## fail if generated code or go.mod is stale
 	.ci/verify
@@ -108,3 +109,6 @@ starvation: ## all processors saturated by others: is a slow broker taken for de
 
 diskfull: ## disks that others fill, below the reserve and to the last byte, under load; needs root, and says so
 	go run ./bench/diskfull
+
+docs: ## the commands of deploy/README.md, in its order, against real clusters: make docs REWRITE=1 puts what they print into the page
+	go run ./bench/docs $(if $(REWRITE),-rewrite) deploy/README.md

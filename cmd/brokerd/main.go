@@ -79,6 +79,9 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 			return printConfig(stdout, v)
 		}
 		cfg.Log = log
+		if cfg.Settings, err = tellable(v); err != nil {
+			return err
+		}
 		return broker.Run(c.Context(), cfg)
 	}
 	root.AddCommand(devCommand(stdout, stderr), controllerCommand(stdout, stderr))

@@ -31,6 +31,7 @@ type Config struct {
 	ManualPlacement                              bool          // moves nothing without being asked
 	MuteAfterReturn                              time.Duration // for so long a broker that came back gets no leader; 0: the controller's default
 	Reflection, Pprof                            bool
+	Settings                                     string // the settings as text, secrets cut out: /settings shows it to whoever reaches http.listen
 	Log                                          *slog.Logger
 	QuietLimits                                  bool               // says nothing of low limits: another broker of this process did
 	Hooks                                        raftlog.Hooks      // tests break the disk here

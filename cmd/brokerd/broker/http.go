@@ -14,8 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// startHTTP serves /metrics, /healthz and /readyz, and pprof if asked for. ready answers nil or why not.
-func startHTTP(l net.Listener, reg *prometheus.Registry, healthy, ready func() error, withPprof bool) (stop func(context.Context) error) {
+// startHTTP serves /metrics, /healthz, /readyz and /settings, and pprof if asked for. ready answers nil or why not; settings are the
+// settings in force as text, without secrets.
+func startHTTP(l net.Listener, reg *prometheus.Registry, healthy, ready func() error, settings string, withPprof bool) (stop func(context.Context) error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	answer := func(check func() error) http.HandlerFunc {
@@ -31,6 +32,10 @@ func startHTTP(l net.Listener, reg *prometheus.Registry, healthy, ready func() e
 	}
 	mux.HandleFunc("GET /healthz", answer(healthy))
 	mux.HandleFunc("GET /readyz", answer(ready))
+	mux.HandleFunc("GET /settings", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprint(w, settings)
+	})
 	if withPprof {
 		// Without these the block and mutex profiles are empty. Locks are contended seldom, so one contention in five is
 		// some a second; of blocking, only what lasts counts for sure. Both cost little.

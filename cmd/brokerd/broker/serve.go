@@ -42,7 +42,7 @@ func (b *Broker) serve() {
 			b.fail(fmt.Errorf("serving clients on %s: %w", b.addrs.Client, err))
 		}
 	}()
-	b.stopHTTP = startHTTP(b.http, b.reg, b.healthy, b.Ready, b.cfg.Pprof)
+	b.stopHTTP = startHTTP(b.http, b.reg, b.healthy, b.Ready, b.cfg.Settings, b.cfg.Pprof)
 }
 
 // openServices makes the services of a member and opens the gate.
@@ -52,7 +52,8 @@ func (b *Broker) openServices() {
 		Partitions: v, Cluster: v, Producers: newProducerIDs(v), BrokerID: b.ID(), Budget: b.budget, Env: b.env, Log: b.log, Registerer: b.reg,
 	})
 	rpcAdmin := admin.New(admin.Config{
-		Controller: v, Cluster: v, Partitions: v, Caller: v, BrokerID: b.ID(), Env: b.env, Log: b.log, Registerer: b.reg,
+		Controller: v, Cluster: v, Partitions: v, Caller: v, HTTPAddresses: b.httpAddresses,
+		BrokerID: b.ID(), Env: b.env, Log: b.log, Registerer: b.reg,
 	})
 	b.services.rpcAdmin.Store(rpcAdmin)
 	var bs runnelv1.BrokerServer = b.services.rpcBroker

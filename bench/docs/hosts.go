@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+//go:embed ssh.sh
+var sshScript string
+
+//go:embed systemctl.sh
+var systemctlScript string
+
+// mostHosts that a page may have.
+const mostHosts = 9
+
+// hosts are folders that stand for machines, and the programs that pretend it.
+type hosts struct {
+	dir  string // of this cluster
+	bin  string // ssh, systemctl, brokerd, brokerctl
+	net  string // "127.a.b.", in whose place the page has 10.0.0.
+	envs string // file with what blocks have exported
+}
+
+// newHosts makes the folders below dir, and links the programs of ours that lie in programs.
+func newHosts(dir, programs string, cluster int) (*hosts, error) {
+	pid := os.Getpid()
+	h := &hosts{
+		dir: filepath.Join(dir, fmt.Sprintf("cluster-%d", cluster)), bin: filepath.Join(dir, fmt.Sprintf("bin-%d", cluster)),
+		net: fmt.Sprintf("127.%d.%d.", 64+(pid>>8+cluster)&63, pid&255),
+	}
+	h.envs = filepath.Join(h.dir, "exports")
+	for n := 1; n <= mostHosts; n++ {
+		for _, d := range []string{"etc", "var"} {
+			if err := os.MkdirAll(filepath.Join(h.host(n), d), 0o700); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(h.dir, "operator"), 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(h.bin, 0o700); err != nil {
+		return nil, err
+	}
+	for _, p := range []string{"brokerd", "brokerctl"} {
+		if err := os.Symlink(filepath.Join(programs, p), filepath.Join(h.bin, p)); err != nil {
+			return nil, err
+		}
+	}
+	return h, errors.Join(
+		os.WriteFile(filepath.Join(h.bin, "ssh"), []byte(sshScript), 0o700), os.WriteFile(filepath.Join(h.bin, "systemctl"), []byte(systemctlScript), 0o700),
+	)
+}
+
+func (h *hosts) host(n int) string { return filepath.Join(h.dir, fmt.Sprintf("host-%d", n)) }
+
+// file writes a file of the page to every host. The page has that of host-1: elsewhere its address is another, but in lists,
+// which are the same everywhere.
+func (h *hosts) file(path, text string) error {
+	for n := 1; n <= mostHosts; n++ {
+		var out []string
+		for line := range strings.Lines(text) {
+			if strings.Count(line, "10.0.0.") == 1 {
+				line = strings.ReplaceAll(line, "10.0.0.1:", fmt.Sprintf("10.0.0.%d:", n))
+			}
+			out = append(out, line)
+		}
+		to := h.onHost(n, path)
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, []byte(h.onHost(n, h.toReal(strings.Join(out, "")+"\n"))), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// toReal and toPage translate addresses.
+func (h *hosts) toReal(s string) string { return strings.ReplaceAll(s, "10.0.0.", h.net) }
+
+func (h *hosts) toPage(s string) string {
+	s = strings.ReplaceAll(s, h.net, "10.0.0.")
+	s = regexp.MustCompile(regexp.QuoteMeta(h.dir)+`/host-\d/etc`).ReplaceAllString(s, "/etc/runnel")
+	s = regexp.MustCompile(regexp.QuoteMeta(h.dir)+`/host-\d/var`).ReplaceAllString(s, "/var/lib/runnel")
+	return strings.ReplaceAll(s, filepath.Join(h.dir, "operator"), ".")
+}
+
+// onHost translates the paths of a host.
+func (h *hosts) onHost(n int, s string) string {
+	s = strings.ReplaceAll(s, "/etc/runnel", filepath.Join(h.host(n), "etc"))
+	return strings.ReplaceAll(s, "/var/lib/runnel", filepath.Join(h.host(n), "var"))
+}
+
+// run has bash run commands in the operator's folder, with what earlier ones exported. It answers what they print, as the page would
+// have it.
+func (h *hosts) run(ctx context.Context, commands string) (string, error) {
+	script := fmt.Sprintf("set -euo pipefail\n[ ! -e %[1]q ] || . %[1]q\n%[2]s\nexport -p > %[1]q\n", h.envs, h.toReal(commands))
+	cmd := exec.CommandContext(ctx, "bash", "-c", script)
+	cmd.Dir = filepath.Join(h.dir, "operator")
+	cmd.Env = []string{"PATH=" + h.bin + ":" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "DOCS_DIR=" + h.dir, "LC_ALL=C.UTF-8"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a block that hangs ends with all that it started, but for brokers
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	out, err := cmd.CombinedOutput()
+	return h.toPage(string(out)), err
+}
+
+// stop kills the brokers that run.
+func (h *hosts) stop() error {
+	var errs []error
+	for n := 1; n <= mostHosts; n++ {
+		raw, err := os.ReadFile(filepath.Join(h.host(n), "pid"))
+		if err != nil {
+			continue
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+		if err != nil || pid <= 1 {
+			continue
+		}
+		// Only if it is one of ours still: a number may have been given to another process.
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil || !strings.Contains(string(line), h.dir) {
+			continue
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
