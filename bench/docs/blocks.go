@@ -71,25 +71,18 @@ func (b *block) want(page string) string {
 }
 
 // replace puts outputs in the place of expected ones, by the block they belong to.
-func replace(page string, got map[*block]string) string {
+func replace(page string, blocks []*block, got map[*block]string) string {
 	lines := strings.Split(page, "\n")
-	texts := map[int]*block{}
-	for b := range got {
-		if b.to != 0 {
-			texts[b.from] = b
-		}
-	}
 	var out []string
-	for i := 0; i < len(lines); i++ {
-		b, ok := texts[i]
-		if !ok {
-			out = append(out, lines[i])
+	done := 0 // lines of the page that are in out, or replaced
+	for _, b := range blocks {
+		text, ran := got[b]
+		if !ran || b.to == 0 {
 			continue
 		}
-		if text := strings.TrimRight(got[b], "\n"); text != "" {
-			out = append(out, text)
-		}
-		i = b.to - 1
+		out = append(out, lines[done:b.from]...)
+		out = append(out, split(text)...)
+		done = b.to
 	}
-	return strings.Join(out, "\n")
+	return strings.Join(append(out, lines[done:]...), "\n")
 }

@@ -4,7 +4,7 @@
 //	go run ./bench/docs deploy/README.md            fails if a command fails, or prints something of another shape
 //	go run ./bench/docs -rewrite deploy/README.md   puts what is printed now into the page
 //
-// A page is written for hosts host-1, host-2, ... with the addresses 10.0.0.1, 10.0.0.2, ..., the configuration in /etc/runnel and the data in
+// A page is written for hosts host-1, host-2, ... with the addresses 10.0.10.1, 10.0.10.2, ..., the configuration in /etc/runnel and the data in
 // /var/lib/runnel. Here each host is a folder and a loopback address: the runner translates both ways, and puts programs of its own
 // in place of ssh and systemctl, which start and stop brokerd as the page's configuration says. Everything else is what the page says.
 //

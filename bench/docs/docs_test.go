@@ -13,8 +13,8 @@ const page = `# A page
 <!-- cluster: three hosts -->
 <!-- file: /etc/runnel/x.yaml -->
 ` + "```yaml" + `
-listen: 10.0.0.1:7070
-seeds: 10.0.0.1:7072,10.0.0.2:7072
+listen: 10.0.10.1:7070
+seeds: 10.0.10.1:7072,10.0.10.2:7072
 ` + "```" + `
 
 Words.
@@ -47,8 +47,15 @@ func TestBlocksHaveTheirMarksAndTheirOutput(t *testing.T) {
 	if _, ok := blocks[2].marks["fails"]; !ok || blocks[2].to != 0 {
 		t.Errorf("%+v", blocks[2])
 	}
-	again := replace(page, map[*block]string{blocks[1]: "new\n", blocks[2]: "not asked for"})
+	again := replace(page, blocks, map[*block]string{blocks[1]: "new\n", blocks[2]: "not asked for"})
 	if again != strings.Replace(page, "old\nolder", "new", 1) {
+		t.Errorf("%s", again)
+	}
+	empty := "```sh\nx\n```\n```text\n```\nWords.\n"
+	if blocks, err = parse(empty); err != nil {
+		t.Fatal(err)
+	}
+	if again := replace(empty, blocks, map[*block]string{blocks[0]: "y\n"}); again != strings.Replace(empty, "text\n", "text\ny\n", 1) {
 		t.Errorf("%s", again)
 	}
 	for _, broken := range []string{"```sh\nx\n", "```text\nx\n```\n", "```sh\nx\n```\n```text\ny\n```\n```text\ny\n```\n"} {
@@ -63,7 +70,7 @@ func TestNumbersMayDifferAndWordsMayNot(t *testing.T) {
 		want, got string
 		same      bool
 	}{
-		{"ID  ADDRESS\n 1  10.0.0.1:7070  yes  12", "ID ADDRESS\n 2  10.0.0.2:7070   yes  1,200", true},
+		{"ID  ADDRESS\n 1  10.0.10.1:7070  yes  12", "ID ADDRESS\n 2  10.0.10.2:7070   yes  1,200", true},
 		{"cluster qUz3sWv1AAAA, took 1.2s of 3m0s", "cluster xxxx-yyyyyyy, took 300ms of 1h2m3s", true},
 		{"broker 1 runs development-0123456789ab", "broker 3 runs v1.2.0", true},
 		{"written: runnel-doctor-20261126T054000Z.tar.gz, 1.2 MiB", "written: runnel-doctor-20271126T054000Z.tar.gz, 95 KiB", true},
@@ -87,7 +94,7 @@ func TestAFileIsWrittenWithEachHostsOwnAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.file("/etc/runnel/x.yaml", "listen: 10.0.0.1:7070\nseeds: 10.0.0.1:7072,10.0.0.2:7072\ndata.dir: /var/lib/runnel"); err != nil {
+	if err := h.file("/etc/runnel/x.yaml", "listen: 10.0.10.1:7070\nseeds: 10.0.10.1:7072,10.0.10.2:7072\ndata.dir: /var/lib/runnel"); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(h.host(3), "etc", "x.yaml"))
@@ -98,7 +105,7 @@ func TestAFileIsWrittenWithEachHostsOwnAddress(t *testing.T) {
 	if string(text) != want {
 		t.Errorf("%s, want %s", text, want)
 	}
-	if back := h.toPage(string(text)); back != "listen: 10.0.0.3:7070\nseeds: 10.0.0.1:7072,10.0.0.2:7072\ndata.dir: /var/lib/runnel\n" {
+	if back := h.toPage(string(text)); back != "listen: 10.0.10.3:7070\nseeds: 10.0.10.1:7072,10.0.10.2:7072\ndata.dir: /var/lib/runnel\n" {
 		t.Errorf("%s", back)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,16 +28,18 @@ const mostHosts = 9
 type hosts struct {
 	dir  string // of this cluster
 	bin  string // ssh, systemctl, brokerd, brokerctl
-	net  string // "127.a.b.", in whose place the page has 10.0.0.
+	net  string // "127.a.b.", single digits, in whose place the page has 10.0.10.
 	envs string // file with what blocks have exported
 }
 
 // newHosts makes the folders below dir, and links the programs of ours that lie in programs.
 func newHosts(dir, programs string, cluster int) (*hosts, error) {
-	pid := os.Getpid()
 	h := &hosts{
 		dir: filepath.Join(dir, fmt.Sprintf("cluster-%d", cluster)), bin: filepath.Join(dir, fmt.Sprintf("bin-%d", cluster)),
-		net: fmt.Sprintf("127.%d.%d.", 64+(pid>>8+cluster)&63, pid&255),
+	}
+	var err error
+	if h.net, err = freeNet(os.Getpid() + cluster); err != nil {
+		return nil, err
 	}
 	h.envs = filepath.Join(h.dir, "exports")
 	for n := 1; n <= mostHosts; n++ {
@@ -62,6 +65,32 @@ func newHosts(dir, programs string, cluster int) (*hosts, error) {
 	)
 }
 
+// freeNet finds loopback addresses on which nobody listens. They are as long as those of the page, so that columns stay columns.
+func freeNet(first int) (string, error) {
+	const nets = 80
+	for i := range nets {
+		n := (first + i) % nets
+		network := fmt.Sprintf("127.%d.%d.", 2+n/10, n%10)
+		if isFree(network) {
+			return network, nil
+		}
+	}
+	return "", errors.New("somebody listens on port 7070 of all addresses from 127.2.0.1 to 127.9.9.1")
+}
+
+func isFree(network string) bool {
+	for n := 1; n <= mostHosts; n++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("%s%d:7070", network, n))
+		if err != nil {
+			return false
+		}
+		if l.Close() != nil {
+			return false
+		}
+	}
+	return true
+}
+
 func (h *hosts) host(n int) string { return filepath.Join(h.dir, fmt.Sprintf("host-%d", n)) }
 
 // file writes a file of the page to every host. The page has that of host-1: elsewhere its address is another, but in lists,
@@ -70,8 +99,8 @@ func (h *hosts) file(path, text string) error {
 	for n := 1; n <= mostHosts; n++ {
 		var out []string
 		for line := range strings.Lines(text) {
-			if strings.Count(line, "10.0.0.") == 1 {
-				line = strings.ReplaceAll(line, "10.0.0.1:", fmt.Sprintf("10.0.0.%d:", n))
+			if strings.Count(line, "10.0.10.") == 1 {
+				line = strings.ReplaceAll(line, "10.0.10.1:", fmt.Sprintf("10.0.10.%d:", n))
 			}
 			out = append(out, line)
 		}
@@ -87,10 +116,10 @@ func (h *hosts) file(path, text string) error {
 }
 
 // toReal and toPage translate addresses.
-func (h *hosts) toReal(s string) string { return strings.ReplaceAll(s, "10.0.0.", h.net) }
+func (h *hosts) toReal(s string) string { return strings.ReplaceAll(s, "10.0.10.", h.net) }
 
 func (h *hosts) toPage(s string) string {
-	s = strings.ReplaceAll(s, h.net, "10.0.0.")
+	s = strings.ReplaceAll(s, h.net, "10.0.10.")
 	s = regexp.MustCompile(regexp.QuoteMeta(h.dir)+`/host-\d/etc`).ReplaceAllString(s, "/etc/runnel")
 	s = regexp.MustCompile(regexp.QuoteMeta(h.dir)+`/host-\d/var`).ReplaceAllString(s, "/var/lib/runnel")
 	return strings.ReplaceAll(s, filepath.Join(h.dir, "operator"), ".")

@@ -59,7 +59,7 @@ func onePage(ctx context.Context, dir, programs, file string, rewrite bool) erro
 	}
 	got, err := runBlocks(ctx, dir, programs, page, blocks, rewrite)
 	if rewrite && len(got) > 0 { // what ran before a failure is worth keeping, too
-		err = errors.Join(err, os.WriteFile(file, []byte(replace(page, got)), 0o644))
+		err = errors.Join(err, os.WriteFile(file, []byte(replace(page, blocks, got)), 0o644))
 	}
 	return err
 }
