@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -82,21 +83,26 @@ func clocks(f *facts) []Finding {
 	return nil
 }
 
+const raiseFiles = "raise it: LimitNOFILE=1048576 in the unit, or ulimit -n before brokerd is started"
+
 func limits(f *facts) []Finding {
 	var all []Finding
+	low := map[float64][]string{} // by limit
 	for _, b := range f.brokers {
 		most, told := b.metrics.sum("process_max_fds")
 		if !told {
 			continue
 		}
 		open, _ := b.metrics.sum("process_open_fds")
-		const do = "raise it: LimitNOFILE=1048576 in the unit, or ulimit -n before brokerd is started"
 		switch {
 		case open > filesUsed*most:
-			all = append(all, bad(fmt.Sprintf("%s has %.0f of %.0f files open that its limit allows", b.name, open, most), do)...)
+			all = append(all, bad(fmt.Sprintf("%s has %.0f of %.0f files open that its limit allows", b.name, open, most), raiseFiles)...)
 		case most < fewFiles:
-			all = append(all, warn(fmt.Sprintf("%s may open %.0f files only: a segment is one, so that is low for many partitions", b.name, most), do)...)
+			low[most] = append(low[most], b.name)
 		}
+	}
+	for _, most := range slices.Sorted(maps.Keys(low)) { // mostly one limit for all
+		all = append(all, warn(fmt.Sprintf("%.0f open files are allowed to %s: a segment is one, so that is low for many partitions", most, some(low[most])), raiseFiles)...)
 	}
 	return all
 }
@@ -122,6 +128,28 @@ func certificates(f *facts) []Finding {
 		}
 	}
 	return all
+}
+
+// thin finds partitions with fewer replicas than their topic is to have, which are in step as far as they go: after a recovery by hand,
+// or where there are too few brokers.
+func thin(f *facts) []Finding {
+	want := map[string]int32{}
+	for _, t := range f.topics {
+		want[t.GetName()] = t.GetReplicationFactor()
+	}
+	var list []string
+	for _, t := range f.described {
+		for _, p := range t.GetPartitions() {
+			if n := int32(len(p.GetReplicas())); n < want[t.GetName()] { //nolint:gosec // a handful
+				list = append(list, fmt.Sprintf("%s/%d has %d of %d", t.GetName(), p.GetPartition(), n, want[t.GetName()]))
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return warn(fmt.Sprintf("%s have fewer replicas than their topic should have: %s", partitions(len(list)), some(list)),
+		"they are made by themselves where there is a broker for them: brokerctl placement plan tells, and says if one is lacking")
 }
 
 // singles finds topics that one disk can take with it.

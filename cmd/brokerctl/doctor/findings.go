@@ -36,7 +36,7 @@ const (
 func judge(f *facts) []Finding {
 	var all []Finding
 	for _, look := range []func(*facts) []Finding{
-		unanswered, uncontrolled, leaderless, brokersDown, quarantined, disks, unhealthy, underReplicated, blocked, standing,
+		unanswered, uncontrolled, leaderless, brokersDown, quarantined, disks, unhealthy, underReplicated, thin, blocked, standing,
 		defects, versions, clocks, limits, certificates, singles,
 	} {
 		all = append(all, look(f)...)

@@ -58,13 +58,17 @@ func TestEachFindingHasItsCause(t *testing.T) {
 		"1 moves stood still for 5s: t/2": {false, func(f *facts) { f.before, f.after = move("learner", "broker 3", 5), move("learner", "broker 3", 5) }},
 		"2 defects were met":              {true, func(f *facts) { set(f.brokers[0], "runnel_broker_panics_total 2") }},
 		"brokers run different versions: broker 1; broker 3 runs v1; broker 2 runs v2": {false, func(f *facts) { f.brokers[1].version = "v2" }},
-		"that of broker 3 is 10s ahead":     {false, func(f *facts) { f.brokers[2].clock.ahead = 10 * time.Second }},
-		"this machine's clock":              {false, func(f *facts) { ahead(f, time.Minute) }},
-		"broker 1 has 900 of 1000 files":    {true, func(f *facts) { set(f.brokers[0], "process_max_fds 1000"); set(f.brokers[0], "process_open_fds 900") }},
-		"broker 1 may open 1024 files only": {false, func(f *facts) { set(f.brokers[0], "process_max_fds 1024") }},
-		"its certificate (peer) ends in":    {false, func(f *facts) { set(f.brokers[0], `runnel_tls_certificate_not_after_seconds{use="peer"} 1.8000864e9`) }},
-		"its certificate (peer) ended":      {true, func(f *facts) { set(f.brokers[0], `runnel_tls_certificate_not_after_seconds{use="peer"} 1.7e9`) }},
-		"1 topics have one replica":         {false, func(f *facts) { f.topics = []*runnelv1.TopicSummary{{Name: "t", ReplicationFactor: 1}} }},
+		"that of broker 3 is 10s ahead":            {false, func(f *facts) { f.brokers[2].clock.ahead = 10 * time.Second }},
+		"this machine's clock":                     {false, func(f *facts) { ahead(f, time.Minute) }},
+		"broker 1 has 900 of 1000 files":           {true, func(f *facts) { set(f.brokers[0], "process_max_fds 1000"); set(f.brokers[0], "process_open_fds 900") }},
+		"1024 open files are allowed to broker 1:": {false, func(f *facts) { set(f.brokers[0], "process_max_fds 1024") }},
+		"its certificate (peer) ends in":           {false, func(f *facts) { set(f.brokers[0], `runnel_tls_certificate_not_after_seconds{use="peer"} 1.8000864e9`) }},
+		"its certificate (peer) ended":             {true, func(f *facts) { set(f.brokers[0], `runnel_tls_certificate_not_after_seconds{use="peer"} 1.7e9`) }},
+		"1 partition have fewer replicas than": {false, func(f *facts) {
+			f.topics = []*runnelv1.TopicSummary{{Name: "t", ReplicationFactor: 3}}
+			f.described = []*runnelv1.DescribeTopicResponse{{Name: "t", Partitions: []*runnelv1.PartitionDescription{{Replicas: []int32{1}}, {Replicas: []int32{1, 2, 3}}}}}
+		}},
+		"1 topics have one replica": {false, func(f *facts) { f.topics = []*runnelv1.TopicSummary{{Name: "t", ReplicationFactor: 1}} }},
 	} {
 		f := wellOff()
 		if found := judge(f); len(found) != 0 {

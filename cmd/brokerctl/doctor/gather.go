@@ -22,6 +22,7 @@ type facts struct {
 	statusErr error
 	plan      *runnelv1.PlanResponse
 	topics    []*runnelv1.TopicSummary
+	described []*runnelv1.DescribeTopicResponse
 	// moves at the beginning and at the end of the run, so long apart; nil if either was not answered.
 	before, after []*runnelv1.MoveDescription
 	apart         time.Duration
@@ -76,7 +77,10 @@ func (g *gatherer) cluster(ctx context.Context) *facts {
 		}
 		// Numbered, since a topic may be called as no file can be on every system; the file has the name.
 		name := fmt.Sprintf("cluster/topics/%04d.json", i)
-		if _, err := call(ctx, g, name, "DescribeTopic "+t.GetName(), g.o.Admin.DescribeTopic, &runnelv1.DescribeTopicRequest{Name: t.GetName()}); err != nil && ctx.Err() != nil {
+		d, err := call(ctx, g, name, "DescribeTopic "+t.GetName(), g.o.Admin.DescribeTopic, &runnelv1.DescribeTopicRequest{Name: t.GetName()})
+		if err == nil {
+			f.described = append(f.described, d)
+		} else if ctx.Err() != nil {
 			break
 		}
 	}
