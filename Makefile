@@ -73,9 +73,7 @@ test-peers: ## vet and test the comparison, a module of its own
 mutants: ## seed bugs into the product, one at a time: does each layer of tests find its own (NAME=a,b: only these)
 	go run ./bench/mutants $(if $(NAME),-only $(NAME))
 
-ci-full: mutants ## what takes too long for every change
-
-.PHONY: mutants ci-full
+ci-full: mutants overload starvation diskfull soak bench ## what takes too long for every change: some three hours
 
 many: ## what a thousand partitions cost, idle and written to: make many N=1000
 	go run ./bench/many -partitions $(or $(N),1000)
@@ -112,3 +110,5 @@ diskfull: ## disks that others fill, below the reserve and to the last byte, und
 
 docs: ## the commands of deploy/README.md, in its order, against real clusters: make docs REWRITE=1 puts what they print into the page
 	go run ./bench/docs $(if $(REWRITE),-rewrite) deploy/README.md
+metrics-doc: ## write deploy/prometheus/METRICS.md from what a cluster shows
+	go test ./cmd/brokerd/broker -run TestTheMetricsPageIsTrue -rewrite

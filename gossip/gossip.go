@@ -138,7 +138,7 @@ func (g *Gossip) open(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	logger := newBridge(g.log)
+	logger := newBridge(g.log, g.metrics.heard)
 	inner, err := listen(&memberlist.NetTransportConfig{BindAddrs: []string{bind}, BindPort: port, Logger: logger})
 	if err != nil {
 		return err
@@ -166,6 +166,9 @@ func (g *Gossip) open(ctx context.Context, c Config) error {
 	g.list, err = memberlist.Create(mc)
 	if err != nil {
 		return errors.Join(fmt.Errorf("gossip: start on %s: %w", c.Listen, err), t.Shutdown())
+	}
+	if err := registerHealth(c.Registerer, g.list.GetHealthScore); err != nil {
+		return errors.Join(err, g.list.Shutdown())
 	}
 	return nil
 }

@@ -9,9 +9,8 @@ import (
 // acquires its bytes before it calls Produce and releases them when the last done was called; Produce itself acquires
 // nothing, so nothing is counted twice.
 type Budget struct {
-	limit int64
-
 	mu     sync.Mutex
+	limit  int64
 	used   int64
 	change chan struct{} // closed and replaced when bytes come back; nil while nobody waits
 }
@@ -73,4 +72,19 @@ func (b *Budget) Used() int64 {
 }
 
 // Limit is the budget's size in bytes.
-func (b *Budget) Limit() int64 { return b.limit }
+func (b *Budget) Limit() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.limit
+}
+
+// SetLimit makes the budget another size. What is taken stays taken: of a smaller budget nothing is given out until enough came back.
+func (b *Budget) SetLimit(bytes int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limit = max(bytes, 1)
+	if b.change != nil {
+		close(b.change)
+		b.change = nil
+	}
+}

@@ -50,52 +50,96 @@ func DefaultSettings() Settings {
 func (s Settings) batchBytes() int { return min(int(s.MaxMessageBytes), MaxBatchBytes) }
 
 // A setting reads its value into s. The problem is "" if the value is good.
-type setting func(s *Settings, value string) (problem string)
+type setting struct {
+	help string
+	set  func(s *Settings, value string) (problem string)
+	// For the reference page. Bounds is 0, 0 for what is no number; show gives the default.
+	unit        string
+	least, most int64
+	show        func(s Settings) string
+}
 
 var settings = map[string]setting{
-	"retention.ms":    integer(-1, math.MaxInt64, func(s *Settings, v int64) { s.RetentionMS = v }),
-	"retention.bytes": integer(-1, math.MaxInt64, func(s *Settings, v int64) { s.RetentionBytes = v }),
-	"segment.bytes":   integer(64<<10, 1<<30, func(s *Settings, v int64) { s.SegmentBytes = v }),
-	"segment.ms":      integer(1, math.MaxInt64/int64(time.Millisecond), func(s *Settings, v int64) { s.SegmentMS = v }),
-	"max.message.bytes": integer(1<<10, MaxBatchBytes, func(s *Settings, v int64) {
-		s.MaxMessageBytes = int32(v)
-	}),
-	"producer.expiry.ms": integer(minProducerExpiry.Milliseconds(), math.MaxInt64, func(s *Settings, v int64) {
-		s.ProducerExpiryMS = v
-	}),
-	"message.count.check": func(s *Settings, value string) string {
-		on, err := strconv.ParseBool(value)
-		if err != nil {
-			return "use true or false"
-		}
-		s.SkipCountCheck = !on
-		return ""
-	},
-	"compression.type": oneOf("producer", "brokers store batches as producers compress them"),
-	"cleanup.policy":   oneOf("delete", "log compaction is not supported"),
-}
-
-func integer(low, high int64, set func(*Settings, int64)) setting {
-	return func(s *Settings, value string) string {
-		v, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
-		if err != nil || v < low || v > high {
-			if high == math.MaxInt64 {
-				return fmt.Sprintf("use a whole number from %d up", low)
+	"retention.ms": integer("how long records are kept after they were appended, by whole segments; -1 for ever", "milliseconds", -1, math.MaxInt64,
+		func(s *Settings) *int64 { return &s.RetentionMS }),
+	"retention.bytes": integer("how much of a partition is kept on each replica, by whole segments; -1 for all", "bytes", -1, math.MaxInt64,
+		func(s *Settings) *int64 { return &s.RetentionBytes }),
+	"segment.bytes": integer("size at which a segment is full", "bytes", 64<<10, 1<<30, func(s *Settings) *int64 { return &s.SegmentBytes }),
+	"segment.ms": integer("age at which a segment is full", "milliseconds", 1, math.MaxInt64/int64(time.Millisecond),
+		func(s *Settings) *int64 { return &s.SegmentMS }),
+	"max.message.bytes": integer("largest record batch, as the producer sends it", "bytes", 1<<10, MaxBatchBytes, func(s *Settings) *int32 { return &s.MaxMessageBytes }),
+	"producer.expiry.ms": integer("idle time after which an idempotent producer's sequence is forgotten", "milliseconds", minProducerExpiry.Milliseconds(), math.MaxInt64,
+		func(s *Settings) *int64 { return &s.ProducerExpiryMS }),
+	"message.count.check": {
+		help: "whether compressed batches are decompressed to check their record count", unit: "true, false",
+		set: func(s *Settings, value string) string {
+			on, err := strconv.ParseBool(value)
+			if err != nil {
+				return "use true or false"
 			}
-			return fmt.Sprintf("use a whole number from %d to %d", low, high)
-		}
-		set(s, v)
-		return ""
+			s.SkipCountCheck = !on
+			return ""
+		},
+		show: func(s Settings) string { return strconv.FormatBool(!s.SkipCountCheck) },
+	},
+	"compression.type": oneOf("producer", "how batches are compressed: as producers do it", "brokers store batches as producers compress them"),
+	"cleanup.policy":   oneOf("delete", "what becomes of old segments: they are deleted by age and size", "log compaction is not supported"),
+}
+
+// integer is a whole number from low to high, kept in a field.
+func integer[N int32 | int64](help, unit string, low, high int64, field func(*Settings) *N) setting {
+	return setting{
+		help: help, unit: unit, least: low, most: high,
+		set: func(s *Settings, value string) string {
+			v, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			if err != nil || v < low || v > high {
+				if high == math.MaxInt64 {
+					return fmt.Sprintf("use a whole number from %d up", low)
+				}
+				return fmt.Sprintf("use a whole number from %d to %d", low, high)
+			}
+			*field(s) = N(v)
+			return ""
+		},
+		show: func(s Settings) string { return strconv.FormatInt(int64(*field(&s)), 10) },
 	}
 }
 
-func oneOf(only, why string) setting {
-	return func(_ *Settings, value string) string {
-		if value == only {
-			return ""
-		}
-		return fmt.Sprintf("use %s: %s", only, why)
+func oneOf(only, help, why string) setting {
+	return setting{
+		help: help, unit: only,
+		set: func(_ *Settings, value string) string {
+			if value == only {
+				return ""
+			}
+			return fmt.Sprintf("use %s: %s", only, why)
+		},
+		show: func(Settings) string { return only },
 	}
+}
+
+// SettingDoc describes a setting for people.
+type SettingDoc struct {
+	Name, Help string
+	// Value says how it is written; Least and Greatest are empty where there is no bound.
+	Value, Default, Least, Greatest string
+}
+
+// SettingDocs describes every setting, by name.
+func SettingDocs() []SettingDoc {
+	var out []SettingDoc
+	for _, name := range KnownSettings() {
+		s := settings[name]
+		d := SettingDoc{Name: name, Help: s.help, Value: s.unit, Default: s.show(DefaultSettings())}
+		if s.most != 0 {
+			d.Least = strconv.FormatInt(s.least, 10)
+			if s.most != math.MaxInt64 {
+				d.Greatest = strconv.FormatInt(s.most, 10)
+			}
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 // KnownSettings are the names that ParseSettings knows, sorted.
@@ -108,7 +152,7 @@ func ParseSettings(config map[string]string) (Settings, error) {
 	reason := runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT
 	var problems []string
 	for _, name := range slices.Sorted(maps.Keys(config)) {
-		set, ok := settings[name]
+		known, ok := settings[name]
 		if !ok {
 			reason = runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_SETTING
 			p := fmt.Sprintf("setting %q is unknown", name)
@@ -118,7 +162,7 @@ func ParseSettings(config map[string]string) (Settings, error) {
 			problems = append(problems, p)
 			continue
 		}
-		if p := set(&s, config[name]); p != "" {
+		if p := known.set(&s, config[name]); p != "" {
 			problems = append(problems, fmt.Sprintf("setting %s=%q: %s", name, config[name], p))
 		}
 	}

@@ -17,6 +17,9 @@ type Result struct {
 	// Topic answers CreateTopic, DeleteTopic (the topic that is gone), SetTopicConfig, AlterTopicConfig,
 	// AddPartitions and SetReplicationFactor.
 	Topic *Topic
+	// Changes answers AlterSettings, AlterTopicConfig, SetTopicConfig, AddPartitions and SetReplicationFactor: what became different, by
+	// rising key.
+	Changes []Change
 	// Moves answers ProposeMoves: the moves' ids, in the order of the command.
 	Moves []uint64
 	// FirstProducer and Producers answer AllocateProducers: the ids FirstProducer .. FirstProducer+Producers-1.
@@ -46,6 +49,8 @@ func Apply(s *State, c Command) (*State, Result, error) {
 		r, err = n.setTopicConfig(c)
 	case AlterTopicConfig:
 		r, err = n.alterTopicConfig(c)
+	case AlterSettings:
+		r, err = n.alterSettings(c)
 	case AllocateProducers:
 		r, err = n.allocateProducers(c)
 	case ForgetReplicas:

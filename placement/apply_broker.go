@@ -67,5 +67,6 @@ func (s *State) removeBroker(c RemoveBroker) (Result, error) {
 	if left != nil {
 		s.Tombstones = left
 	}
+	s.forgetSettings(b.ID)
 	return Result{Changed: true, Broker: b.ID}, nil
 }

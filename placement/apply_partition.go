@@ -2,6 +2,7 @@ package placement
 
 import (
 	"slices"
+	"strconv"
 )
 
 func (s *State) setPreferred(c SetPreferred) (Result, error) {
@@ -61,7 +62,7 @@ func (s *State) addPartitions(c AddPartitions) (Result, error) {
 	nt.Partitions = append(slices.Clip(t.Partitions), s.newPartitions(c.Brokers)...)
 	s.Replicas += total
 	s.setTopic(&nt)
-	return Result{Changed: true, Topic: &nt}, nil
+	return Result{Changed: true, Topic: &nt, Changes: counted("partitions", have, len(nt.Partitions))}, nil
 }
 
 // newPartitions makes partitions with the next ids of the state.
@@ -98,5 +99,10 @@ func (s *State) setReplicationFactor(c SetReplicationFactor) (Result, error) {
 	nt := *t
 	nt.RF = c.RF
 	s.setTopic(&nt)
-	return Result{Changed: true, Topic: &nt}, nil
+	return Result{Changed: true, Topic: &nt, Changes: counted("replication factor", t.ReplicationFactor(), c.RF)}, nil
+}
+
+// counted is the change of a number.
+func counted(key string, old, now int) []Change {
+	return []Change{{Key: key, Old: strconv.Itoa(old), New: strconv.Itoa(now)}}
 }

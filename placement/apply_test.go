@@ -58,6 +58,9 @@ func drawCommand(t *rapid.T, s *State) Command {
 			return c
 		}
 	}
+	if rapid.IntRange(0, 7).Draw(t, "settings") == 0 {
+		return AlterSettings{Broker: broker.Draw(t, "broker"), Set: config.Draw(t, "set"), Unset: slices.Collect(maps.Keys(config.Draw(t, "unset")))}
+	}
 	switch rapid.IntRange(0, 9).Draw(t, "kind") {
 	case 0:
 		return FoundCluster{ClusterID: rapid.SampledFrom([]string{"c1", "c2"}).Draw(t, "cluster"), Broker: reg(1)}
@@ -209,6 +212,14 @@ func check(t fataler, s *State, used usedIDs) {
 			t.Fatalf("broker %d is not in the controller group %v", id, s.Controller)
 		}
 	}
+	if err := validateSettings(s.Settings); err != nil || s.Settings != nil && len(s.Settings) == 0 {
+		t.Fatalf("settings %v: %v", s.Settings, err)
+	}
+	for id, own := range s.BrokerSettings {
+		if s.Brokers[id] == nil || len(own) == 0 {
+			t.Fatalf("broker %d has settings %v", id, own)
+		}
+	}
 	if len(s.Controller) != len(s.Brokers) {
 		t.Fatalf("%d controller replicas for %d brokers", len(s.Controller), len(s.Brokers))
 	}
@@ -329,7 +340,7 @@ func TestUnknownCommandsAreRefusedAlike(t *testing.T) {
 }
 
 func TestUnmarshalRefusesOtherFormats(t *testing.T) {
-	for _, b := range []string{`{"format":2,"state":{}}`, `{"state":{}}`, `{"format":1,"state":null}`, `[]`, `x`,
+	for _, b := range []string{`{"format":3,"state":{}}`, `{"state":{}}`, `{"format":1,"state":null}`, `[]`, `x`,
 		`{"format":1,"state":{"brokers":{"1":null}}}`, `{"format":1,"state":{"topics":{"t":null}}}`, `{"format":1,"state":{"tombstones":{"4":null}}}`} {
 		if _, err := Unmarshal([]byte(b)); err == nil {
 			t.Errorf("%s was read", b)

@@ -61,6 +61,7 @@ type AlterTopicConfig struct {
 	ID    uint64            `json:"id,omitempty"` // as in DeleteTopic
 	Set   map[string]string `json:"set,omitempty"`
 	Unset []string          `json:"unset,omitempty"`
+	By    string            `json:"by,omitempty"` // as in AlterSettings
 }
 
 // AllocateProducers gives a broker a block of Count producer ids.
@@ -110,6 +111,7 @@ const (
 	typeDeleteTopic          = "delete_topic"
 	typeSetTopicConfig       = "set_topic_config"
 	typeAlterTopicConfig     = "alter_topic_config"
+	typeAlterSettings        = "alter_settings"
 	typeAllocateProducers    = "allocate_producers"
 	typeForgetReplicas       = "forget_replicas"
 	typeSetControllerReplica = "set_controller_replica"
@@ -130,6 +132,9 @@ const (
 	typeRecoverController    = "recover_controller"
 )
 
+// CommandName is a command's name in the log, and in metrics.
+func CommandName(c Command) string { return typeOf(c) }
+
 func typeOf(c Command) string {
 	switch c.(type) {
 	case FoundCluster:
@@ -144,6 +149,8 @@ func typeOf(c Command) string {
 		return typeSetTopicConfig
 	case AlterTopicConfig:
 		return typeAlterTopicConfig
+	case AlterSettings:
+		return typeAlterSettings
 	case AllocateProducers:
 		return typeAllocateProducers
 	case ForgetReplicas:
@@ -224,6 +231,8 @@ func Decode(b []byte) (Command, error) {
 		return decode[SetTopicConfig](f)
 	case typeAlterTopicConfig:
 		return decode[AlterTopicConfig](f)
+	case typeAlterSettings:
+		return decode[AlterSettings](f)
 	case typeAllocateProducers:
 		return decode[AllocateProducers](f)
 	case typeForgetReplicas:

@@ -91,6 +91,7 @@ type AddPartitions struct {
 	From int `json:"from,omitempty"`
 	// Brokers holds the brokers of each new partition, the preferred leader first.
 	Brokers [][]int32 `json:"brokers"`
+	By      string    `json:"by,omitempty"` // as in AlterSettings
 }
 
 // SetReplicationFactor records how many replicas the topic's partitions shall have. The planner then moves them there.
@@ -98,6 +99,7 @@ type SetReplicationFactor struct {
 	Topic   string `json:"topic"`
 	TopicID uint64 `json:"topic_id,omitempty"` // 0 means any of that name
 	RF      int    `json:"rf"`
+	By      string `json:"by,omitempty"` // as in AlterSettings
 }
 
 // RecordRecovery records that an operator gave up a partition's majority: Kept goes on as its only replica and all others

@@ -28,6 +28,10 @@ func FuzzCommands(f *testing.F) {
 	f.Add(line(create, AllocateProducers{Broker: 2, Count: 1000}, SetDraining{Broker: 4, Draining: true}, RemoveBroker{Broker: 4}, RegisterBroker{Broker: reg(9)}))
 	f.Add(line(create, AddPartitions{Topic: "t", From: 2, Brokers: [][]int32{{3, 4}}}, SetReplicationFactor{Topic: "t", RF: 2}, SetPreferred{TopicID: 1, Order: []uint64{6, 5, 7}},
 		RecordRecovery{TopicID: 1, Kept: 5, Lost: []uint64{6, 7}, Note: "by hand"}))
+	f.Add(line(AlterSettings{Set: map[string]string{"log.level": "debug", "recovery.parallel": "3"}, By: "127.0.0.1:5"}, AlterSettings{Broker: 2, Set: map[string]string{"log.level": "warn"}},
+		AlterSettings{Unset: []string{"log.level"}}, AlterSettings{Broker: 9}, RemoveBroker{Broker: 2}, AlterTopicConfig{Name: "t", By: "x"}))
+	f.Add([]byte(`{"v":1,"type":"alter_settings","cmd":{"set":{"":"x"},"unset":[""]}}`))
+	f.Add([]byte(`{"format":2,"state":{"settings":{"a":"b"},"broker_settings":{"1":null,"2":{}}}}`))
 	f.Add([]byte(`{"v":1,"type":"create_topic","cmd":{"name":"t","brokers":[[1],null]}}`))
 	f.Add([]byte(`{"v":1,"type":"propose_moves","cmd":{"moves":[{},{}]}}`))
 	s, _ := mustApply(f, founded(f, 3), create)

@@ -38,6 +38,11 @@ type State struct {
 	Retired []string `json:"retired,omitempty"`
 	// Replicas counts the replicas of all topics, those that moves add included.
 	Replicas int `json:"replicas"`
+	// Settings holds what was set for all brokers while they ran, and BrokerSettings for one of them, by broker: what stands here goes before
+	// what a broker was started with, and that of the one before that of all. nil, and without empty maps, where nothing is set. A broker follows
+	// the keys that it knows.
+	Settings       map[string]string           `json:"settings,omitempty"`
+	BrokerSettings map[int32]map[string]string `json:"broker_settings,omitempty"`
 	// Recoveries holds what was given up by hand, oldest first, at most MaxRecoveries.
 	Recoveries []Recovery `json:"recoveries,omitempty"`
 	// ControllerRecoveries holds how often the controller group itself was, at most MaxControllerRecoveries.
@@ -172,9 +177,13 @@ func (s *State) ControllerMembers() map[uint64]int32 {
 	return m
 }
 
-// stateFormat is the version of the marshalled state. A reader refuses what it does not know: guessing here would make
-// replicas of the controller group differ.
-const stateFormat = 1
+// stateFormat is the version of the marshalled state, and settingsFormat that of one which has settings of brokers. A reader refuses what it
+// does not know: guessing here would make replicas of the controller group differ. A release that knows no such settings would leave them out, and
+// write the state without them; as long as there are none, it may read the state.
+const (
+	stateFormat    = 1
+	settingsFormat = 2
+)
 
 type stateFile struct {
 	Format int    `json:"format"`
@@ -183,7 +192,11 @@ type stateFile struct {
 
 // Marshal encodes the state as JSON with a format version. Equal states give equal bytes.
 func (s *State) Marshal() ([]byte, error) {
-	b, err := json.Marshal(stateFile{Format: stateFormat, State: s})
+	format := stateFormat
+	if len(s.Settings)+len(s.BrokerSettings) > 0 {
+		format = settingsFormat
+	}
+	b, err := json.Marshal(stateFile{Format: format, State: s})
 	if err != nil {
 		return nil, fmt.Errorf("encode cluster state: %w", err)
 	}
@@ -198,9 +211,9 @@ func Unmarshal(b []byte) (*State, error) {
 	if err := json.Unmarshal(b, &head); err != nil {
 		return nil, fmt.Errorf("decode cluster state: %w", err)
 	}
-	if head.Format != stateFormat {
-		return nil, fmt.Errorf("cluster state has format %d and this version reads format %d: run the version that wrote it, or a newer one",
-			head.Format, stateFormat)
+	if head.Format != stateFormat && head.Format != settingsFormat {
+		return nil, fmt.Errorf("cluster state has format %d and this version reads formats %d and %d: run the version that wrote it, or a newer one",
+			head.Format, stateFormat, settingsFormat)
 	}
 	f := stateFile{State: New()}
 	if err := json.Unmarshal(b, &f); err != nil {

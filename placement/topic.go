@@ -105,13 +105,7 @@ func (s *State) alterTopicConfig(c AlterTopicConfig) (Result, error) {
 
 // Merged gives the settings that a topic with these has after the command.
 func (c *AlterTopicConfig) Merged(config map[string]string) map[string]string {
-	out := map[string]string{}
-	maps.Copy(out, config)
-	maps.Copy(out, c.Set)
-	for _, k := range c.Unset {
-		delete(out, k)
-	}
-	return out
+	return merged(config, c.Set, c.Unset)
 }
 
 func (s *State) giveConfig(old *Topic, config map[string]string) (Result, error) {
@@ -127,7 +121,7 @@ func (s *State) giveConfig(old *Topic, config map[string]string) (Result, error)
 		t.Config = maps.Clone(config)
 	}
 	s.setTopic(&t)
-	return Result{Changed: true, Topic: &t}, nil
+	return Result{Changed: true, Topic: &t, Changes: changesOf(old.Config, t.Config)}, nil
 }
 
 // topic finds a topic by name; an id other than 0 must be its id.

@@ -10,8 +10,8 @@ import (
 )
 
 func (a *app) brokerCmd() *cobra.Command {
-	return noun("broker", "List, drain and remove brokers",
-		a.brokerListCmd(), a.brokerDrainCmd(), a.brokerUndrainCmd(), a.brokerRemoveCmd())
+	return noun("broker", "List, drain, configure and remove brokers",
+		a.brokerListCmd(), a.brokerDrainCmd(), a.brokerUndrainCmd(), a.brokerConfigCmd(), a.brokerRemoveCmd())
 }
 
 // brokerJSON is an item of `broker list`.

@@ -41,6 +41,8 @@ type admin interface {
 	UndrainBroker(context.Context, *runnelv1.UndrainBrokerRequest) (*runnelv1.UndrainBrokerResponse, error)
 	DescribeDrain(context.Context, *runnelv1.DescribeDrainRequest) (*runnelv1.DescribeDrainResponse, error)
 	RemoveBroker(context.Context, *runnelv1.RemoveBrokerRequest) (*runnelv1.RemoveBrokerResponse, error)
+	ListSettings(context.Context, *runnelv1.ListSettingsRequest) (*runnelv1.ListSettingsResponse, error)
+	AlterSettings(context.Context, *runnelv1.AlterSettingsRequest) (*runnelv1.AlterSettingsResponse, error)
 	RecoverPartition(context.Context, *runnelv1.RecoverPartitionRequest) (*runnelv1.RecoverPartitionResponse, error)
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) clusterCmd() *cobra.Command {
-	return noun("cluster", "Show the cluster's state", a.clusterStatusCmd())
+	return noun("cluster", "Show the cluster's state and settings", a.clusterStatusCmd(), a.clusterConfigCmd())
 }
 
 // clusterStatusJSON is the answer of `cluster status`.

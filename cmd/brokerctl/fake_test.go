@@ -27,9 +27,10 @@ type fakeCluster struct {
 	slow    bool
 	pending []func()
 	// waiting is why readers wait; they give nothing then.
-	waiting string
-	spec    connectSpec
-	open    int
+	waiting  string
+	spec     connectSpec
+	open     int
+	settings fakeSettings
 	fakePlacement
 }
 

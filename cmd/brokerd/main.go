@@ -78,13 +78,10 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		if print {
 			return printConfig(stdout, v)
 		}
-		cfg.Log = log
-		if cfg.Settings, err = tellable(v); err != nil {
-			return err
-		}
+		cfg.Log, cfg.Settings = log, told(v, c.Flags())
 		return broker.Run(c.Context(), cfg)
 	}
-	root.AddCommand(devCommand(stdout, stderr), controllerCommand(stdout, stderr))
+	root.AddCommand(devCommand(stdout, stderr), controllerCommand(stdout, stderr), checkCommand(environ, stdout))
 	return root
 }
 

@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/runnel-io/runnel/cmd/brokerd/broker"
+	"github.com/runnel-io/runnel/cmd/brokerd/value"
 )
 
 // A setting has one name in three spellings: key data.dir, flag --data-dir, variable RUNNEL_DATA_DIR.
@@ -23,39 +24,49 @@ type setting struct {
 	key   string
 	value any // default; its type is the setting's
 	help  string
+	kind  value.Kind // what it may hold
+	takes reload     // when a change takes effect
 }
 
-// settings lists every setting of brokerd. Order: as --print-config and --help show them.
+// reload is when a change of a setting takes effect.
+type reload string
+
+const (
+	restart reload = broker.AtRestart // at the next start
+	runtime reload = broker.AtRuntime // at once, through the controller: brokerctl cluster config, brokerctl broker config
+	watched reload = broker.Watched   // by itself when the file changes, and the name of the file at the next start
+)
+
+// settings lists every setting of brokerd. Order: as --print-config and --help show them. deploy/CONFIGURATION.md is made of it.
 var settings = []setting{
-	{"data.dir", "./runnel-data", "folder of this broker's data"},
-	{"listen", "127.0.0.1:7070", "address for clients and brokerctl"},
-	{"peer.listen", "127.0.0.1:7071", "address for other brokers"},
-	{"gossip.listen", "127.0.0.1:7072", "address for gossip (TCP and UDP)"},
-	{"http.listen", "127.0.0.1:7073", "address for /metrics, /healthz and /readyz"},
-	{"advertise.client", "", "client address that others are told (default: the one listened on)"},
-	{"advertise.peer", "", "peer address that other brokers are told"},
-	{"advertise.gossip", "", "gossip address that other brokers are told"},
-	{"advertise.http", "", "HTTP address that others are told"},
-	{"seeds", []string{}, "gossip addresses of the brokers that found the cluster, comma-separated; the same list everywhere"},
-	{"rack", "", "name of this broker's rack or zone"},
-	{"insecure", false, "allow addresses that are not loopback although traffic is neither encrypted nor authenticated"},
-	{"cluster.found.wait", 10 * time.Second, "how long the founding of a cluster waits for a broker that already knows one"},
-	{"segment.bytes", int64(256 << 20), "size at which a partition's segment is closed, unless the topic says otherwise"},
-	{"memory.tail.bytes", int64(128 << 20), "memory for the newest records of all partitions together"},
-	{"memory.produce.bytes", int64(64 << 20), "bytes of produce requests in flight before the broker pushes back"},
-	{"disk.reserve.bytes", int64(1 << 30), "free space below which the broker refuses to accept records, and which new replicas leave free"},
-	{"replacement.after", 5 * time.Minute, "how long a broker is silent before its replicas are made anew on others; the same everywhere"},
-	{"recovery.rate.bytes", int64(64 << 20), "bytes a second that this broker sends, and receives, to make replicas; 0 for no limit"},
-	{"recovery.parallel", 8, "partitions whose replicas are moved at a time in the whole cluster; the same everywhere"},
-	{"placement.automatic", true, "place, heal and balance replicas without being asked; the same everywhere"},
-	{"reflection", false, "serve gRPC reflection on the client address"},
-	{"pprof", false, "serve /debug/pprof on the HTTP address"},
-	{"log.level", "info", "debug, info, warn or error"},
-	{"log.format", "text", "text or json"},
+	{"data.dir", "./runnel-data", "folder of this broker's data", value.Folder, restart},
+	{"listen", "127.0.0.1:7070", "address for clients and brokerctl", value.Address, restart},
+	{"peer.listen", "127.0.0.1:7071", "address for other brokers", value.Address, restart},
+	{"gossip.listen", "127.0.0.1:7072", "address for gossip (TCP and UDP)", value.Address, restart},
+	{"http.listen", "127.0.0.1:7073", "address for /metrics, /healthz and /readyz", value.Address, restart},
+	{"advertise.client", "", "client address that others are told (default: the one listened on)", value.Address, restart},
+	{"advertise.peer", "", "peer address that other brokers are told", value.Address, restart},
+	{"advertise.gossip", "", "gossip address that other brokers are told", value.Address, restart},
+	{"advertise.http", "", "HTTP address that others are told", value.Address, restart},
+	{"seeds", []string{}, "gossip addresses of the brokers that found the cluster, comma-separated; the same list everywhere", value.Addresses, restart},
+	{"rack", "", "name of this broker's rack or zone", value.Text, restart},
+	{"insecure", false, "allow addresses that are not loopback although traffic is neither encrypted nor authenticated", value.Switch, restart},
+	{"cluster.found.wait", 10 * time.Second, "how long the founding of a cluster waits for a broker that already knows one", value.Duration(0), restart},
+	{"segment.bytes", int64(256 << 20), "size at which a partition's segment is closed, unless the topic says otherwise", value.Bytes(1 << 20), restart},
+	{"memory.tail.bytes", int64(128 << 20), "memory for the newest records of all partitions together", value.Bytes(1 << 20), restart},
+	{"memory.produce.bytes", int64(64 << 20), "bytes of produce requests in flight before the broker pushes back", broker.ProduceBytes, runtime},
+	{"disk.reserve.bytes", int64(1 << 30), "free space below which the broker refuses to accept records, and which new replicas leave free", broker.DiskReserve, runtime},
+	{"replacement.after", 5 * time.Minute, "how long a broker is silent before its replicas are made anew on others; the same everywhere", broker.ReplaceAfter, runtime},
+	{"recovery.rate.bytes", int64(64 << 20), "bytes a second that this broker sends, and receives, to make replicas; 0 for no limit", broker.RecoveryRate, runtime},
+	{"recovery.parallel", 8, "partitions whose replicas are moved at a time in the whole cluster; the same everywhere", broker.RecoveryParallel, runtime},
+	{"placement.automatic", true, "place, heal and balance replicas without being asked; the same everywhere", broker.PlacementAutomatic, runtime},
+	{"reflection", false, "serve gRPC reflection on the client address", value.Switch, restart},
+	{"pprof", false, "serve /debug/pprof on the HTTP address", value.Switch, restart},
+	{"metrics.partitions", false, "serve metrics of each partition beside those of topics: nine series each", value.Switch, restart},
+	{"metrics.kafka.names", false, "serve metrics under the names that dashboards for Apache Kafka read, too: seven series a partition", value.Switch, restart},
+	{"log.level", "info", "debug, info, warn or error", broker.LogLevel, runtime},
+	{"log.format", "text", "text or json", value.Choice("text", "json"), restart},
 }
-
-// maxParallel bounds recovery.parallel: each move under way is asked after several times a second.
-const maxParallel = 1000
 
 // known tells a key's setting.
 func known(key string) bool {
@@ -254,17 +265,26 @@ func config(v *viper.Viper) (broker.Config, error) {
 	typed("insecure", func() (err error) { c.Insecure, err = boolean(v, "insecure"); return })
 	typed("reflection", func() (err error) { c.Reflection, err = boolean(v, "reflection"); return })
 	typed("pprof", func() (err error) { c.Pprof, err = boolean(v, "pprof"); return })
+	typed("metrics.partitions", func() (err error) { c.PartitionMetrics, err = boolean(v, "metrics.partitions"); return })
+	typed("metrics.kafka.names", func() (err error) { c.KafkaMetrics, err = boolean(v, "metrics.kafka.names"); return })
 	typed("cluster.found.wait", func() (err error) { c.FoundWait, err = duration(v, "cluster.found.wait"); return })
-	typed("segment.bytes", func() (err error) { c.SegmentBytes, err = size(v, "segment.bytes", 1<<20); return })
-	typed("memory.tail.bytes", func() (err error) { c.TailBytes, err = size(v, "memory.tail.bytes", 1<<20); return })
-	typed("memory.produce.bytes", func() (err error) { c.ProduceBytes, err = size(v, "memory.produce.bytes", 1<<20); return })
-	typed("disk.reserve.bytes", func() (err error) { c.DiskReserve, err = size(v, "disk.reserve.bytes", 0); return })
-	typed("replacement.after", func() (err error) { c.ReplaceAfter, err = positive(v, "replacement.after"); return })
-	typed("recovery.rate.bytes", func() (err error) { c.RecoveryRate, err = size(v, "recovery.rate.bytes", 0); return })
-	typed("recovery.parallel", func() (err error) { c.RecoveryParallel, err = count(v, "recovery.parallel", maxParallel); return })
+	typed("segment.bytes", func() (err error) { c.SegmentBytes, err = size(v, "segment.bytes"); return })
+	typed("memory.tail.bytes", func() (err error) { c.TailBytes, err = size(v, "memory.tail.bytes"); return })
+	typed("memory.produce.bytes", func() (err error) { c.ProduceBytes, err = size(v, "memory.produce.bytes"); return })
+	typed("disk.reserve.bytes", func() (err error) { c.DiskReserve, err = size(v, "disk.reserve.bytes"); return })
+	typed("replacement.after", func() (err error) { c.ReplaceAfter, err = duration(v, "replacement.after"); return })
+	typed("recovery.rate.bytes", func() (err error) { c.RecoveryRate, err = size(v, "recovery.rate.bytes"); return })
+	typed("recovery.parallel", func() (err error) { c.RecoveryParallel, err = count(v, "recovery.parallel"); return })
 	typed("placement.automatic", func() error {
 		automatic, err := boolean(v, "placement.automatic")
 		c.ManualPlacement = !automatic
+		return err
+	})
+	typed("log.level", func() error {
+		level, err := word(v, "log.level")
+		if err == nil {
+			err = c.LogLevel.UnmarshalText([]byte(level))
+		}
 		return err
 	})
 	for _, s := range v.GetStringSlice("seeds") {
@@ -280,34 +300,35 @@ func config(v *viper.Viper) (broker.Config, error) {
 	return c, errors.Join(errs...)
 }
 
-// logger makes the process's logger; logs go to w.
+// logger makes the process's logger; logs go to w. It writes every level: the broker leaves out what is below log.level, which changes
+// while it runs.
 func logger(v *viper.Viper, w io.Writer) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(v.GetString("log.level"))); err != nil {
-		return nil, fmt.Errorf("log.level: %q is not one of debug, info, warn, error", v.GetString("log.level"))
+	opts := &slog.HandlerOptions{Level: slog.LevelDebug}
+	format, err := word(v, "log.format")
+	if err != nil {
+		return nil, fmt.Errorf("log.format: %w", err)
 	}
-	opts := &slog.HandlerOptions{Level: level}
-	switch f := v.GetString("log.format"); f {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
-	case "json":
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, opts)), nil
-	default:
-		return nil, fmt.Errorf("log.format: %q is not one of text, json", f)
 	}
+	return slog.New(slog.NewTextHandler(w, opts)), nil
+}
+
+// shown is a setting's value as a file would have it.
+func shown(v *viper.Viper, s setting) any {
+	switch s.value.(type) {
+	case time.Duration:
+		return v.GetDuration(s.key).String()
+	case []string:
+		return v.GetStringSlice(s.key)
+	}
+	return v.Get(s.key)
 }
 
 // printConfig writes the settings in force as a file that --config would read.
 func printConfig(w io.Writer, v *viper.Viper) error {
 	for _, s := range settings {
-		val := v.Get(s.key)
-		switch s.value.(type) {
-		case time.Duration:
-			val = v.GetDuration(s.key).String()
-		case []string:
-			val = v.GetStringSlice(s.key)
-		}
-		line, err := yaml.Marshal(map[string]any{s.key: val})
+		line, err := yaml.Marshal(map[string]any{s.key: shown(v, s)})
 		if err != nil {
 			return err
 		}
@@ -316,4 +337,30 @@ func printConfig(w io.Writer, v *viper.Viper) error {
 		}
 	}
 	return nil
+}
+
+// source tells where a setting's value is from.
+func source(v *viper.Viper, fs *pflag.FlagSet, key string) string {
+	switch {
+	case fs.Changed(flagName(key)):
+		return "flag"
+	case os.Getenv(envName(key)) != "": // viper takes an empty one for none
+		return "variable"
+	case v.InConfig(key):
+		return "file"
+	}
+	return "default"
+}
+
+// told lists the settings that the broker is started with, for whoever asks it.
+func told(v *viper.Viper, fs *pflag.FlagSet) []broker.Told {
+	out := make([]broker.Told, len(settings))
+	for i, s := range settings {
+		text := fmt.Sprint(shown(v, s))
+		if list, ok := shown(v, s).([]string); ok {
+			text = strings.Join(list, ",")
+		}
+		out[i] = broker.Told{Key: s.key, Value: tellable(s.key, text), Source: source(v, fs, s.key), Reload: string(s.takes)}
+	}
+	return out
 }

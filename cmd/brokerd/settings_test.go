@@ -101,7 +101,7 @@ func TestValuesAreReadStrictly(t *testing.T) {
 		"insecure: true\nlisten: 0.0.0.0:7070\n": "advertise.client: others cannot reach this broker",
 		"seeds: ['nohost']\n":                    `seeds: "nohost" is no host:port`,
 		"advertise.client: ':70'\n":              "names no host",
-		"replacement.after: 0s\n":                `replacement.after: "0s" is no time at all`,
+		"replacement.after: 0s\n":                `replacement.after: 0s is below the least of 1s`,
 		"replacement.after: soon\n":              `replacement.after: "soon" is no duration`,
 		"recovery.parallel: 0\n":                 `recovery.parallel: "0" is no number from 1 to 1000`,
 		"recovery.parallel: 2.5\n":               `recovery.parallel: "2.5" is no number from 1 to 1000`,

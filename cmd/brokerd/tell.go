@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"regexp"
 	"strings"
-
-	"github.com/spf13/viper"
-	"go.yaml.in/yaml/v3"
 )
 
 // secretKey is a setting whose value leads to a secret, or would be one if somebody wrote it there by mistake.
@@ -19,36 +15,13 @@ var secretValue = regexp.MustCompile(`-----BEGIN|\n|://[^/@\s]+:[^/@\s]+@`)
 // cutOut stands where a secret was.
 const cutOut = "(cut out)"
 
-// tellable gives the settings in force as --print-config prints them, for others to read: a support bundle has them. Secrets live in
-// files, of which only the name is told. A value that should be such a name and is no file may be the secret itself: it is cut out.
-func tellable(v *viper.Viper) (string, error) {
-	var raw bytes.Buffer
-	if err := printConfig(&raw, v); err != nil {
-		return "", err
+// tellable is a setting's value as others may read it: whoever may ask a broker is told its settings, and a support bundle has them.
+// Secrets live in files, of which only the name is told. A value that should be such a name and is no file may be the secret itself.
+func tellable(key, value string) string {
+	if secretValue.MatchString(value) || value != "" && secretKey.MatchString(key) && !isFile(value) {
+		return cutOut
 	}
-	var node yaml.Node
-	if err := yaml.Unmarshal(raw.Bytes(), &node); err != nil {
-		return "", err
-	}
-	for _, doc := range node.Content {
-		for i := 0; i+1 < len(doc.Content); i += 2 {
-			cut(doc.Content[i].Value, doc.Content[i+1])
-		}
-	}
-	out, err := yaml.Marshal(&node)
-	return string(out), err
-}
-
-// cut takes the secrets out of a setting's value, which may be a list.
-func cut(key string, value *yaml.Node) {
-	for _, n := range append(value.Content, value) {
-		if n.Kind != yaml.ScalarNode || n.Value == "" {
-			continue
-		}
-		if secretValue.MatchString(n.Value) || secretKey.MatchString(key) && !isFile(n.Value) {
-			n.SetString(cutOut)
-		}
-	}
+	return value
 }
 
 func isFile(name string) bool {

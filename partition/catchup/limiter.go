@@ -33,6 +33,16 @@ func (l *Limiter) SetRate(bytesPerSecond int64) {
 	l.rate = max(bytesPerSecond, 0)
 }
 
+// Rate is the limit in bytes a second; 0 is none.
+func (l *Limiter) Rate() int64 {
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rate
+}
+
 // Wait returns when n bytes may go, or with ctx's error. What was asked for is not given back then.
 func (l *Limiter) Wait(ctx context.Context, n int) error {
 	if l == nil {

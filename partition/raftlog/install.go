@@ -247,7 +247,7 @@ func (in *Installer) checkSpace() error {
 			others += o.left
 		}
 	}
-	free = max(free-in.s.o.ReserveBytes, 0)
+	free = max(free-in.s.reserve.Load(), 0)
 	if free < need+others {
 		delete(in.s.installs, in)
 		return fmt.Errorf("it needs %d MiB, the disk of %s has %d MiB beyond the reserve, and other installs need %d MiB of that: %w",

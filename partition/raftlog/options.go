@@ -33,7 +33,7 @@ type Options struct {
 	MaxOpenSealed int   // sealed segment files kept open; default 256, less where the limits of the system are low
 	MaxOpenActive int   // unsealed segment files kept open while idle; default 1024, less where the limits are low
 
-	ReserveBytes int64 // bytes that an install leaves free on the disk; default 0
+	ReserveBytes int64 // bytes that an install leaves free on the disk; default 0. Store.SetReserve changes it
 
 	// Tool is for a program that looks into the folder of a broker that does not run: whether the broker stopped cleanly stays as it is.
 	Tool bool

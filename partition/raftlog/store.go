@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
@@ -23,7 +24,8 @@ type Store struct {
 	disk disk
 	m    *metrics
 
-	lockFile *os.File // holds the flock on the folder
+	reserve  atomic.Int64 // Options.ReserveBytes, as it is now
+	lockFile *os.File     // holds the flock on the folder
 	meta     *metaDB
 	files    fileCache
 	tails    tailBudget
@@ -66,6 +68,7 @@ func Open(o Options) (*Store, error) {
 		replicas: map[replicaID]metaRecord{}, cold: map[replicaID]bool{},
 		open: map[replicaID]*Log{}, installs: map[*Installer]struct{}{},
 	}
+	s.reserve.Store(o.ReserveBytes)
 	s.tails.max = o.TailBytes
 	s.files.sealed.max = o.MaxOpenSealed
 	s.files.active.max = o.MaxOpenActive
@@ -120,7 +123,7 @@ func newIncarnation() (string, error) {
 // load reads meta.db, takes the clean mark away and ends what a crash left half done.
 func (s *Store) load() error {
 	var err error
-	if s.m, err = newMetrics(s.o.Registerer, func() float64 { return float64(s.tails.used.Load()) }); err != nil {
+	if s.m, err = newMetrics(s.o.Registerer, s.o.TailBytes, func() float64 { return float64(s.tails.used.Load()) }); err != nil {
 		return err
 	}
 	s.files.gauge = s.m.openFiles

@@ -112,6 +112,15 @@ func TestSettingsReachRunningPartitions(t *testing.T) {
 	})
 }
 
+func TestTheBrokersSegmentSizeIsForTopicsThatDoNotSay(t *testing.T) {
+	a := &Agent{cfg: Config{SegmentBytes: 1 << 20}}
+	for size, config := range map[int64]map[string]string{1 << 20: {"retention.ms": "5"}, 1 << 16: {"segment.bytes": "65536"}} {
+		if got := a.settingsOf(&placement.Topic{Name: "t", Config: config}).SegmentBytes; got != size {
+			t.Errorf("%v: segments of %d bytes, want %d", config, got, size)
+		}
+	}
+}
+
 func TestFailedStartIsShownAndTriedAgain(t *testing.T) {
 	c, n, b := alone(t, func(b *breakable) { b.createErr = errors.New("disk on strike") })
 	c.do(n, controller.CreateTopic{Name: "t"})

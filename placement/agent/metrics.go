@@ -7,6 +7,9 @@ func (a *Agent) register(r prometheus.Registerer) {
 	if r == nil {
 		return
 	}
+	if err := r.Register(newCollector(a, a.cfg.Series)); err != nil {
+		a.log.Error("the metrics of topics could not be registered", "error", err)
+	}
 	received := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "runnel_agent_received_bytes_total", Help: "Bytes received of the logs of replicas that were installed on this broker, or are to be.",
 	}, func() float64 {

@@ -171,6 +171,9 @@ func (a *Agent) settingsOf(t *placement.Topic) partition.Settings {
 		settings = partition.DefaultSettings()
 		settings.RetentionMS, settings.RetentionBytes = -1, -1
 	}
+	if _, own := t.Config["segment.bytes"]; !own && a.cfg.SegmentBytes > 0 {
+		settings.SegmentBytes = a.cfg.SegmentBytes
+	}
 	return settings
 }
 

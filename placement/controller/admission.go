@@ -7,7 +7,7 @@ import (
 	"github.com/runnel-io/runnel/placement"
 )
 
-// admission bounds the moves that copy data at the same time (Config.Parallel, Config.PerBroker). The planner keeps to the same
+// admission bounds the moves that copy data at the same time (Tuning.Parallel, Config.PerBroker). The planner keeps to the same
 // bounds; those that operators ask for wait here, in phase proposed, in the order in which they were asked for.
 type admission struct {
 	parallel, perBroker int
@@ -16,7 +16,7 @@ type admission struct {
 }
 
 func (d *driver) admission(now time.Time, s *placement.State) *admission {
-	a := &admission{parallel: d.cfg.Parallel, perBroker: d.cfg.PerBroker, into: map[int32]int{}}
+	a := &admission{parallel: d.cfg.tuning(s).Parallel, perBroker: d.cfg.PerBroker, into: map[int32]int{}}
 	for _, m := range d.movers {
 		p := m.partition(s)
 		if p == nil || len(p.Move.Adds) == 0 || p.Move.Phase == placement.PhaseProposed {

@@ -164,9 +164,10 @@ func (d *driver) settled(s *placement.State) bool {
 
 // view is what the planners see, but for leaders and sizes.
 func (d *driver) view(now time.Time, s *placement.State) plan.View {
+	tuned := d.cfg.tuning(s)
 	v := plan.View{
-		State: s, Alive: map[int32]bool{}, DeadFor: map[int32]time.Duration{}, ReplaceAfter: d.cfg.ReplaceAfter,
-		Quarantined: d.quarantined(), MaxMoves: d.cfg.Parallel, MaxPerBroker: d.cfg.PerBroker, Muted: map[int32]bool{},
+		State: s, Alive: map[int32]bool{}, DeadFor: map[int32]time.Duration{}, ReplaceAfter: tuned.ReplaceAfter,
+		Quarantined: d.quarantined(), MaxMoves: tuned.Parallel, MaxPerBroker: d.cfg.PerBroker, Muted: map[int32]bool{},
 	}
 	v.Cooling, _ = d.planner.cools(now)
 	d.hearing.each(func(id int32, b heard) {

@@ -51,6 +51,12 @@ type Config struct {
 	MuteAfterReturn time.Duration
 	// Automatic has the leader plan moves and send leaders home by itself. Without it only moves that were asked for are driven.
 	Automatic bool
+
+	// ValidateSettings checks what is to be set for one broker, or for all of them if that is 0, and the names of what is to be removed but is
+	// not set. The error is shown to the one who asked. Nil: all is right.
+	ValidateSettings func(broker int32, set map[string]string, unset []string) error
+	// Tune gives what the cluster's settings make of the Config's. Nil: nothing.
+	Tune func(*placement.State, Tuning) Tuning
 }
 
 // group is what the controller needs of its raft group; *multiraft.Group in production.
@@ -90,6 +96,8 @@ type Controller struct {
 	drives drives
 	// counts are of what the loop did.
 	counts driveCounts
+	// actions are of the commands that this broker brought about.
+	actions actions
 	// overviews has room for one: the one that is being made.
 	overviews chan struct{}
 

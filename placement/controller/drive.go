@@ -79,7 +79,7 @@ type driver struct {
 
 // driveCounts are for metrics.
 type driveCounts struct {
-	moving, finished, cancelled, transfers atomic.Int64
+	finished, cancelled, failed, transfers atomic.Int64
 }
 
 // drives runs the drivers of one Controller, one after the other. All of it is guarded by mu.
@@ -203,7 +203,6 @@ func (d *driver) nudge() {
 
 func (d *driver) run() {
 	defer close(d.ended)
-	defer d.counts.moving.Store(0)
 	defer d.workers.Wait()
 	timer := d.cfg.Env.AfterFunc(idlePause, d.nudge)
 	defer timer.Stop()
@@ -265,9 +264,8 @@ func (d *driver) pass(now time.Time) {
 	d.watchTopics(now, s)
 	moves := d.sorted()
 	d.stepMoves(now, s, moves)
-	d.counts.moving.Store(int64(len(d.movers)))
 	d.poll(now, s, moves)
-	if d.cfg.Automatic {
+	if d.cfg.tuning(s).Automatic {
 		d.sendHome(now, s)
 		d.plan(now, s)
 	}

@@ -21,7 +21,7 @@ func FuzzWire(f *testing.F) {
 		CreateTopic{Name: "t", Partitions: 3, RF: 2, Config: map[string]string{"retention.ms": "1"}, RequestID: "r"},
 		RegisterBroker{Broker: placement.Registration{Incarnation: "i", PeerAddr: "b:1", ClientAddr: "b:2"}, Lost: "disk"},
 		DeleteTopic{Name: "t"}, AlterTopicConfig{Name: "t", Unset: []string{"segment.ms"}}, ForgetReplicas{Broker: 1, Replicas: []uint64{4}},
-		MovePartition{Topic: "t"}, Overview{}, SetDraining{Broker: 2},
+		MovePartition{Topic: "t"}, Overview{}, SetDraining{Broker: 2}, AlterSettings{Broker: 3, Set: map[string]string{"log.level": "debug"}, Unset: []string{"x"}, By: "y"},
 	} {
 		b, err := encodeRequest(r)
 		if err != nil {

@@ -26,13 +26,14 @@ const (
 // the difference to a moment long ago: a member that was itself stopped for an hour, or whose clock jumped, must not take the
 // others for dead.
 type hearing struct {
-	replaceAfter, mute time.Duration // never change
+	mute time.Duration // never changes
 
-	mu      sync.Mutex
-	last    time.Time
-	session time.Duration // since the leader session started
-	brokers map[int32]*heard
-	changes uint64
+	mu           sync.Mutex
+	replaceAfter time.Duration
+	last         time.Time
+	session      time.Duration // since the leader session started
+	brokers      map[int32]*heard
+	changes      uint64
 }
 
 type heard struct {
@@ -46,6 +47,16 @@ type heard struct {
 
 func newHearing(c Config) *hearing {
 	return &hearing{replaceAfter: c.ReplaceAfter, mute: c.MuteAfterReturn, brokers: map[int32]*heard{}}
+}
+
+// follow takes in after what silence a broker is replaced.
+func (h *hearing) follow(replaceAfter time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.replaceAfter != replaceAfter {
+		h.replaceAfter = replaceAfter
+		h.changes++
+	}
 }
 
 // pass takes in who is alive now. It answers a count of the changes so far that a plan depends on, and when the first broker is no longer

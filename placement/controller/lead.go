@@ -68,7 +68,7 @@ func respond(q Request, o outcome, reasons []string) Response {
 	r := Response{
 		Revision: o.state.Revision, ClusterID: o.state.ClusterID,
 		Broker: o.result.Broker, ControllerReplica: o.result.ControllerReplica, Topic: o.result.Topic,
-		FirstProducer: o.result.FirstProducer, Producers: o.result.Producers, Reasons: reasons,
+		FirstProducer: o.result.FirstProducer, Producers: o.result.Producers, Changes: o.result.Changes, Reasons: reasons,
 	}
 	if r.ControllerReplica != 0 { // FoundCluster and RegisterBroker
 		for _, id := range o.state.BrokerIDs() {
@@ -228,13 +228,16 @@ func (c *Controller) plan(s *placement.State, r Request) (placement.Command, []s
 	case DeleteTopic:
 		return placement.DeleteTopic{Name: r.Name, ID: r.ID}, nil, nil
 	case AlterTopicConfig:
-		cmd := placement.AlterTopicConfig{Name: r.Name, ID: r.ID, Set: r.Set, Unset: r.Unset}
+		cmd := placement.AlterTopicConfig{Name: r.Name, ID: r.ID, Set: r.Set, Unset: r.Unset, By: r.By}
 		if t := s.Topics[r.Name]; t != nil { // else Apply has the answer
 			if err := c.validateConfig(cmd.Merged(t.Config)); err != nil {
 				return nil, nil, err
 			}
 		}
 		return cmd, nil, nil
+	case AlterSettings:
+		cmd, err := c.planSettings(s, r)
+		return cmd, nil, err
 	case AllocateProducers:
 		count := r.Count
 		if count == 0 {

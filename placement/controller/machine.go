@@ -95,6 +95,10 @@ func (c *Controller) Apply(m record.Meta, payload []byte) {
 	var r placement.Result
 	c.fold, r, err = placement.Apply(c.fold, cmd)
 	if nonce == c.nonce {
+		c.audit(cmd, r, c.fold.Revision)
+		if err == nil && r.Changed {
+			c.actions.did(placement.CommandName(cmd))
+		}
 		c.done = append(c.done, applied{seq: seq, outcome: outcome{result: r, state: c.fold, err: toError(err), index: m.Index}})
 	}
 }
@@ -121,6 +125,7 @@ func (c *Controller) publish() {
 		return
 	}
 	c.published.Store(c.fold)
+	c.hearing.follow(c.cfg.tuning(c.fold).ReplaceAfter)
 	c.mu.Lock()
 	g := c.group
 	kept := c.waiters[:0]

@@ -247,21 +247,18 @@ func (d *driver) pollAwaited(p *placement.Partition) {
 func (d *driver) over(now time.Time, s *placement.State, m *mover) {
 	delete(d.movers, m.id)
 	d.planner.dirty = true
-	how := "finished"
+	how, count := "finished", &d.counts.finished
 	switch {
 	case s.Topics[m.topic] == nil || s.Topics[m.topic].ID != m.topicID:
-		how = "ended with its topic"
+		how, count = "ended with its topic", &d.counts.failed
 	case m.cancelled || m.phase == placement.PhaseProposed:
-		how = "cancelled"
+		how, count = "cancelled", &d.counts.cancelled
 	case m.phase != placement.PhaseLeft:
-		how = "ended by a recovery"
+		how, count = "ended by a recovery", &d.counts.failed
 	default:
 		d.planner.finished(m.group)
-		d.counts.finished.Add(1)
 	}
-	if m.phase != placement.PhaseLeft {
-		d.counts.cancelled.Add(1)
-	}
+	count.Add(1)
 	d.log.Info("a move is over", "how", how, "topic", m.topic, "partition", m.number, "move", m.id, "took", now.Sub(m.since).Round(time.Millisecond))
 }
 

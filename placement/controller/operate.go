@@ -53,6 +53,7 @@ type AddPartitions struct {
 	Topic      string
 	ID         uint64
 	Partitions int
+	By         string `json:",omitempty"` // as in AlterTopicConfig
 }
 
 // SetReplicationFactor records how many replicas each partition shall have; moves follow by themselves. Answers Topic and Reasons.
@@ -60,6 +61,7 @@ type SetReplicationFactor struct {
 	Topic string
 	ID    uint64
 	RF    int
+	By    string `json:",omitempty"` // as in AlterTopicConfig
 }
 
 // RecoverPartition gives up a partition's majority: its replica on broker Keep goes on alone, and what only the others held

@@ -218,7 +218,7 @@ func (c *Controller) planPartitions(s *placement.State, r AddPartitions) (placem
 	if perr != nil {
 		return nil, nil, toError(perr)
 	}
-	return placement.AddPartitions{Topic: t.Name, TopicID: t.ID, From: have, Brokers: a.Brokers}, a.Reasons, nil
+	return placement.AddPartitions{Topic: t.Name, TopicID: t.ID, From: have, Brokers: a.Brokers, By: r.By}, a.Reasons, nil
 }
 
 func (c *Controller) planFactor(s *placement.State, r SetReplicationFactor) (placement.Command, []string, *runnelv1.Error) {
@@ -226,7 +226,7 @@ func (c *Controller) planFactor(s *placement.State, r SetReplicationFactor) (pla
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd := placement.SetReplicationFactor{Topic: t.Name, TopicID: t.ID, RF: r.RF}
+	cmd := placement.SetReplicationFactor{Topic: t.Name, TopicID: t.ID, RF: r.RF, By: r.By}
 	if t.ReplicationFactor() == r.RF {
 		return cmd, nil, nil
 	}

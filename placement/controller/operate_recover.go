@@ -43,7 +43,7 @@ func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (place
 		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
 			"a majority of the replicas of %s/%d is there: it needs no recovery by hand, and acknowledged records could be lost by one; if it has no leader all the same, ask again in %s", t.Name, r.Partition, stuckFor)
 	}
-	silent, after := c.hearing.silences(), min(recoverAfter, c.cfg.ReplaceAfter)
+	silent, after := c.hearing.silences(), min(recoverAfter, c.cfg.tuning(s).ReplaceAfter)
 	if !stuck && c.majority(p, func(broker int32) bool { return c.alive(broker) || silent[broker] < after }) {
 		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
 			"a majority of the replicas of %s/%d was there a moment ago (%s) and may come back: ask again when they have been silent for %s", t.Name, r.Partition,

@@ -32,7 +32,7 @@ func TestEveryRequestTravels(t *testing.T) {
 		AlterTopicConfig{Name: "t", Set: map[string]string{"a": "b"}, Unset: []string{"c"}}, AllocateProducers{Broker: 1}, ForgetReplicas{Broker: 2, Replicas: []uint64{7}}, LookUpTopic{Name: "t"},
 		MovePartition{Topic: "t", ID: 1, Partition: 2, Brokers: []int32{3, 1}, Reason: "why"}, CancelMove{Topic: "t", Partition: 2, Move: 8},
 		TransferLeadership{Topic: "t", Partition: 1, To: 3}, SetDraining{Broker: 2, Draining: true}, RemoveBroker{Broker: 2},
-		AddPartitions{Topic: "t", Partitions: 9}, SetReplicationFactor{Topic: "t", RF: 5}, RecoverPartition{Topic: "t", Keep: 2, Lost: []uint64{4}, Note: "n"}, Overview{},
+		AlterSettings{Broker: 2, Set: map[string]string{"a": "b"}, Unset: []string{"c"}, By: "d"}, AddPartitions{Topic: "t", Partitions: 9, By: "e"}, SetReplicationFactor{Topic: "t", RF: 5}, RecoverPartition{Topic: "t", Keep: 2, Lost: []uint64{4}, Note: "n"}, Overview{},
 	} {
 		b, err := encodeRequest(r)
 		if err != nil {
@@ -43,8 +43,8 @@ func TestEveryRequestTravels(t *testing.T) {
 			t.Errorf("sent %+v, got %+v, %v", r, got, err)
 		}
 	}
-	if n := len(requestKinds); n != 17 {
-		t.Errorf("%d kinds of requests, and 17 are tried here", n)
+	if n := len(requestKinds); n != 18 {
+		t.Errorf("%d kinds of requests, and 18 are tried here", n)
 	}
 	if _, err := encodeRequest(ownCommand{placement.SetDraining{Broker: 1}}); err == nil {
 		t.Error("a broker's own command travels: anyone could write anything")

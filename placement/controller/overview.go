@@ -35,7 +35,8 @@ func (c *Controller) observe(ctx context.Context) (o observed) {
 		return o
 	}
 	s := c.State()
-	return observed{view: plan.View{State: s, Alive: c.aliveOf(s), ReplaceAfter: c.cfg.ReplaceAfter, MaxMoves: c.cfg.Parallel}}
+	tuned := c.cfg.tuning(s)
+	return observed{view: plan.View{State: s, Alive: c.aliveOf(s), ReplaceAfter: tuned.ReplaceAfter, MaxMoves: tuned.Parallel}}
 }
 
 func (d *driver) observed() observed {

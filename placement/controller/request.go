@@ -57,6 +57,15 @@ type AlterTopicConfig struct {
 	ID    uint64 // as in DeleteTopic; here 0 means any of that name
 	Set   map[string]string
 	Unset []string
+	By    string `json:",omitempty"` // who asked for it, for people
+}
+
+// AlterSettings sets and removes settings that brokers follow while they run: of one broker, or of all if Broker is 0. Answers Changes.
+type AlterSettings struct {
+	Broker int32
+	Set    map[string]string
+	Unset  []string
+	By     string
 }
 
 // AllocateProducers gives a broker a block of producer ids. Answers FirstProducer and Producers.
@@ -82,6 +91,7 @@ func (RegisterBroker) repeatable() bool    { return true } // the incarnation fi
 func (r CreateTopic) repeatable() bool     { return r.RequestID != "" }
 func (r DeleteTopic) repeatable() bool     { return r.ID != 0 }
 func (AlterTopicConfig) repeatable() bool  { return false } // a repetition could undo another's later change
+func (AlterSettings) repeatable() bool     { return false } // as above
 func (AllocateProducers) repeatable() bool { return true }  // a lost block costs nothing
 func (ForgetReplicas) repeatable() bool    { return true }
 func (LookUpTopic) repeatable() bool       { return true }
@@ -103,6 +113,8 @@ type Response struct {
 	Reasons []string
 	// Move answers MovePartition.
 	Move *placement.Move `json:",omitempty"`
+	// Changes answers AlterSettings: what became different.
+	Changes []placement.Change `json:",omitempty"`
 	// Overview answers Overview.
 	Overview *OverviewAnswer `json:",omitempty"`
 }
@@ -132,6 +144,7 @@ var requestKinds = map[reflect.Type]requestKind{
 	reflect.TypeFor[CreateTopic]():          {"create_topic", decodeBody[CreateTopic]},
 	reflect.TypeFor[DeleteTopic]():          {"delete_topic", decodeBody[DeleteTopic]},
 	reflect.TypeFor[AlterTopicConfig]():     {"alter_topic_config", decodeBody[AlterTopicConfig]},
+	reflect.TypeFor[AlterSettings]():        {"alter_settings", decodeBody[AlterSettings]},
 	reflect.TypeFor[AllocateProducers]():    {"allocate_producers", decodeBody[AllocateProducers]},
 	reflect.TypeFor[ForgetReplicas]():       {"forget_replicas", decodeBody[ForgetReplicas]},
 	reflect.TypeFor[LookUpTopic]():          {"look_up_topic", decodeBody[LookUpTopic]},

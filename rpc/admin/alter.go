@@ -84,16 +84,17 @@ func (s *Server) alteration(ctx context.Context, r *runnelv1.AlterTopicRequest) 
 	if err != nil {
 		return nil, err
 	}
+	by := askedBy(ctx)
 	switch {
 	case r.GetPartitions() != 0:
-		return controller.AddPartitions{Topic: t.Name, ID: t.ID, Partitions: int(r.GetPartitions())}, nil
+		return controller.AddPartitions{Topic: t.Name, ID: t.ID, Partitions: int(r.GetPartitions()), By: by}, nil
 	case r.GetReplicationFactor() != 0:
-		return controller.SetReplicationFactor{Topic: t.Name, ID: t.ID, RF: int(r.GetReplicationFactor())}, nil
+		return controller.SetReplicationFactor{Topic: t.Name, ID: t.ID, RF: int(r.GetReplicationFactor()), By: by}, nil
 	}
 	if err := unsettable(t, r.GetDeleteConfig()); err != nil {
 		return nil, err
 	}
-	return controller.AlterTopicConfig{Name: t.Name, ID: t.ID, Set: r.GetSetConfig(), Unset: slices.Sorted(slices.Values(r.GetDeleteConfig()))}, nil
+	return controller.AlterTopicConfig{Name: t.Name, ID: t.ID, Set: r.GetSetConfig(), Unset: slices.Sorted(slices.Values(r.GetDeleteConfig())), By: by}, nil
 }
 
 // unsettable refuses a setting to delete that is none, or a typing error would pass for success.

@@ -63,8 +63,8 @@ func TestAlterTopicChangesOneThingAtATime(t *testing.T) {
 		r    *runnelv1.AlterTopicRequest
 		want string // what the controller is asked, or the refusal
 	}{
-		{&runnelv1.AlterTopicRequest{Name: "t", Partitions: 5}, "controller.AddPartitions{Topic:t ID:5 Partitions:5}"},
-		{&runnelv1.AlterTopicRequest{Name: "t", ReplicationFactor: 2}, "controller.SetReplicationFactor{Topic:t ID:5 RF:2}"},
+		{&runnelv1.AlterTopicRequest{Name: "t", Partitions: 5}, "controller.AddPartitions{Topic:t ID:5 Partitions:5 By:}"},
+		{&runnelv1.AlterTopicRequest{Name: "t", ReplicationFactor: 2}, "controller.SetReplicationFactor{Topic:t ID:5 RF:2 By:}"},
 		{&runnelv1.AlterTopicRequest{Name: "t"}, "nothing of topic"},
 		{&runnelv1.AlterTopicRequest{Name: "t", Partitions: 5, ReplicationFactor: 2}, "one at a time"},
 		{&runnelv1.AlterTopicRequest{Name: "t", Partitions: 5, DeleteConfig: []string{"segment.ms"}}, "one at a time"},

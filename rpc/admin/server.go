@@ -66,6 +66,8 @@ type Config struct {
 	Log           *slog.Logger
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
+	// Settings are those of this broker, as they are in force.
+	Settings func() []Setting
 }
 
 // Server implements runnelv1.AdminServer.
@@ -81,6 +83,7 @@ type Server struct {
 	clock      env.Clock
 	log        *slog.Logger
 	metrics    *metrics
+	settings   func() []Setting
 }
 
 // statuses finds the status of this broker's replicas; the seam for tests.
@@ -112,7 +115,7 @@ func newServer(c Config, local statuses) *Server {
 	}
 	return &Server{
 		controller: c.Controller, cluster: c.Cluster, local: local, caller: c.Caller, http: http, id: c.BrokerID,
-		clock: c.Env.Clock, log: log.With("component", "rpc.admin"), metrics: newMetrics(c.Registerer),
+		clock: c.Env.Clock, log: log.With("component", "rpc.admin"), metrics: newMetrics(c.Registerer), settings: c.Settings,
 	}
 }
 

@@ -13,6 +13,16 @@ func (a *Admin) AlterTopic(ctx context.Context, req *runnelv1.AlterTopicRequest)
 	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.AlterTopic))
 }
 
+// ListSettings tells a broker's settings and where each value is from, or, of broker 0, what is set while brokers run.
+func (a *Admin) ListSettings(ctx context.Context, req *runnelv1.ListSettingsRequest) (*runnelv1.ListSettingsResponse, error) {
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.ListSettings))
+}
+
+// AlterSettings sets and removes settings that brokers follow while they run.
+func (a *Admin) AlterSettings(ctx context.Context, req *runnelv1.AlterSettingsRequest) (*runnelv1.AlterSettingsResponse, error) {
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.AlterSettings))
+}
+
 // MovePartition asks for a move of a partition's replicas and answers when it is recorded; ListMoves tells how far it is.
 func (a *Admin) MovePartition(ctx context.Context, req *runnelv1.MovePartitionRequest) (*runnelv1.MovePartitionResponse, error) {
 	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.MovePartition))

@@ -46,10 +46,8 @@ func (g *gatherer) broker(ctx context.Context, f *brokerFacts) {
 		f.metrics = parseMetrics(a.text)
 	}
 	f.clock = clockOf(a.date, sent, a.began)
-	// 404 is not asked for as a text: an older broker has no such page.
 	f.healthy = g.verdict(ctx, f, "healthz.txt", "/healthz")
 	f.ready = g.verdict(ctx, f, "readyz.txt", "/readyz")
-	_, _ = g.get(ctx, f, "settings.yaml", "/settings", asText, maxSmall, 0)
 	a, err = g.get(ctx, f, "goroutines.txt", profiles[0].path, profiles[0].kind, maxProfile, 0)
 	if err != nil || a.status != http.StatusOK {
 		f.pprofOff = err == nil && a.status == http.StatusNotFound

@@ -27,6 +27,8 @@ type fakeAdmin struct {
 	http []string
 	down error
 	edit func(*runnelv1.ClusterStatusResponse)
+
+	settings []*runnelv1.SettingDescription
 }
 
 func (a fakeAdmin) ClusterStatus(context.Context, *runnelv1.ClusterStatusRequest) (*runnelv1.ClusterStatusResponse, error) {
@@ -55,6 +57,13 @@ func (a fakeAdmin) ListMoves(context.Context, *runnelv1.ListMovesRequest) (*runn
 	return &runnelv1.ListMovesResponse{}, a.down
 }
 
+func (a fakeAdmin) ListSettings(_ context.Context, r *runnelv1.ListSettingsRequest) (*runnelv1.ListSettingsResponse, error) {
+	if r.GetBroker() == 2 {
+		return nil, errors.New("broker 2 does not answer")
+	}
+	return &runnelv1.ListSettingsResponse{Settings: a.settings}, a.down
+}
+
 func (a fakeAdmin) Plan(context.Context, *runnelv1.PlanRequest) (*runnelv1.PlanResponse, error) {
 	return &runnelv1.PlanResponse{}, a.down
 }
@@ -78,7 +87,7 @@ func fakeBroker(t *testing.T, pages map[string]string) string {
 func healthy() map[string]string {
 	return map[string]string{
 		"/metrics": "process_max_fds 1.048576e+06\nprocess_open_fds 40\nrunnel_broker_disk_free_bytes 9e+11\nrunnel_broker_disk_full 0\n",
-		"/healthz": "ok\n", "/readyz": "ok\n", "/settings": "listen: 127.0.0.1:7070\n",
+		"/healthz": "ok\n", "/readyz": "ok\n",
 	}
 }
 
@@ -162,7 +171,7 @@ func TestABrokerThatIsDownCostsItsOwnEntriesOnly(t *testing.T) {
 	pages["/debug/pprof/goroutine"], pages["/debug/pprof/heap"], pages["/debug/pprof/profile"] = "goroutine profile: total 9", "a heap", "a profile"
 	r, files := run(t, Options{Admin: fakeAdmin{http: []string{fakeBroker(t, pages), gone, "", fakeBroker(t, healthy())}}, Profile: time.Second})
 	for _, name := range []string{
-		"cluster/status.json", "cluster/plan.json", "cluster/topics.json", "cluster/topics/0000.json", "brokers/1/metrics.txt", "brokers/1/settings.yaml",
+		"cluster/status.json", "cluster/plan.json", "cluster/topics.json", "cluster/topics/0000.json", "brokers/1/metrics.txt", "brokers/1/settings.json", "cluster/settings.json",
 		"brokers/1/goroutines.txt", "brokers/1/heap.pprof", "brokers/1/cpu.pprof", "brokers/4/metrics.txt", "brokers/4/readyz.txt",
 	} {
 		if files[name] == "" {
@@ -212,7 +221,9 @@ func TestNoSecretIsInTheBundle(t *testing.T) {
 	const secret, word = "c2VjcmV0IG9mIDE2IGI=", "correct-horse-battery"
 	const key = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIK5m\n-----END EC PRIVATE KEY-----"
 	pages := healthy()
-	pages["/settings"] = "gossip.key.file: " + secret + "\ntls.client.key: /etc/runnel/broker.key\nseeds: https://me:" + word + "@host/\n"
+	settings := []*runnelv1.SettingDescription{
+		{Name: "gossip.key.file", Value: secret}, {Name: "tls.client.key", Value: "/etc/runnel/broker.key"}, {Name: "seeds", Value: "https://me:" + word + "@host/"},
+	}
 	pages["/metrics"] += "x{label=\"" + secret + "\"} 1\n"
 	pages["/readyz"] = "waits for token=" + word + "\n"
 	log := filepath.Join(t.TempDir(), "log")
@@ -221,7 +232,7 @@ func TestNoSecretIsInTheBundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, files := run(t, Options{
-		Admin: fakeAdmin{http: []string{fakeBroker(t, pages)}, edit: func(s *runnelv1.ClusterStatusResponse) { s.PlacementUnknown = "password=" + word }},
+		Admin: fakeAdmin{http: []string{fakeBroker(t, pages)}, settings: settings, edit: func(s *runnelv1.ClusterStatusResponse) { s.PlacementUnknown = "password=" + word }},
 		Logs:  []string{log}, Environ: []string{"RUNNEL_GOSSIP_KEY_FILE=" + secret, "HOME=/home/brokerd-user", "SHORT_KEY=ok"},
 	})
 	for name, text := range files {
@@ -231,8 +242,8 @@ func TestNoSecretIsInTheBundle(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(files["brokers/1/settings.yaml"], "/etc/runnel/broker.key") {
-		t.Errorf("a key's file is not told: %s", files["brokers/1/settings.yaml"])
+	if !strings.Contains(files["brokers/1/settings.json"], "/etc/runnel/broker.key") {
+		t.Errorf("a key's file is not told: %s", files["brokers/1/settings.json"])
 	}
 	for _, e := range r.Manifest.Entries {
 		if strings.HasPrefix(e.Name, "logs/") && e.Secrets < 6 {

@@ -31,6 +31,7 @@ type facts struct {
 
 // brokerFacts is what is known of one broker.
 type brokerFacts struct {
+	id      int32  // 0: the cluster did not tell of it
 	name    string // "broker 3", or the address of one that the cluster did not tell of
 	folder  string // in the bundle
 	address string // of HTTP; empty if nobody told it
@@ -62,6 +63,7 @@ func (g *gatherer) cluster(ctx context.Context) *facts {
 		return f
 	}
 	f.plan, _ = call(ctx, g, "cluster/plan.json", "Plan", g.o.Admin.Plan, &runnelv1.PlanRequest{})
+	_, _ = call(ctx, g, "cluster/settings.json", "ListSettings", g.o.Admin.ListSettings, &runnelv1.ListSettingsRequest{})
 	if m, err := call(ctx, g, "cluster/moves.json", "ListMoves", g.o.Admin.ListMoves, &runnelv1.ListMovesRequest{}); err == nil {
 		f.before = m.GetMoves()
 	}
@@ -85,6 +87,14 @@ func (g *gatherer) cluster(ctx context.Context) *facts {
 		}
 	}
 	return f
+}
+
+// settings asks for a broker's settings, which any broker passes on to it.
+func (g *gatherer) settings(ctx context.Context, f *brokerFacts) {
+	if f.id == 0 || !f.alive {
+		return
+	}
+	_, _ = call(ctx, g, f.folder+"/settings.json", fmt.Sprintf("ListSettings %d", f.id), g.o.Admin.ListSettings, &runnelv1.ListSettingsRequest{Broker: f.id})
 }
 
 // call asks one question within the patience and keeps the answer.
@@ -111,7 +121,7 @@ func (g *gatherer) addresses(f *facts) {
 	for _, b := range f.status.GetBrokers() {
 		known[b.GetHttpAddress()] = true
 		f.brokers = append(f.brokers, &brokerFacts{
-			name: fmt.Sprintf("broker %d", b.GetId()), folder: "brokers/" + strconv.Itoa(int(b.GetId())), address: b.GetHttpAddress(),
+			id: b.GetId(), name: fmt.Sprintf("broker %d", b.GetId()), folder: "brokers/" + strconv.Itoa(int(b.GetId())), address: b.GetHttpAddress(),
 			alive: b.GetAlive(), version: b.GetVersion(),
 		})
 	}

@@ -17,6 +17,7 @@ type Admin interface {
 	ClusterStatus(context.Context, *runnelv1.ClusterStatusRequest) (*runnelv1.ClusterStatusResponse, error)
 	ListTopics(context.Context, *runnelv1.ListTopicsRequest) (*runnelv1.ListTopicsResponse, error)
 	DescribeTopic(context.Context, *runnelv1.DescribeTopicRequest) (*runnelv1.DescribeTopicResponse, error)
+	ListSettings(context.Context, *runnelv1.ListSettingsRequest) (*runnelv1.ListSettingsResponse, error)
 	ListMoves(context.Context, *runnelv1.ListMovesRequest) (*runnelv1.ListMovesResponse, error)
 	Plan(context.Context, *runnelv1.PlanRequest) (*runnelv1.PlanResponse, error)
 }
@@ -50,7 +51,7 @@ type Options struct {
 const (
 	maxView    = 16 << 20 // the cluster's view of itself
 	maxMetrics = 16 << 20
-	maxSmall   = 256 << 10 // health and settings
+	maxSmall   = 256 << 10 // health
 	maxProfile = 16 << 20
 	maxLog     = 16 << 20
 	maxTopics  = 1000 // that are described
@@ -83,6 +84,7 @@ func Run(ctx context.Context, w io.Writer, o Options) (Result, error) {
 	var all errgroup.Group
 	for _, br := range f.brokers {
 		all.Go(func() error {
+			g.settings(ctx, br)
 			g.broker(ctx, br)
 			return nil // what did not answer is in the manifest
 		})

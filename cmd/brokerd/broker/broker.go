@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 
 	"github.com/runnel-io/runnel/gossip"
@@ -23,6 +22,7 @@ import (
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/ask"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+	"github.com/runnel-io/runnel/rpc/admin"
 	"github.com/runnel-io/runnel/rpc/peer"
 )
 
@@ -35,11 +35,14 @@ const (
 
 // Broker is one running broker.
 type Broker struct {
-	cfg    Config
-	log    *slog.Logger
-	reg    *prometheus.Registry
-	nonce  uint64 // of this boot
-	bootMS int64  // when it was
+	cfg   Config
+	log   *slog.Logger
+	level *slog.LevelVar // of log
+	// followed has what follow did last, by key.
+	followed map[string]string
+	reg      *prometheus.Registry
+	nonce    uint64 // of this boot
+	bootMS   int64  // when it was
 
 	client, peerL, http net.Listener
 	addrs               Addresses
@@ -67,12 +70,13 @@ type Broker struct {
 	cancel context.CancelFunc
 	done   chan struct{} // run has returned
 
-	phase   atomic.Pointer[string] // why not ready; nil: member of a cluster, replicas opening
-	ready   atomic.Bool            // sticks: rule 28
-	foreign bool                   // owned by run: another cluster was met
-	fatal   chan error             // first failure that ends the broker
-	stopped sync.Once
-	stopErr error
+	phase      atomic.Pointer[string] // why not ready; nil: member of a cluster, replicas opening
+	ready      atomic.Bool            // sticks: rule 28
+	replicated replicated
+	foreign    bool       // owned by run: another cluster was met
+	fatal      chan error // first failure that ends the broker
+	stopped    sync.Once
+	stopErr    error
 }
 
 // Addresses are where a broker really listens, and what it tells others.
@@ -119,8 +123,11 @@ func Start(cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	cfg.setDefaults()
+	level := &slog.LevelVar{}
+	level.Set(cfg.LogLevel)
+	cfg.Log = slog.New(leveled{cfg.Log.Handler(), level})
 	b := &Broker{
-		cfg: cfg, log: cfg.Log, reg: prometheus.NewRegistry(), gate: newGate(),
+		cfg: cfg, log: cfg.Log, level: level, followed: map[string]string{}, reg: prometheus.NewRegistry(), gate: newGate(),
 		done: make(chan struct{}), fatal: make(chan error, 1), changes: newBroadcast(),
 	}
 	b.setPhase("starting")
@@ -138,12 +145,7 @@ func Start(cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	undo = append(undo, b.closeListeners)
-	if err := b.reg.Register(collectors.NewGoCollector()); err != nil {
-		return nil, err
-	}
-	if err := b.reg.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})); err != nil {
-		return nil, err
-	}
+	b.registerMetrics()
 	b.env, b.stopEnv = env.NewReal(env.RealOptions{Log: b.log})
 	undo = append(undo, b.stopEnv)
 	b.nonce, b.bootMS = b.env.Uint64()|1, b.env.Now().UnixMilli()
@@ -159,10 +161,12 @@ func Start(cfg Config) (_ *Broker, err error) {
 	if !cfg.QuietLimits {
 		warnLimits(b.log)
 	}
-	b.disk = &disk{dir: cfg.DataDir, free: b.store.Free, reserve: cfg.DiskReserve, log: b.log}
+	b.disk = &disk{dir: cfg.DataDir, free: b.store.Free, total: b.store.Total, log: b.log}
+	b.disk.reserve.Store(cfg.DiskReserve)
 	b.disk.register(b.reg)
 	b.disk.look()
 	b.budget = partition.NewBudget(cfg.ProduceBytes)
+	b.registerBudget()
 	b.readRecovery()
 	if err := b.startPeers(); err != nil {
 		return nil, err
@@ -187,6 +191,12 @@ func (c *Config) setDefaults() {
 	}
 	if c.ProduceBytes == 0 {
 		c.ProduceBytes = defaultProduceBytes
+	}
+	if c.ReplaceAfter == 0 {
+		c.ReplaceAfter = defaultReplaceAfter
+	}
+	if c.RecoveryParallel == 0 {
+		c.RecoveryParallel = defaultParallel
 	}
 }
 
@@ -296,39 +306,6 @@ func (b *Broker) setPhase(why string) {
 	b.phase.Store(&why)
 }
 
-// Ready answers nil once the broker is a member and its replicas have caught up after the start, and for ever after
-// (rule 28): later trouble of others must not take it out of service.
-func (b *Broker) Ready() error {
-	if b.ready.Load() {
-		return nil
-	}
-	if why := b.phase.Load(); why != nil {
-		return errors.New(*why)
-	}
-	c := b.core.Load()
-	if c == nil {
-		return errors.New("starting")
-	}
-	if why := forming(c.ctl.State(), len(b.cfg.Seeds)); why != "" {
-		return errors.New(why)
-	}
-	if ok, why := c.agent.CaughtUp(); !ok {
-		return errors.New(why)
-	}
-	b.ready.Store(true)
-	return nil
-}
-
-func (b *Broker) healthy() error {
-	select {
-	case err := <-b.fatal:
-		b.fail(err) // put it back for Run
-		return err
-	default:
-		return nil
-	}
-}
-
 // identity is what the peer service says of this broker.
 func (b *Broker) identity() peer.Identity {
 	id := b.store.Identity()
@@ -388,6 +365,8 @@ func (b *Broker) servePeer(ctx context.Context, from int32, method string, body 
 			return a.ServePartitionStatus(ctx, body)
 		}
 		return nil, errStarting
+	case method == admin.MethodSettings:
+		return admin.ServeSettings(body, b.settings())
 	case method == methodLeaving:
 		c.leaving.says(from, b.env.Now())
 		c.ctl.Notice()
@@ -395,7 +374,7 @@ func (b *Broker) servePeer(ctx context.Context, from int32, method string, body 
 	case method == methodRecovered:
 		return b.serveRecovered(c, from, body)
 	case catchup.Handles(method):
-		return c.ships.Serve(ctx, from, method, body)
+		return b.catchup.ship(ctx, c.ships, from, method, body)
 	case ask.Handles(method):
 		return c.agent.Serve(ctx, method, body)
 	}

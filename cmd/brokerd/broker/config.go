@@ -27,17 +27,28 @@ type Config struct {
 	DiskReserve                                  int64         // bytes
 	ReplaceAfter                                 time.Duration // silence after which a broker's replicas are made anew; 0: 5 minutes
 	RecoveryRate                                 int64         // bytes a second, sent and received to make replicas; 0: no limit
-	RecoveryParallel                             int           // moves at a time in the cluster; 0: the controller's default
+	RecoveryParallel                             int           // moves at a time in the cluster; 0: 8
 	ManualPlacement                              bool          // moves nothing without being asked
 	MuteAfterReturn                              time.Duration // for so long a broker that came back gets no leader; 0: the controller's default
 	Reflection, Pprof                            bool
-	Settings                                     string // the settings as text, secrets cut out: /settings shows it to whoever reaches http.listen
+	PartitionMetrics, KafkaMetrics               bool // series for each partition, and under the names of kafka_exporter
 	Log                                          *slog.Logger
 	QuietLimits                                  bool               // says nothing of low limits: another broker of this process did
 	Hooks                                        raftlog.Hooks      // tests break the disk here
 	ControllerLog                                raftlog.LogOptions // 0: controller.LogOptions; tests make it small
 	ControllerEvery                              time.Duration      // how often the controller is asked what replica of it to run; 0: 10 s
 	HeartbeatInterval, SilentAfter, TickInterval time.Duration      // 0: defaults of multiraft
+	LogLevel                                     slog.Level         // below it nothing goes to Log
+	Settings                                     []Told             // as the broker was started with, for who asks; may be empty
+}
+
+// Told is a setting that the broker was started with.
+type Told struct {
+	Key, Value string
+	// Source is where the value is from: default, file, variable or flag.
+	Source string
+	// Reload is when a change takes effect: AtRestart, AtRuntime or Watched.
+	Reload string
 }
 
 const (
@@ -48,6 +59,8 @@ const (
 	defaultTick         = 20 * time.Second
 	defaultTailBytes    = 128 << 20
 	defaultProduceBytes = 64 << 20
+	defaultReplaceAfter = 5 * time.Minute
+	defaultParallel     = 8
 )
 
 // Validate reports all mistakes at once. Nothing has been touched when it fails.

@@ -12,7 +12,8 @@ import (
 type disk struct {
 	dir     string
 	free    func() (int64, error) // bytes
-	reserve int64
+	total   func() (int64, error) // bytes
+	reserve atomic.Int64          // bytes; changes while the broker runs
 	log     *slog.Logger
 	low     atomic.Bool
 	last    atomic.Int64 // bytes that were free
@@ -27,6 +28,16 @@ func (d *disk) register(r prometheus.Registerer) {
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_broker_disk_free_bytes", Help: "Free space of the data folder's disk.",
 	}, func() float64 { return float64(d.last.Load()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "runnel_broker_disk_total_bytes", Help: "Size of the data folder's disk.",
+	}, func() float64 {
+		n, err := d.total()
+		if err != nil {
+			return 0 // look says why
+		}
+		return float64(n)
+	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "runnel_broker_disk_reserve_bytes", Help: "Free space below which records are refused (disk.reserve.bytes).",
+	}, func() float64 { return float64(d.reserve.Load()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_broker_disk_full", Help: "1 while records are refused for want of space, else 0.",
 	}, func() float64 {
 		if d.full() {
@@ -49,12 +60,13 @@ func (d *disk) look() {
 	d.unknown = false
 	d.last.Store(free)
 	was := d.low.Load()
-	low := free < d.reserve || was && free < d.reserve+d.reserve/again
+	reserve := d.reserve.Load()
+	low := free < reserve || was && free < reserve+reserve/again
 	if d.low.Swap(low) == low {
 		return
 	}
 	if low {
-		d.log.Error("records are refused, and others lead: the disk has less free space than disk.reserve.bytes", "component", "broker", "free", free, "reserve", d.reserve)
+		d.log.Error("records are refused, and others lead: the disk has less free space than disk.reserve.bytes", "component", "broker", "free", free, "reserve", reserve)
 	} else {
 		d.log.Info("records are accepted again: the disk has free space", "component", "broker", "free", free)
 	}

@@ -9,7 +9,8 @@ import (
 func TestADiskCountsAsFullUntilThereIsMoreThanTheReserve(t *testing.T) {
 	const reserve = 1600
 	free, fails := int64(0), error(nil)
-	d := &disk{free: func() (int64, error) { return free, fails }, reserve: reserve, log: slog.New(slog.DiscardHandler)}
+	d := &disk{free: func() (int64, error) { return free, fails }, log: slog.New(slog.DiscardHandler)}
+	d.reserve.Store(reserve)
 	for i, step := range []struct {
 		free int64
 		full bool

@@ -2,6 +2,9 @@ package broker
 
 import (
 	"context"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/placement"
@@ -61,3 +64,20 @@ func (b *Broker) Leaves(id int32) bool { return b.core.Load().leaving.is(id, b.e
 
 // LeadsController tells whether the broker leads the controller group.
 func (b *Broker) LeadsController() bool { return view{b}.ControllerID() == b.ID() }
+
+// Following is what the broker goes by now of its settings that change while it runs.
+type Following struct {
+	Rate, Produce, Reserve int64
+	Level                  slog.Level
+}
+
+// Following tells what the broker goes by.
+func (b *Broker) Following() Following {
+	return Following{Rate: b.catchup.limiter.Rate(), Produce: b.budget.Limit(), Reserve: b.disk.reserve.Load(), Level: b.level.Level()}
+}
+
+// DiskFull tells whether the broker refuses records for want of space.
+func (b *Broker) DiskFull() bool { return b.disk.full() }
+
+// Registry has the broker's metrics.
+func (b *Broker) Registry() *prometheus.Registry { return b.reg }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"strconv"
@@ -14,8 +15,15 @@ const (
 	fewMaps  = 262144
 )
 
-// warnLimits says at start what the system allows too little of (rule 33): a segment is an open file and a mapping.
+// warnLimits says at start what the system allows too little of (rule 33).
 func warnLimits(log *slog.Logger) {
+	for _, low := range LowLimits() {
+		log.Warn(low, "component", "broker")
+	}
+}
+
+// LowLimits tells what the system allows too little of for many partitions: a segment is an open file and a mapping.
+func LowLimits() []string {
 	var lim unix.Rlimit
 	files, maps := uint64(fewFiles), uint64(fewMaps) // what cannot be read is taken for enough
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err == nil {
@@ -26,16 +34,15 @@ func warnLimits(log *slog.Logger) {
 			maps = n
 		}
 	}
-	judgeLimits(log, files, maps)
+	return judgeLimits(files, maps)
 }
 
-func judgeLimits(log *slog.Logger, files, maps uint64) {
+func judgeLimits(files, maps uint64) (low []string) {
 	if files < fewFiles {
-		log.Warn("the limit of open files is low for many partitions: raise it with ulimit -n or LimitNOFILE",
-			"component", "broker", "limit", files, "wanted", fewFiles)
+		low = append(low, fmt.Sprintf("the limit of open files is %d, low for many partitions: raise it to %d with ulimit -n or LimitNOFILE", files, fewFiles))
 	}
 	if maps < fewMaps {
-		log.Warn("vm.max_map_count is low for many partitions: raise it with sysctl",
-			"component", "broker", "limit", maps, "wanted", fewMaps)
+		low = append(low, fmt.Sprintf("vm.max_map_count is %d, low for many partitions: raise it to %d with sysctl", maps, fewMaps))
 	}
+	return low
 }

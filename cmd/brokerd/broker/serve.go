@@ -42,7 +42,7 @@ func (b *Broker) serve() {
 			b.fail(fmt.Errorf("serving clients on %s: %w", b.addrs.Client, err))
 		}
 	}()
-	b.stopHTTP = startHTTP(b.http, b.reg, b.healthy, b.Ready, b.cfg.Settings, b.cfg.Pprof)
+	b.stopHTTP = startHTTP(b.http, b.reg, checks{healthy: b.healthy, ready: b.Ready, replicated: b.Replicated}, b.cfg.Pprof, b.log)
 }
 
 // openServices makes the services of a member and opens the gate.
@@ -53,7 +53,7 @@ func (b *Broker) openServices() {
 	})
 	rpcAdmin := admin.New(admin.Config{
 		Controller: v, Cluster: v, Partitions: v, Caller: v, HTTPAddresses: b.httpAddresses,
-		BrokerID: b.ID(), Env: b.env, Log: b.log, Registerer: b.reg,
+		BrokerID: b.ID(), Env: b.env, Log: b.log, Registerer: b.reg, Settings: b.settings,
 	})
 	b.services.rpcAdmin.Store(rpcAdmin)
 	var bs runnelv1.BrokerServer = b.services.rpcBroker

@@ -73,6 +73,14 @@ func (l *lateAdmin) AlterTopic(ctx context.Context, r *runnelv1.AlterTopicReques
 	return (*l.to.Load()).AlterTopic(ctx, r)
 }
 
+func (l *lateAdmin) ListSettings(ctx context.Context, r *runnelv1.ListSettingsRequest) (*runnelv1.ListSettingsResponse, error) {
+	return (*l.to.Load()).ListSettings(ctx, r)
+}
+
+func (l *lateAdmin) AlterSettings(ctx context.Context, r *runnelv1.AlterSettingsRequest) (*runnelv1.AlterSettingsResponse, error) {
+	return (*l.to.Load()).AlterSettings(ctx, r)
+}
+
 func (l *lateAdmin) MovePartition(ctx context.Context, r *runnelv1.MovePartitionRequest) (*runnelv1.MovePartitionResponse, error) {
 	return (*l.to.Load()).MovePartition(ctx, r)
 }

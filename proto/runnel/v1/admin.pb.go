@@ -1212,6 +1212,387 @@ func (x *AlterTopicResponse) GetReasons() []string {
 	return nil
 }
 
+type ListSettingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: what is set for the whole cluster and for its brokers.
+	Broker        int32 `protobuf:"varint,1,opt,name=broker,proto3" json:"broker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSettingsRequest) Reset() {
+	*x = ListSettingsRequest{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSettingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSettingsRequest) ProtoMessage() {}
+
+func (x *ListSettingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSettingsRequest.ProtoReflect.Descriptor instead.
+func (*ListSettingsRequest) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListSettingsRequest) GetBroker() int32 {
+	if x != nil {
+		return x.Broker
+	}
+	return 0
+}
+
+type ListSettingsResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Settings []*SettingDescription  `protobuf:"bytes,1,rep,name=settings,proto3" json:"settings,omitempty"`
+	// Of the state that the answer was drawn from.
+	Revision      uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSettingsResponse) Reset() {
+	*x = ListSettingsResponse{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSettingsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSettingsResponse) ProtoMessage() {}
+
+func (x *ListSettingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSettingsResponse.ProtoReflect.Descriptor instead.
+func (*ListSettingsResponse) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ListSettingsResponse) GetSettings() []*SettingDescription {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *ListSettingsResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type SettingDescription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// In force. Of broker 0: what is set for all brokers, empty if nothing is.
+	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// default, file, variable, flag, start: what the broker was started with; cluster, broker: set while it ran. The last one goes before all.
+	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	// When a change takes effect: restart, runtime or file.
+	Reload string `protobuf:"bytes,4,opt,name=reload,proto3" json:"reload,omitempty"`
+	// What the broker was started with.
+	Base string `protobuf:"bytes,5,opt,name=base,proto3" json:"base,omitempty"`
+	// It holds for the whole cluster: no broker has its own.
+	Whole bool `protobuf:"varint,6,opt,name=whole,proto3" json:"whole,omitempty"`
+	// Why a value that is set is not followed; empty if none is.
+	Problem string `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Of broker 0: what is set for single brokers.
+	Brokers       map[int32]string `protobuf:"bytes,8,rep,name=brokers,proto3" json:"brokers,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettingDescription) Reset() {
+	*x = SettingDescription{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettingDescription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettingDescription) ProtoMessage() {}
+
+func (x *SettingDescription) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettingDescription.ProtoReflect.Descriptor instead.
+func (*SettingDescription) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SettingDescription) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SettingDescription) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *SettingDescription) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *SettingDescription) GetReload() string {
+	if x != nil {
+		return x.Reload
+	}
+	return ""
+}
+
+func (x *SettingDescription) GetBase() string {
+	if x != nil {
+		return x.Base
+	}
+	return ""
+}
+
+func (x *SettingDescription) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+func (x *SettingDescription) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *SettingDescription) GetBrokers() map[int32]string {
+	if x != nil {
+		return x.Brokers
+	}
+	return nil
+}
+
+type AlterSettingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: all brokers.
+	Broker int32             `protobuf:"varint,1,opt,name=broker,proto3" json:"broker,omitempty"`
+	Set    map[string]string `protobuf:"bytes,2,rep,name=set,proto3" json:"set,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Settings to remove: what the broker was started with, or what is set for the cluster, holds again.
+	Unset         []string `protobuf:"bytes,3,rep,name=unset,proto3" json:"unset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlterSettingsRequest) Reset() {
+	*x = AlterSettingsRequest{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlterSettingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlterSettingsRequest) ProtoMessage() {}
+
+func (x *AlterSettingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlterSettingsRequest.ProtoReflect.Descriptor instead.
+func (*AlterSettingsRequest) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AlterSettingsRequest) GetBroker() int32 {
+	if x != nil {
+		return x.Broker
+	}
+	return 0
+}
+
+func (x *AlterSettingsRequest) GetSet() map[string]string {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *AlterSettingsRequest) GetUnset() []string {
+	if x != nil {
+		return x.Unset
+	}
+	return nil
+}
+
+type AlterSettingsResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// What became different; nothing if it was so before.
+	Changes       []*SettingChange `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlterSettingsResponse) Reset() {
+	*x = AlterSettingsResponse{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlterSettingsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlterSettingsResponse) ProtoMessage() {}
+
+func (x *AlterSettingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlterSettingsResponse.ProtoReflect.Descriptor instead.
+func (*AlterSettingsResponse) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AlterSettingsResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *AlterSettingsResponse) GetChanges() []*SettingChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+type SettingChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Empty: it was not set, or is not any more.
+	Old           string `protobuf:"bytes,2,opt,name=old,proto3" json:"old,omitempty"`
+	New           string `protobuf:"bytes,3,opt,name=new,proto3" json:"new,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettingChange) Reset() {
+	*x = SettingChange{}
+	mi := &file_runnel_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettingChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettingChange) ProtoMessage() {}
+
+func (x *SettingChange) ProtoReflect() protoreflect.Message {
+	mi := &file_runnel_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettingChange.ProtoReflect.Descriptor instead.
+func (*SettingChange) Descriptor() ([]byte, []int) {
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SettingChange) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SettingChange) GetOld() string {
+	if x != nil {
+		return x.Old
+	}
+	return ""
+}
+
+func (x *SettingChange) GetNew() string {
+	if x != nil {
+		return x.New
+	}
+	return ""
+}
+
 type MovePartitionRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Topic     string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
@@ -1226,7 +1607,7 @@ type MovePartitionRequest struct {
 
 func (x *MovePartitionRequest) Reset() {
 	*x = MovePartitionRequest{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[18]
+	mi := &file_runnel_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +1619,7 @@ func (x *MovePartitionRequest) String() string {
 func (*MovePartitionRequest) ProtoMessage() {}
 
 func (x *MovePartitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[18]
+	mi := &file_runnel_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +1632,7 @@ func (x *MovePartitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovePartitionRequest.ProtoReflect.Descriptor instead.
 func (*MovePartitionRequest) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *MovePartitionRequest) GetTopic() string {
@@ -1292,7 +1673,7 @@ type MovePartitionResponse struct {
 
 func (x *MovePartitionResponse) Reset() {
 	*x = MovePartitionResponse{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[19]
+	mi := &file_runnel_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1685,7 @@ func (x *MovePartitionResponse) String() string {
 func (*MovePartitionResponse) ProtoMessage() {}
 
 func (x *MovePartitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[19]
+	mi := &file_runnel_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1698,7 @@ func (x *MovePartitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovePartitionResponse.ProtoReflect.Descriptor instead.
 func (*MovePartitionResponse) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *MovePartitionResponse) GetMove() *MoveDescription {
@@ -1340,7 +1721,7 @@ type CancelMoveRequest struct {
 
 func (x *CancelMoveRequest) Reset() {
 	*x = CancelMoveRequest{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[20]
+	mi := &file_runnel_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1733,7 @@ func (x *CancelMoveRequest) String() string {
 func (*CancelMoveRequest) ProtoMessage() {}
 
 func (x *CancelMoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[20]
+	mi := &file_runnel_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1746,7 @@ func (x *CancelMoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelMoveRequest.ProtoReflect.Descriptor instead.
 func (*CancelMoveRequest) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CancelMoveRequest) GetTopic() string {
@@ -1397,7 +1778,7 @@ type CancelMoveResponse struct {
 
 func (x *CancelMoveResponse) Reset() {
 	*x = CancelMoveResponse{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[21]
+	mi := &file_runnel_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1790,7 @@ func (x *CancelMoveResponse) String() string {
 func (*CancelMoveResponse) ProtoMessage() {}
 
 func (x *CancelMoveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[21]
+	mi := &file_runnel_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1803,7 @@ func (x *CancelMoveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelMoveResponse.ProtoReflect.Descriptor instead.
 func (*CancelMoveResponse) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 type TransferLeadershipRequest struct {
@@ -1437,7 +1818,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[22]
+	mi := &file_runnel_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1830,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[22]
+	mi := &file_runnel_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1843,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TransferLeadershipRequest) GetTopic() string {
@@ -1496,7 +1877,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[23]
+	mi := &file_runnel_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1889,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[23]
+	mi := &file_runnel_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1902,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TransferLeadershipResponse) GetLeader() int32 {
@@ -1541,7 +1922,7 @@ type ListMovesRequest struct {
 
 func (x *ListMovesRequest) Reset() {
 	*x = ListMovesRequest{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[24]
+	mi := &file_runnel_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1553,7 +1934,7 @@ func (x *ListMovesRequest) String() string {
 func (*ListMovesRequest) ProtoMessage() {}
 
 func (x *ListMovesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[24]
+	mi := &file_runnel_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1566,7 +1947,7 @@ func (x *ListMovesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMovesRequest.ProtoReflect.Descriptor instead.
 func (*ListMovesRequest) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListMovesRequest) GetTopic() string {
@@ -1587,7 +1968,7 @@ type ListMovesResponse struct {
 
 func (x *ListMovesResponse) Reset() {
 	*x = ListMovesResponse{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[25]
+	mi := &file_runnel_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1980,7 @@ func (x *ListMovesResponse) String() string {
 func (*ListMovesResponse) ProtoMessage() {}
 
 func (x *ListMovesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[25]
+	mi := &file_runnel_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1993,7 @@ func (x *ListMovesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMovesResponse.ProtoReflect.Descriptor instead.
 func (*ListMovesResponse) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListMovesResponse) GetMoves() []*MoveDescription {
@@ -1637,7 +2018,7 @@ type PlanRequest struct {
 
 func (x *PlanRequest) Reset() {
 	*x = PlanRequest{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[26]
+	mi := &file_runnel_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +2030,7 @@ func (x *PlanRequest) String() string {
 func (*PlanRequest) ProtoMessage() {}
 
 func (x *PlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[26]
+	mi := &file_runnel_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +2043,7 @@ func (x *PlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
 func (*PlanRequest) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 type PlanResponse struct {
@@ -1696,7 +2077,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[27]
+	mi := &file_runnel_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +2089,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[27]
+	mi := &file_runnel_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +2102,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PlanResponse) GetRevision() uint64 {
@@ -1845,7 +2226,7 @@ type DrainBrokerRequest struct {
 
 func (x *DrainBrokerRequest) Reset() {
 	*x = DrainBrokerRequest{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[28]
+	mi := &file_runnel_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1857,7 +2238,7 @@ func (x *DrainBrokerRequest) String() string {
 func (*DrainBrokerRequest) ProtoMessage() {}
 
 func (x *DrainBrokerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[28]
+	mi := &file_runnel_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1870,7 +2251,7 @@ func (x *DrainBrokerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainBrokerRequest.ProtoReflect.Descriptor instead.
 func (*DrainBrokerRequest) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DrainBrokerRequest) GetBroker() int32 {
@@ -1888,7 +2269,7 @@ type DrainBrokerResponse struct {
 
 func (x *DrainBrokerResponse) Reset() {
 	*x = DrainBrokerResponse{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[29]
+	mi := &file_runnel_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +2281,7 @@ func (x *DrainBrokerResponse) String() string {
 func (*DrainBrokerResponse) ProtoMessage() {}
 
 func (x *DrainBrokerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[29]
+	mi := &file_runnel_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +2294,7 @@ func (x *DrainBrokerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainBrokerResponse.ProtoReflect.Descriptor instead.
 func (*DrainBrokerResponse) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 type UndrainBrokerRequest struct {
@@ -1925,7 +2306,7 @@ type UndrainBrokerRequest struct {
 
 func (x *UndrainBrokerRequest) Reset() {
 	*x = UndrainBrokerRequest{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[30]
+	mi := &file_runnel_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2318,7 @@ func (x *UndrainBrokerRequest) String() string {
 func (*UndrainBrokerRequest) ProtoMessage() {}
 
 func (x *UndrainBrokerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[30]
+	mi := &file_runnel_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2331,7 @@ func (x *UndrainBrokerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainBrokerRequest.ProtoReflect.Descriptor instead.
 func (*UndrainBrokerRequest) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *UndrainBrokerRequest) GetBroker() int32 {
@@ -1968,7 +2349,7 @@ type UndrainBrokerResponse struct {
 
 func (x *UndrainBrokerResponse) Reset() {
 	*x = UndrainBrokerResponse{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[31]
+	mi := &file_runnel_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1980,7 +2361,7 @@ func (x *UndrainBrokerResponse) String() string {
 func (*UndrainBrokerResponse) ProtoMessage() {}
 
 func (x *UndrainBrokerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[31]
+	mi := &file_runnel_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1993,7 +2374,7 @@ func (x *UndrainBrokerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainBrokerResponse.ProtoReflect.Descriptor instead.
 func (*UndrainBrokerResponse) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 type DescribeDrainRequest struct {
@@ -2005,7 +2386,7 @@ type DescribeDrainRequest struct {
 
 func (x *DescribeDrainRequest) Reset() {
 	*x = DescribeDrainRequest{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[32]
+	mi := &file_runnel_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2398,7 @@ func (x *DescribeDrainRequest) String() string {
 func (*DescribeDrainRequest) ProtoMessage() {}
 
 func (x *DescribeDrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[32]
+	mi := &file_runnel_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2411,7 @@ func (x *DescribeDrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeDrainRequest.ProtoReflect.Descriptor instead.
 func (*DescribeDrainRequest) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DescribeDrainRequest) GetBroker() int32 {
@@ -2049,7 +2430,7 @@ type DescribeDrainResponse struct {
 
 func (x *DescribeDrainResponse) Reset() {
 	*x = DescribeDrainResponse{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[33]
+	mi := &file_runnel_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2061,7 +2442,7 @@ func (x *DescribeDrainResponse) String() string {
 func (*DescribeDrainResponse) ProtoMessage() {}
 
 func (x *DescribeDrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[33]
+	mi := &file_runnel_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2074,7 +2455,7 @@ func (x *DescribeDrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeDrainResponse.ProtoReflect.Descriptor instead.
 func (*DescribeDrainResponse) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DescribeDrainResponse) GetDrain() *DrainDescription {
@@ -2093,7 +2474,7 @@ type RemoveBrokerRequest struct {
 
 func (x *RemoveBrokerRequest) Reset() {
 	*x = RemoveBrokerRequest{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[34]
+	mi := &file_runnel_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2105,7 +2486,7 @@ func (x *RemoveBrokerRequest) String() string {
 func (*RemoveBrokerRequest) ProtoMessage() {}
 
 func (x *RemoveBrokerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[34]
+	mi := &file_runnel_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2118,7 +2499,7 @@ func (x *RemoveBrokerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveBrokerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveBrokerRequest) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RemoveBrokerRequest) GetBroker() int32 {
@@ -2136,7 +2517,7 @@ type RemoveBrokerResponse struct {
 
 func (x *RemoveBrokerResponse) Reset() {
 	*x = RemoveBrokerResponse{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[35]
+	mi := &file_runnel_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2529,7 @@ func (x *RemoveBrokerResponse) String() string {
 func (*RemoveBrokerResponse) ProtoMessage() {}
 
 func (x *RemoveBrokerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[35]
+	mi := &file_runnel_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2542,7 @@ func (x *RemoveBrokerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveBrokerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveBrokerResponse) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 type RecoverPartitionRequest struct {
@@ -2184,7 +2565,7 @@ type RecoverPartitionRequest struct {
 
 func (x *RecoverPartitionRequest) Reset() {
 	*x = RecoverPartitionRequest{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[36]
+	mi := &file_runnel_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2577,7 @@ func (x *RecoverPartitionRequest) String() string {
 func (*RecoverPartitionRequest) ProtoMessage() {}
 
 func (x *RecoverPartitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[36]
+	mi := &file_runnel_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2590,7 @@ func (x *RecoverPartitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverPartitionRequest.ProtoReflect.Descriptor instead.
 func (*RecoverPartitionRequest) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RecoverPartitionRequest) GetTopic() string {
@@ -2275,7 +2656,7 @@ type RecoverPartitionResponse struct {
 
 func (x *RecoverPartitionResponse) Reset() {
 	*x = RecoverPartitionResponse{}
-	mi := &file_runnel_v1_admin_proto_msgTypes[37]
+	mi := &file_runnel_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2668,7 @@ func (x *RecoverPartitionResponse) String() string {
 func (*RecoverPartitionResponse) ProtoMessage() {}
 
 func (x *RecoverPartitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_runnel_v1_admin_proto_msgTypes[37]
+	mi := &file_runnel_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2681,7 @@ func (x *RecoverPartitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverPartitionResponse.ProtoReflect.Descriptor instead.
 func (*RecoverPartitionResponse) Descriptor() ([]byte, []int) {
-	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_runnel_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RecoverPartitionResponse) GetKept() *ReplicaDescription {
@@ -2444,7 +2825,38 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\areasons\x18\x05 \x03(\tR\areasons\x1a9\n" +
 	"\vConfigEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"|\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"-\n" +
+	"\x13ListSettingsRequest\x12\x16\n" +
+	"\x06broker\x18\x01 \x01(\x05R\x06broker\"m\n" +
+	"\x14ListSettingsResponse\x129\n" +
+	"\bsettings\x18\x01 \x03(\v2\x1d.runnel.v1.SettingDescriptionR\bsettings\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xb4\x02\n" +
+	"\x12SettingDescription\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\tR\x06source\x12\x16\n" +
+	"\x06reload\x18\x04 \x01(\tR\x06reload\x12\x12\n" +
+	"\x04base\x18\x05 \x01(\tR\x04base\x12\x14\n" +
+	"\x05whole\x18\x06 \x01(\bR\x05whole\x12\x18\n" +
+	"\aproblem\x18\a \x01(\tR\aproblem\x12D\n" +
+	"\abrokers\x18\b \x03(\v2*.runnel.v1.SettingDescription.BrokersEntryR\abrokers\x1a:\n" +
+	"\fBrokersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb8\x01\n" +
+	"\x14AlterSettingsRequest\x12\x16\n" +
+	"\x06broker\x18\x01 \x01(\x05R\x06broker\x12:\n" +
+	"\x03set\x18\x02 \x03(\v2(.runnel.v1.AlterSettingsRequest.SetEntryR\x03set\x12\x14\n" +
+	"\x05unset\x18\x03 \x03(\tR\x05unset\x1a6\n" +
+	"\bSetEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"g\n" +
+	"\x15AlterSettingsResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x122\n" +
+	"\achanges\x18\x02 \x03(\v2\x18.runnel.v1.SettingChangeR\achanges\"G\n" +
+	"\rSettingChange\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
+	"\x03new\x18\x03 \x01(\tR\x03new\"|\n" +
 	"\x14MovePartitionRequest\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x18\n" +
@@ -2513,8 +2925,7 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\x18RecoverPartitionResponse\x121\n" +
 	"\x04kept\x18\x01 \x01(\v2\x1d.runnel.v1.ReplicaDescriptionR\x04kept\x121\n" +
 	"\x04lost\x18\x02 \x03(\v2\x1d.runnel.v1.ReplicaDescriptionR\x04lost\x12\x1c\n" +
-	"\trecovered\x18\x03 \x01(\bR\trecovered2\xd6\n" +
-	"\n" +
+	"\trecovered\x18\x03 \x01(\bR\trecovered2\xfb\v\n" +
 	"\x05Admin\x12L\n" +
 	"\vCreateTopic\x12\x1d.runnel.v1.CreateTopicRequest\x1a\x1e.runnel.v1.CreateTopicResponse\x12L\n" +
 	"\vDeleteTopic\x12\x1d.runnel.v1.DeleteTopicRequest\x1a\x1e.runnel.v1.DeleteTopicResponse\x12I\n" +
@@ -2524,7 +2935,9 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\vListBrokers\x12\x1d.runnel.v1.ListBrokersRequest\x1a\x1e.runnel.v1.ListBrokersResponse\x12R\n" +
 	"\rClusterStatus\x12\x1f.runnel.v1.ClusterStatusRequest\x1a .runnel.v1.ClusterStatusResponse\x12I\n" +
 	"\n" +
-	"AlterTopic\x12\x1c.runnel.v1.AlterTopicRequest\x1a\x1d.runnel.v1.AlterTopicResponse\x12R\n" +
+	"AlterTopic\x12\x1c.runnel.v1.AlterTopicRequest\x1a\x1d.runnel.v1.AlterTopicResponse\x12O\n" +
+	"\fListSettings\x12\x1e.runnel.v1.ListSettingsRequest\x1a\x1f.runnel.v1.ListSettingsResponse\x12R\n" +
+	"\rAlterSettings\x12\x1f.runnel.v1.AlterSettingsRequest\x1a .runnel.v1.AlterSettingsResponse\x12R\n" +
 	"\rMovePartition\x12\x1f.runnel.v1.MovePartitionRequest\x1a .runnel.v1.MovePartitionResponse\x12I\n" +
 	"\n" +
 	"CancelMove\x12\x1c.runnel.v1.CancelMoveRequest\x1a\x1d.runnel.v1.CancelMoveResponse\x12a\n" +
@@ -2549,7 +2962,7 @@ func file_runnel_v1_admin_proto_rawDescGZIP() []byte {
 	return file_runnel_v1_admin_proto_rawDescData
 }
 
-var file_runnel_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_runnel_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_runnel_v1_admin_proto_goTypes = []any{
 	(*CreateTopicRequest)(nil),         // 0: runnel.v1.CreateTopicRequest
 	(*CreateTopicResponse)(nil),        // 1: runnel.v1.CreateTopicResponse
@@ -2569,112 +2982,128 @@ var file_runnel_v1_admin_proto_goTypes = []any{
 	(*PartitionProblem)(nil),           // 15: runnel.v1.PartitionProblem
 	(*AlterTopicRequest)(nil),          // 16: runnel.v1.AlterTopicRequest
 	(*AlterTopicResponse)(nil),         // 17: runnel.v1.AlterTopicResponse
-	(*MovePartitionRequest)(nil),       // 18: runnel.v1.MovePartitionRequest
-	(*MovePartitionResponse)(nil),      // 19: runnel.v1.MovePartitionResponse
-	(*CancelMoveRequest)(nil),          // 20: runnel.v1.CancelMoveRequest
-	(*CancelMoveResponse)(nil),         // 21: runnel.v1.CancelMoveResponse
-	(*TransferLeadershipRequest)(nil),  // 22: runnel.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 23: runnel.v1.TransferLeadershipResponse
-	(*ListMovesRequest)(nil),           // 24: runnel.v1.ListMovesRequest
-	(*ListMovesResponse)(nil),          // 25: runnel.v1.ListMovesResponse
-	(*PlanRequest)(nil),                // 26: runnel.v1.PlanRequest
-	(*PlanResponse)(nil),               // 27: runnel.v1.PlanResponse
-	(*DrainBrokerRequest)(nil),         // 28: runnel.v1.DrainBrokerRequest
-	(*DrainBrokerResponse)(nil),        // 29: runnel.v1.DrainBrokerResponse
-	(*UndrainBrokerRequest)(nil),       // 30: runnel.v1.UndrainBrokerRequest
-	(*UndrainBrokerResponse)(nil),      // 31: runnel.v1.UndrainBrokerResponse
-	(*DescribeDrainRequest)(nil),       // 32: runnel.v1.DescribeDrainRequest
-	(*DescribeDrainResponse)(nil),      // 33: runnel.v1.DescribeDrainResponse
-	(*RemoveBrokerRequest)(nil),        // 34: runnel.v1.RemoveBrokerRequest
-	(*RemoveBrokerResponse)(nil),       // 35: runnel.v1.RemoveBrokerResponse
-	(*RecoverPartitionRequest)(nil),    // 36: runnel.v1.RecoverPartitionRequest
-	(*RecoverPartitionResponse)(nil),   // 37: runnel.v1.RecoverPartitionResponse
-	nil,                                // 38: runnel.v1.CreateTopicRequest.ConfigEntry
-	nil,                                // 39: runnel.v1.DescribeTopicResponse.ConfigEntry
-	nil,                                // 40: runnel.v1.AlterTopicRequest.SetConfigEntry
-	nil,                                // 41: runnel.v1.AlterTopicResponse.ConfigEntry
-	(*MoveDescription)(nil),            // 42: runnel.v1.MoveDescription
-	(*BlockedChange)(nil),              // 43: runnel.v1.BlockedChange
-	(*PlannedMove)(nil),                // 44: runnel.v1.PlannedMove
-	(*PlannedCancel)(nil),              // 45: runnel.v1.PlannedCancel
-	(*PlannedOrder)(nil),               // 46: runnel.v1.PlannedOrder
-	(*PlannedTransfer)(nil),            // 47: runnel.v1.PlannedTransfer
-	(*DrainDescription)(nil),           // 48: runnel.v1.DrainDescription
-	(*SpreadDescription)(nil),          // 49: runnel.v1.SpreadDescription
-	(*SilentBroker)(nil),               // 50: runnel.v1.SilentBroker
-	(*QuarantinedReplica)(nil),         // 51: runnel.v1.QuarantinedReplica
-	(*RecoveryDescription)(nil),        // 52: runnel.v1.RecoveryDescription
-	(*ReplicaDescription)(nil),         // 53: runnel.v1.ReplicaDescription
+	(*ListSettingsRequest)(nil),        // 18: runnel.v1.ListSettingsRequest
+	(*ListSettingsResponse)(nil),       // 19: runnel.v1.ListSettingsResponse
+	(*SettingDescription)(nil),         // 20: runnel.v1.SettingDescription
+	(*AlterSettingsRequest)(nil),       // 21: runnel.v1.AlterSettingsRequest
+	(*AlterSettingsResponse)(nil),      // 22: runnel.v1.AlterSettingsResponse
+	(*SettingChange)(nil),              // 23: runnel.v1.SettingChange
+	(*MovePartitionRequest)(nil),       // 24: runnel.v1.MovePartitionRequest
+	(*MovePartitionResponse)(nil),      // 25: runnel.v1.MovePartitionResponse
+	(*CancelMoveRequest)(nil),          // 26: runnel.v1.CancelMoveRequest
+	(*CancelMoveResponse)(nil),         // 27: runnel.v1.CancelMoveResponse
+	(*TransferLeadershipRequest)(nil),  // 28: runnel.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 29: runnel.v1.TransferLeadershipResponse
+	(*ListMovesRequest)(nil),           // 30: runnel.v1.ListMovesRequest
+	(*ListMovesResponse)(nil),          // 31: runnel.v1.ListMovesResponse
+	(*PlanRequest)(nil),                // 32: runnel.v1.PlanRequest
+	(*PlanResponse)(nil),               // 33: runnel.v1.PlanResponse
+	(*DrainBrokerRequest)(nil),         // 34: runnel.v1.DrainBrokerRequest
+	(*DrainBrokerResponse)(nil),        // 35: runnel.v1.DrainBrokerResponse
+	(*UndrainBrokerRequest)(nil),       // 36: runnel.v1.UndrainBrokerRequest
+	(*UndrainBrokerResponse)(nil),      // 37: runnel.v1.UndrainBrokerResponse
+	(*DescribeDrainRequest)(nil),       // 38: runnel.v1.DescribeDrainRequest
+	(*DescribeDrainResponse)(nil),      // 39: runnel.v1.DescribeDrainResponse
+	(*RemoveBrokerRequest)(nil),        // 40: runnel.v1.RemoveBrokerRequest
+	(*RemoveBrokerResponse)(nil),       // 41: runnel.v1.RemoveBrokerResponse
+	(*RecoverPartitionRequest)(nil),    // 42: runnel.v1.RecoverPartitionRequest
+	(*RecoverPartitionResponse)(nil),   // 43: runnel.v1.RecoverPartitionResponse
+	nil,                                // 44: runnel.v1.CreateTopicRequest.ConfigEntry
+	nil,                                // 45: runnel.v1.DescribeTopicResponse.ConfigEntry
+	nil,                                // 46: runnel.v1.AlterTopicRequest.SetConfigEntry
+	nil,                                // 47: runnel.v1.AlterTopicResponse.ConfigEntry
+	nil,                                // 48: runnel.v1.SettingDescription.BrokersEntry
+	nil,                                // 49: runnel.v1.AlterSettingsRequest.SetEntry
+	(*MoveDescription)(nil),            // 50: runnel.v1.MoveDescription
+	(*BlockedChange)(nil),              // 51: runnel.v1.BlockedChange
+	(*PlannedMove)(nil),                // 52: runnel.v1.PlannedMove
+	(*PlannedCancel)(nil),              // 53: runnel.v1.PlannedCancel
+	(*PlannedOrder)(nil),               // 54: runnel.v1.PlannedOrder
+	(*PlannedTransfer)(nil),            // 55: runnel.v1.PlannedTransfer
+	(*DrainDescription)(nil),           // 56: runnel.v1.DrainDescription
+	(*SpreadDescription)(nil),          // 57: runnel.v1.SpreadDescription
+	(*SilentBroker)(nil),               // 58: runnel.v1.SilentBroker
+	(*QuarantinedReplica)(nil),         // 59: runnel.v1.QuarantinedReplica
+	(*RecoveryDescription)(nil),        // 60: runnel.v1.RecoveryDescription
+	(*ReplicaDescription)(nil),         // 61: runnel.v1.ReplicaDescription
 }
 var file_runnel_v1_admin_proto_depIdxs = []int32{
-	38, // 0: runnel.v1.CreateTopicRequest.config:type_name -> runnel.v1.CreateTopicRequest.ConfigEntry
+	44, // 0: runnel.v1.CreateTopicRequest.config:type_name -> runnel.v1.CreateTopicRequest.ConfigEntry
 	6,  // 1: runnel.v1.ListTopicsResponse.topics:type_name -> runnel.v1.TopicSummary
-	39, // 2: runnel.v1.DescribeTopicResponse.config:type_name -> runnel.v1.DescribeTopicResponse.ConfigEntry
+	45, // 2: runnel.v1.DescribeTopicResponse.config:type_name -> runnel.v1.DescribeTopicResponse.ConfigEntry
 	9,  // 3: runnel.v1.DescribeTopicResponse.partitions:type_name -> runnel.v1.PartitionDescription
-	42, // 4: runnel.v1.PartitionDescription.move:type_name -> runnel.v1.MoveDescription
+	50, // 4: runnel.v1.PartitionDescription.move:type_name -> runnel.v1.MoveDescription
 	12, // 5: runnel.v1.ListBrokersResponse.brokers:type_name -> runnel.v1.BrokerDescription
 	12, // 6: runnel.v1.ClusterStatusResponse.brokers:type_name -> runnel.v1.BrokerDescription
 	15, // 7: runnel.v1.ClusterStatusResponse.leaderless:type_name -> runnel.v1.PartitionProblem
 	15, // 8: runnel.v1.ClusterStatusResponse.under_replicated:type_name -> runnel.v1.PartitionProblem
-	42, // 9: runnel.v1.ClusterStatusResponse.moves:type_name -> runnel.v1.MoveDescription
-	43, // 10: runnel.v1.ClusterStatusResponse.blocked:type_name -> runnel.v1.BlockedChange
-	40, // 11: runnel.v1.AlterTopicRequest.set_config:type_name -> runnel.v1.AlterTopicRequest.SetConfigEntry
-	41, // 12: runnel.v1.AlterTopicResponse.config:type_name -> runnel.v1.AlterTopicResponse.ConfigEntry
-	42, // 13: runnel.v1.MovePartitionResponse.move:type_name -> runnel.v1.MoveDescription
-	42, // 14: runnel.v1.ListMovesResponse.moves:type_name -> runnel.v1.MoveDescription
-	42, // 15: runnel.v1.PlanResponse.under_way:type_name -> runnel.v1.MoveDescription
-	44, // 16: runnel.v1.PlanResponse.moves:type_name -> runnel.v1.PlannedMove
-	45, // 17: runnel.v1.PlanResponse.cancels:type_name -> runnel.v1.PlannedCancel
-	46, // 18: runnel.v1.PlanResponse.orders:type_name -> runnel.v1.PlannedOrder
-	47, // 19: runnel.v1.PlanResponse.transfers:type_name -> runnel.v1.PlannedTransfer
-	43, // 20: runnel.v1.PlanResponse.blocked:type_name -> runnel.v1.BlockedChange
-	48, // 21: runnel.v1.PlanResponse.drains:type_name -> runnel.v1.DrainDescription
-	49, // 22: runnel.v1.PlanResponse.spread:type_name -> runnel.v1.SpreadDescription
-	50, // 23: runnel.v1.PlanResponse.silent:type_name -> runnel.v1.SilentBroker
-	51, // 24: runnel.v1.PlanResponse.quarantined:type_name -> runnel.v1.QuarantinedReplica
-	52, // 25: runnel.v1.PlanResponse.recoveries:type_name -> runnel.v1.RecoveryDescription
-	48, // 26: runnel.v1.DescribeDrainResponse.drain:type_name -> runnel.v1.DrainDescription
-	53, // 27: runnel.v1.RecoverPartitionResponse.kept:type_name -> runnel.v1.ReplicaDescription
-	53, // 28: runnel.v1.RecoverPartitionResponse.lost:type_name -> runnel.v1.ReplicaDescription
-	0,  // 29: runnel.v1.Admin.CreateTopic:input_type -> runnel.v1.CreateTopicRequest
-	2,  // 30: runnel.v1.Admin.DeleteTopic:input_type -> runnel.v1.DeleteTopicRequest
-	4,  // 31: runnel.v1.Admin.ListTopics:input_type -> runnel.v1.ListTopicsRequest
-	7,  // 32: runnel.v1.Admin.DescribeTopic:input_type -> runnel.v1.DescribeTopicRequest
-	10, // 33: runnel.v1.Admin.ListBrokers:input_type -> runnel.v1.ListBrokersRequest
-	13, // 34: runnel.v1.Admin.ClusterStatus:input_type -> runnel.v1.ClusterStatusRequest
-	16, // 35: runnel.v1.Admin.AlterTopic:input_type -> runnel.v1.AlterTopicRequest
-	18, // 36: runnel.v1.Admin.MovePartition:input_type -> runnel.v1.MovePartitionRequest
-	20, // 37: runnel.v1.Admin.CancelMove:input_type -> runnel.v1.CancelMoveRequest
-	22, // 38: runnel.v1.Admin.TransferLeadership:input_type -> runnel.v1.TransferLeadershipRequest
-	24, // 39: runnel.v1.Admin.ListMoves:input_type -> runnel.v1.ListMovesRequest
-	26, // 40: runnel.v1.Admin.Plan:input_type -> runnel.v1.PlanRequest
-	28, // 41: runnel.v1.Admin.DrainBroker:input_type -> runnel.v1.DrainBrokerRequest
-	30, // 42: runnel.v1.Admin.UndrainBroker:input_type -> runnel.v1.UndrainBrokerRequest
-	32, // 43: runnel.v1.Admin.DescribeDrain:input_type -> runnel.v1.DescribeDrainRequest
-	34, // 44: runnel.v1.Admin.RemoveBroker:input_type -> runnel.v1.RemoveBrokerRequest
-	36, // 45: runnel.v1.Admin.RecoverPartition:input_type -> runnel.v1.RecoverPartitionRequest
-	1,  // 46: runnel.v1.Admin.CreateTopic:output_type -> runnel.v1.CreateTopicResponse
-	3,  // 47: runnel.v1.Admin.DeleteTopic:output_type -> runnel.v1.DeleteTopicResponse
-	5,  // 48: runnel.v1.Admin.ListTopics:output_type -> runnel.v1.ListTopicsResponse
-	8,  // 49: runnel.v1.Admin.DescribeTopic:output_type -> runnel.v1.DescribeTopicResponse
-	11, // 50: runnel.v1.Admin.ListBrokers:output_type -> runnel.v1.ListBrokersResponse
-	14, // 51: runnel.v1.Admin.ClusterStatus:output_type -> runnel.v1.ClusterStatusResponse
-	17, // 52: runnel.v1.Admin.AlterTopic:output_type -> runnel.v1.AlterTopicResponse
-	19, // 53: runnel.v1.Admin.MovePartition:output_type -> runnel.v1.MovePartitionResponse
-	21, // 54: runnel.v1.Admin.CancelMove:output_type -> runnel.v1.CancelMoveResponse
-	23, // 55: runnel.v1.Admin.TransferLeadership:output_type -> runnel.v1.TransferLeadershipResponse
-	25, // 56: runnel.v1.Admin.ListMoves:output_type -> runnel.v1.ListMovesResponse
-	27, // 57: runnel.v1.Admin.Plan:output_type -> runnel.v1.PlanResponse
-	29, // 58: runnel.v1.Admin.DrainBroker:output_type -> runnel.v1.DrainBrokerResponse
-	31, // 59: runnel.v1.Admin.UndrainBroker:output_type -> runnel.v1.UndrainBrokerResponse
-	33, // 60: runnel.v1.Admin.DescribeDrain:output_type -> runnel.v1.DescribeDrainResponse
-	35, // 61: runnel.v1.Admin.RemoveBroker:output_type -> runnel.v1.RemoveBrokerResponse
-	37, // 62: runnel.v1.Admin.RecoverPartition:output_type -> runnel.v1.RecoverPartitionResponse
-	46, // [46:63] is the sub-list for method output_type
-	29, // [29:46] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	50, // 9: runnel.v1.ClusterStatusResponse.moves:type_name -> runnel.v1.MoveDescription
+	51, // 10: runnel.v1.ClusterStatusResponse.blocked:type_name -> runnel.v1.BlockedChange
+	46, // 11: runnel.v1.AlterTopicRequest.set_config:type_name -> runnel.v1.AlterTopicRequest.SetConfigEntry
+	47, // 12: runnel.v1.AlterTopicResponse.config:type_name -> runnel.v1.AlterTopicResponse.ConfigEntry
+	20, // 13: runnel.v1.ListSettingsResponse.settings:type_name -> runnel.v1.SettingDescription
+	48, // 14: runnel.v1.SettingDescription.brokers:type_name -> runnel.v1.SettingDescription.BrokersEntry
+	49, // 15: runnel.v1.AlterSettingsRequest.set:type_name -> runnel.v1.AlterSettingsRequest.SetEntry
+	23, // 16: runnel.v1.AlterSettingsResponse.changes:type_name -> runnel.v1.SettingChange
+	50, // 17: runnel.v1.MovePartitionResponse.move:type_name -> runnel.v1.MoveDescription
+	50, // 18: runnel.v1.ListMovesResponse.moves:type_name -> runnel.v1.MoveDescription
+	50, // 19: runnel.v1.PlanResponse.under_way:type_name -> runnel.v1.MoveDescription
+	52, // 20: runnel.v1.PlanResponse.moves:type_name -> runnel.v1.PlannedMove
+	53, // 21: runnel.v1.PlanResponse.cancels:type_name -> runnel.v1.PlannedCancel
+	54, // 22: runnel.v1.PlanResponse.orders:type_name -> runnel.v1.PlannedOrder
+	55, // 23: runnel.v1.PlanResponse.transfers:type_name -> runnel.v1.PlannedTransfer
+	51, // 24: runnel.v1.PlanResponse.blocked:type_name -> runnel.v1.BlockedChange
+	56, // 25: runnel.v1.PlanResponse.drains:type_name -> runnel.v1.DrainDescription
+	57, // 26: runnel.v1.PlanResponse.spread:type_name -> runnel.v1.SpreadDescription
+	58, // 27: runnel.v1.PlanResponse.silent:type_name -> runnel.v1.SilentBroker
+	59, // 28: runnel.v1.PlanResponse.quarantined:type_name -> runnel.v1.QuarantinedReplica
+	60, // 29: runnel.v1.PlanResponse.recoveries:type_name -> runnel.v1.RecoveryDescription
+	56, // 30: runnel.v1.DescribeDrainResponse.drain:type_name -> runnel.v1.DrainDescription
+	61, // 31: runnel.v1.RecoverPartitionResponse.kept:type_name -> runnel.v1.ReplicaDescription
+	61, // 32: runnel.v1.RecoverPartitionResponse.lost:type_name -> runnel.v1.ReplicaDescription
+	0,  // 33: runnel.v1.Admin.CreateTopic:input_type -> runnel.v1.CreateTopicRequest
+	2,  // 34: runnel.v1.Admin.DeleteTopic:input_type -> runnel.v1.DeleteTopicRequest
+	4,  // 35: runnel.v1.Admin.ListTopics:input_type -> runnel.v1.ListTopicsRequest
+	7,  // 36: runnel.v1.Admin.DescribeTopic:input_type -> runnel.v1.DescribeTopicRequest
+	10, // 37: runnel.v1.Admin.ListBrokers:input_type -> runnel.v1.ListBrokersRequest
+	13, // 38: runnel.v1.Admin.ClusterStatus:input_type -> runnel.v1.ClusterStatusRequest
+	16, // 39: runnel.v1.Admin.AlterTopic:input_type -> runnel.v1.AlterTopicRequest
+	18, // 40: runnel.v1.Admin.ListSettings:input_type -> runnel.v1.ListSettingsRequest
+	21, // 41: runnel.v1.Admin.AlterSettings:input_type -> runnel.v1.AlterSettingsRequest
+	24, // 42: runnel.v1.Admin.MovePartition:input_type -> runnel.v1.MovePartitionRequest
+	26, // 43: runnel.v1.Admin.CancelMove:input_type -> runnel.v1.CancelMoveRequest
+	28, // 44: runnel.v1.Admin.TransferLeadership:input_type -> runnel.v1.TransferLeadershipRequest
+	30, // 45: runnel.v1.Admin.ListMoves:input_type -> runnel.v1.ListMovesRequest
+	32, // 46: runnel.v1.Admin.Plan:input_type -> runnel.v1.PlanRequest
+	34, // 47: runnel.v1.Admin.DrainBroker:input_type -> runnel.v1.DrainBrokerRequest
+	36, // 48: runnel.v1.Admin.UndrainBroker:input_type -> runnel.v1.UndrainBrokerRequest
+	38, // 49: runnel.v1.Admin.DescribeDrain:input_type -> runnel.v1.DescribeDrainRequest
+	40, // 50: runnel.v1.Admin.RemoveBroker:input_type -> runnel.v1.RemoveBrokerRequest
+	42, // 51: runnel.v1.Admin.RecoverPartition:input_type -> runnel.v1.RecoverPartitionRequest
+	1,  // 52: runnel.v1.Admin.CreateTopic:output_type -> runnel.v1.CreateTopicResponse
+	3,  // 53: runnel.v1.Admin.DeleteTopic:output_type -> runnel.v1.DeleteTopicResponse
+	5,  // 54: runnel.v1.Admin.ListTopics:output_type -> runnel.v1.ListTopicsResponse
+	8,  // 55: runnel.v1.Admin.DescribeTopic:output_type -> runnel.v1.DescribeTopicResponse
+	11, // 56: runnel.v1.Admin.ListBrokers:output_type -> runnel.v1.ListBrokersResponse
+	14, // 57: runnel.v1.Admin.ClusterStatus:output_type -> runnel.v1.ClusterStatusResponse
+	17, // 58: runnel.v1.Admin.AlterTopic:output_type -> runnel.v1.AlterTopicResponse
+	19, // 59: runnel.v1.Admin.ListSettings:output_type -> runnel.v1.ListSettingsResponse
+	22, // 60: runnel.v1.Admin.AlterSettings:output_type -> runnel.v1.AlterSettingsResponse
+	25, // 61: runnel.v1.Admin.MovePartition:output_type -> runnel.v1.MovePartitionResponse
+	27, // 62: runnel.v1.Admin.CancelMove:output_type -> runnel.v1.CancelMoveResponse
+	29, // 63: runnel.v1.Admin.TransferLeadership:output_type -> runnel.v1.TransferLeadershipResponse
+	31, // 64: runnel.v1.Admin.ListMoves:output_type -> runnel.v1.ListMovesResponse
+	33, // 65: runnel.v1.Admin.Plan:output_type -> runnel.v1.PlanResponse
+	35, // 66: runnel.v1.Admin.DrainBroker:output_type -> runnel.v1.DrainBrokerResponse
+	37, // 67: runnel.v1.Admin.UndrainBroker:output_type -> runnel.v1.UndrainBrokerResponse
+	39, // 68: runnel.v1.Admin.DescribeDrain:output_type -> runnel.v1.DescribeDrainResponse
+	41, // 69: runnel.v1.Admin.RemoveBroker:output_type -> runnel.v1.RemoveBrokerResponse
+	43, // 70: runnel.v1.Admin.RecoverPartition:output_type -> runnel.v1.RecoverPartitionResponse
+	52, // [52:71] is the sub-list for method output_type
+	33, // [33:52] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_runnel_v1_admin_proto_init() }
@@ -2689,7 +3118,7 @@ func file_runnel_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_runnel_v1_admin_proto_rawDesc), len(file_runnel_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   42,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,8 @@ const (
 	Admin_ListBrokers_FullMethodName        = "/runnel.v1.Admin/ListBrokers"
 	Admin_ClusterStatus_FullMethodName      = "/runnel.v1.Admin/ClusterStatus"
 	Admin_AlterTopic_FullMethodName         = "/runnel.v1.Admin/AlterTopic"
+	Admin_ListSettings_FullMethodName       = "/runnel.v1.Admin/ListSettings"
+	Admin_AlterSettings_FullMethodName      = "/runnel.v1.Admin/AlterSettings"
 	Admin_MovePartition_FullMethodName      = "/runnel.v1.Admin/MovePartition"
 	Admin_CancelMove_FullMethodName         = "/runnel.v1.Admin/CancelMove"
 	Admin_TransferLeadership_FullMethodName = "/runnel.v1.Admin/TransferLeadership"
@@ -60,6 +62,12 @@ type AdminClient interface {
 	// AlterTopic changes one thing of a topic: settings, the number of partitions, or the replication factor. A request
 	// for more than one is refused, so that a definite error tells that nothing was changed.
 	AlterTopic(ctx context.Context, in *AlterTopicRequest, opts ...grpc.CallOption) (*AlterTopicResponse, error)
+	// ListSettings tells a broker's settings as they are in force and where each value is from; or, of broker 0, those that change while
+	// brokers run and what is set for them.
+	ListSettings(ctx context.Context, in *ListSettingsRequest, opts ...grpc.CallOption) (*ListSettingsResponse, error)
+	// AlterSettings sets and removes settings that brokers follow while they run, of one broker or of all. All or nothing: unknown names and
+	// bad values are named, and nothing is changed then.
+	AlterSettings(ctx context.Context, in *AlterSettingsRequest, opts ...grpc.CallOption) (*AlterSettingsResponse, error)
 	// MovePartition answers when the move is recorded; ListMoves tells how far it is.
 	MovePartition(ctx context.Context, in *MovePartitionRequest, opts ...grpc.CallOption) (*MovePartitionResponse, error)
 	// CancelMove turns a partition's move back. From phase "joint" on that is refused.
@@ -157,6 +165,26 @@ func (c *adminClient) AlterTopic(ctx context.Context, in *AlterTopicRequest, opt
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AlterTopicResponse)
 	err := c.cc.Invoke(ctx, Admin_AlterTopic_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ListSettings(ctx context.Context, in *ListSettingsRequest, opts ...grpc.CallOption) (*ListSettingsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSettingsResponse)
+	err := c.cc.Invoke(ctx, Admin_ListSettings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) AlterSettings(ctx context.Context, in *AlterSettingsRequest, opts ...grpc.CallOption) (*AlterSettingsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AlterSettingsResponse)
+	err := c.cc.Invoke(ctx, Admin_AlterSettings_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -283,6 +311,12 @@ type AdminServer interface {
 	// AlterTopic changes one thing of a topic: settings, the number of partitions, or the replication factor. A request
 	// for more than one is refused, so that a definite error tells that nothing was changed.
 	AlterTopic(context.Context, *AlterTopicRequest) (*AlterTopicResponse, error)
+	// ListSettings tells a broker's settings as they are in force and where each value is from; or, of broker 0, those that change while
+	// brokers run and what is set for them.
+	ListSettings(context.Context, *ListSettingsRequest) (*ListSettingsResponse, error)
+	// AlterSettings sets and removes settings that brokers follow while they run, of one broker or of all. All or nothing: unknown names and
+	// bad values are named, and nothing is changed then.
+	AlterSettings(context.Context, *AlterSettingsRequest) (*AlterSettingsResponse, error)
 	// MovePartition answers when the move is recorded; ListMoves tells how far it is.
 	MovePartition(context.Context, *MovePartitionRequest) (*MovePartitionResponse, error)
 	// CancelMove turns a partition's move back. From phase "joint" on that is refused.
@@ -336,6 +370,12 @@ func (UnimplementedAdminServer) ClusterStatus(context.Context, *ClusterStatusReq
 }
 func (UnimplementedAdminServer) AlterTopic(context.Context, *AlterTopicRequest) (*AlterTopicResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AlterTopic not implemented")
+}
+func (UnimplementedAdminServer) ListSettings(context.Context, *ListSettingsRequest) (*ListSettingsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSettings not implemented")
+}
+func (UnimplementedAdminServer) AlterSettings(context.Context, *AlterSettingsRequest) (*AlterSettingsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AlterSettings not implemented")
 }
 func (UnimplementedAdminServer) MovePartition(context.Context, *MovePartitionRequest) (*MovePartitionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method MovePartition not implemented")
@@ -510,6 +550,42 @@ func _Admin_AlterTopic_Handler(srv interface{}, ctx context.Context, dec func(in
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServer).AlterTopic(ctx, req.(*AlterTopicRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ListSettings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSettingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListSettings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListSettings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListSettings(ctx, req.(*ListSettingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_AlterSettings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AlterSettingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).AlterSettings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_AlterSettings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).AlterSettings(ctx, req.(*AlterSettingsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -728,6 +804,14 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AlterTopic",
 			Handler:    _Admin_AlterTopic_Handler,
+		},
+		{
+			MethodName: "ListSettings",
+			Handler:    _Admin_ListSettings_Handler,
+		},
+		{
+			MethodName: "AlterSettings",
+			Handler:    _Admin_AlterSettings_Handler,
 		},
 		{
 			MethodName: "MovePartition",
