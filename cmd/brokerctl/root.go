@@ -70,6 +70,7 @@ func newRoot(a *app) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.AddCommand(a.doctorCmd())
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	f := root.PersistentFlags()
@@ -77,7 +78,7 @@ func newRoot(a *app) *cobra.Command {
 	f.StringVarP(&a.output, "output", "o", "table", "output format: table or json")
 	f.DurationVar(&a.timeout, "timeout", defaultTimeout, fmt.Sprintf("how long to wait for the cluster (commands that only ask: %v)", questionTimeout))
 	mustComplete(root, "output", "table", "json")
-	root.AddCommand(a.topicCmd(), a.produceCmd(), a.consumeCmd(), a.brokerCmd(), a.partitionCmd(), a.placementCmd(), a.clusterCmd(), a.benchCmd(), a.doctorCmd(), a.versionCmd())
+	root.AddCommand(a.topicCmd(), a.produceCmd(), a.consumeCmd(), a.brokerCmd(), a.partitionCmd(), a.placementCmd(), a.clusterCmd(), a.benchCmd(), a.versionCmd())
 	return root
 }
 
