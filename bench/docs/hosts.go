@@ -135,7 +135,7 @@ func (h *hosts) onHost(n int, s string) string {
 // run has bash run commands in the operator's folder, with what earlier ones exported. It answers what they print, as the page would
 // have it.
 func (h *hosts) run(ctx context.Context, commands string) (string, error) {
-	script := fmt.Sprintf("set -euo pipefail\n[ ! -e %[1]q ] || . %[1]q\n%[2]s\nexport -p > %[1]q\n", h.envs, h.toReal(commands))
+	script := fmt.Sprintf("set -eu\n[ ! -e %[1]q ] || . %[1]q\n%[2]s\nexport -p > %[1]q\n", h.envs, h.toReal(commands))
 	cmd := exec.CommandContext(ctx, "bash", "-c", script)
 	cmd.Dir = filepath.Join(h.dir, "operator")
 	cmd.Env = []string{"PATH=" + h.bin + ":" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "DOCS_DIR=" + h.dir, "LC_ALL=C.UTF-8"}

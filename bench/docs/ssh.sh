@@ -6,4 +6,4 @@ unset "${!RUNNEL_@}" # they stay on the operator's machine
 command="$*"
 command=${command//\/etc\/runnel/$DOCS_DIR/host-$n/etc}
 command=${command//\/var\/lib\/runnel/$DOCS_DIR/host-$n/var}
-exec bash -euo pipefail -c "$command"
+exec bash -eu -c "$command"

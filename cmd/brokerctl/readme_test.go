@@ -32,10 +32,10 @@ func TestTheCommandsInThePagesAreThere(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, line := range commandsIn(string(text), path == filepath.Join(top, "README.md")) {
+		for _, c := range commandsIn(string(text), path == filepath.Join(top, "README.md")) {
 			found++
-			if err := parses(line); err != nil {
-				t.Errorf("%s has `brokerctl %s`: %v", path, line, err)
+			if err := c.parse(); err != nil {
+				t.Errorf("%s has `brokerctl %s`: %v", path, c.line, err)
 			}
 		}
 		return nil
@@ -48,13 +48,19 @@ func TestTheCommandsInThePagesAreThere(t *testing.T) {
 	}
 }
 
+// command is a command line without the program's name. One within a sentence may leave its arguments out: "consume prints them".
+type command struct {
+	line     string
+	sentence bool
+}
+
 // commandsIn finds command lines, without the program's name: those in blocks of commands and in code within sentences. bare tells that a
 // page leaves the program's name out within sentences.
-func commandsIn(page string, bare bool) (lines []string) {
-	add := func(code string) {
+func commandsIn(page string, bare bool) (all []command) {
+	add := func(code string, sentence bool) {
 		code = regexp.MustCompile(` [12]>`).ReplaceAllString(code, " >")
 		for _, m := range called.FindAllStringSubmatch(code, -1) {
-			lines = append(lines, strings.TrimSpace(m[1]))
+			all = append(all, command{strings.TrimSpace(m[1]), sentence})
 		}
 	}
 	fences := regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```")
@@ -62,22 +68,22 @@ func commandsIn(page string, bare bool) (lines []string) {
 		if m[1] == "sh" {
 			for line := range strings.Lines(strings.ReplaceAll(m[2], "\\\n", "")) {
 				code, _, _ := strings.Cut(line, " #")
-				add(code)
+				add(code, false)
 			}
 		}
 	}
 	page = fences.ReplaceAllString(page, "")
 	for _, m := range regexp.MustCompile(`(?m)^    (\S.*)$`).FindAllStringSubmatch(page, -1) {
 		code, _, _ := strings.Cut(m[1], " #")
-		add(code)
+		add(code, false)
 	}
 	for _, m := range regexp.MustCompile("`([^`\n]+)`").FindAllStringSubmatch(page, -1) {
-		add(m[1])
+		add(m[1], true)
 		if first, rest, ok := strings.Cut(m[1], " "); bare && ok && rest != "" && isCommand(first) {
-			lines = append(lines, m[1])
+			all = append(all, command{m[1], true})
 		}
 	}
-	return lines
+	return all
 }
 
 func isCommand(name string) bool {
@@ -89,20 +95,17 @@ func isCommand(name string) bool {
 	return false
 }
 
-// parses tells whether the program takes a command line as far as that can be told without a cluster.
-func parses(line string) error {
+// parse tells whether the program takes a command line as far as that can be told without a cluster.
+func (c command) parse() error {
 	root := newRoot(&app{}) // flags keep what was parsed
-	cmd, args, err := root.Find(words(line))
+	cmd, args, err := root.Find(words(c.line))
 	switch {
 	case err != nil:
 		return err
 	case cmd.HasSubCommands() && len(args) > 0 && !strings.HasPrefix(args[0], "-"):
 		return unknownCommand(cmd, args[0])
 	}
-	if len(args) == 0 && cmd != root {
-		return nil // a sentence names it, as in "brokerctl consume prints them"
-	}
-	if err := cmd.ParseFlags(args); err != nil {
+	if err := cmd.ParseFlags(args); err != nil || c.sentence && cmd.Flags().NArg() == 0 {
 		return err
 	}
 	return cmd.ValidateArgs(cmd.Flags().Args())
@@ -127,12 +130,12 @@ func TestAWrongCommandInAPageIsFound(t *testing.T) {
 		"```sh\nbrokerctl broker drain --wait\n```\n":                                               true,
 		"Text:\n\n    brokerctl cluster state\n":                                                    true,
 	} {
-		lines := commandsIn(page, false)
-		if len(lines) != 1 {
-			t.Fatalf("%q has the commands %q", page, lines)
+		all := commandsIn(page, false)
+		if len(all) != 1 {
+			t.Fatalf("%q has the commands %q", page, all)
 		}
-		if err := parses(lines[0]); (err != nil) != wrong {
-			t.Errorf("%q: %v", lines[0], err)
+		if err := all[0].parse(); (err != nil) != wrong {
+			t.Errorf("%q: %v", all[0].line, err)
 		}
 	}
 }

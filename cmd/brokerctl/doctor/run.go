@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -78,7 +79,7 @@ func Run(ctx context.Context, w io.Writer, o Options) (Result, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a broker sends nobody elsewhere
 	}}
 	made := o.Now()
-	o.Progress(fmt.Sprintf("asking the cluster by %v", o.Seeds))
+	o.Progress("asking the cluster by " + strings.Join(o.Seeds, ", "))
 	f := g.cluster(ctx)
 	g.addresses(f)
 	var all errgroup.Group
