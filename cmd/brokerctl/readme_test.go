@@ -132,7 +132,7 @@ func TestAWrongCommandInAPageIsFound(t *testing.T) {
 	} {
 		all := commandsIn(page, false)
 		if len(all) != 1 {
-			t.Fatalf("%q has the commands %q", page, all)
+			t.Fatalf("%q has the commands %v", page, all)
 		}
 		if err := all[0].parse(); (err != nil) != wrong {
 			t.Errorf("%q: %v", all[0].line, err)
