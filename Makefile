@@ -26,6 +26,7 @@ lint: ## formatting, vet and golangci-lint
 proto: ## regenerate the code of the .proto files
 	$(TOOL) buf lint proto
 	$(TOOL) buf generate proto --template proto/buf.gen.yaml
+	go test ./bench/docs/wire -count 1 -run TestThePage -rewrite
 
 verify: ## fail if generated code or go.mod is stale
 	.ci/verify
@@ -115,6 +116,8 @@ upgrade: ## the previous build and this one in one cluster, forward, back and fo
 vuln: ## known vulnerabilities in what the product reaches; where their database cannot be reached it says skipped, and fails
 	@.ci/vuln
 
+docs: ## the commands of deploy/README.md, in its order, against real clusters: make docs REWRITE=1 puts what they print into the page
+	go run ./bench/docs $(if $(REWRITE),-rewrite) deploy/README.md
 metrics-doc: ## write deploy/prometheus/METRICS.md from what a cluster shows
 	go test ./cmd/brokerd/broker -run TestTheMetricsPageIsTrue -rewrite
 
