@@ -108,6 +108,11 @@ starvation: ## all processors saturated by others: is a slow broker taken for de
 diskfull: ## disks that others fill, below the reserve and to the last byte, under load; needs root, and says so
 	go run ./bench/diskfull
 
+observe: ## real Prometheus over three brokers that are broken in turn: does each alert fire, does each panel show data (CHARTS=dir draws them); needs root, and says so
+	go run ./bench/observe $(if $(CHARTS),-charts $(CHARTS))
+
+dashboards: ## write Grafana's dashboards anew from bench/observe/dashboards
+	go run ./bench/observe -write deploy/grafana/dashboards
 netns: ## three hosts with addresses of their own, in network namespaces: cut cables, changed addresses; needs root and ip, and says so
 	@mkdir -p bin && go build -o bin/netns ./bench/netns && bin/netns -hold $(or $(HOLD),15s)
 
