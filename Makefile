@@ -110,5 +110,8 @@ diskfull: ## disks that others fill, below the reserve and to the last byte, und
 
 docs: ## the commands of deploy/README.md, in its order, against real clusters: make docs REWRITE=1 puts what they print into the page
 	go run ./bench/docs $(if $(REWRITE),-rewrite) deploy/README.md
+vuln: ## known vulnerabilities in what the product reaches; where their database cannot be reached it says skipped, and fails
+	@.ci/vuln
+
 metrics-doc: ## write deploy/prometheus/METRICS.md from what a cluster shows
 	go test ./cmd/brokerd/broker -run TestTheMetricsPageIsTrue -rewrite

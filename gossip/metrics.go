@@ -14,6 +14,7 @@ type metrics struct {
 	changes        prometheus.Counter
 	rejoins        *prometheus.CounterVec
 	refusedStreams prometheus.Counter
+	refused        *prometheus.CounterVec // reason
 	falseAlarms    prometheus.Counter
 }
 
@@ -39,12 +40,22 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		falseAlarms: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "runnel_gossip_false_suspicions_total", Help: "Times that others suspected this broker or declared it dead, and it told them that it lives.",
 		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "runnel_gossip_refused_total",
+			Help: "Incoming packets and connections of gossip that were refused, by reason (label: of something else; key: not encrypted, or with a foreign key).",
+		}, []string{"reason"}),
+	}
+	for _, r := range refusals {
+		m.refused.WithLabelValues(r.reason)
+	}
+	for _, result := range []string{"ok", "failed"} { // so that the first increase shows
+		m.rejoins.WithLabelValues(result)
 	}
 	if r == nil {
 		return m, nil
 	}
 	err := errors.Join(register(r, &m.members), register(r, &m.missingSeeds), register(r, &m.changes),
-		register(r, &m.rejoins), register(r, &m.refusedStreams), register(r, &m.falseAlarms))
+		register(r, &m.rejoins), register(r, &m.refusedStreams), register(r, &m.falseAlarms), register(r, &m.refused))
 	if err != nil {
 		return nil, fmt.Errorf("gossip: register metrics: %w", err)
 	}
@@ -63,6 +74,7 @@ func (m *metrics) heard(line []byte) {
 			return
 		}
 	}
+	m.refusedBy(line)
 }
 
 // registerHealth shows memberlist's own judgement, once there is a memberlist.
@@ -87,4 +99,23 @@ func register[T prometheus.Collector](r prometheus.Registerer, c *T) error {
 		}
 	}
 	return err
+}
+
+// refusals are the lines with which memberlist tells what it refuses: it counts nothing itself.
+var refusals = []struct{ line, reason string }{
+	{"discarding packet with unacceptable label", "label"},
+	{"discarding stream with unacceptable label", "label"},
+	{"Decrypt packet failed", "key"},
+	{"failed to receive: encryption is configured but remote state is not encrypted", "key"},
+	{"failed to receive: no installed keys could decrypt the message", "key"},
+}
+
+// refusedBy counts what a line of memberlist's log says was refused.
+func (m *metrics) refusedBy(line []byte) {
+	for _, r := range refusals {
+		if bytes.Contains(line, []byte(r.line)) {
+			m.refused.WithLabelValues(r.reason).Inc()
+			return
+		}
+	}
 }

@@ -97,6 +97,10 @@ func (SetControllerReplica) isCommand() {}
 // the old meaning, does not change it.
 const commandVersion = 1
 
+// CommandLevel grows with each new command. A release stops its replica of the controller group at a command that it does not know, so brokers tell
+// their level and a new command is not proposed while one of a lower level is there. 1: AlterSettings.
+const CommandLevel = 1
+
 type commandFile struct {
 	Version int             `json:"v"`
 	Type    string          `json:"type"`

@@ -29,6 +29,9 @@
 // left is not known, so the counters of ids and the revision jump, no replica is made from nothing any more, and the replicas of the group that
 // were given up are named.
 //
+// AlterSettings holds what brokers shall go by while they run. Apply knows neither keys nor values: each broker goes by those that its release
+// knows, and whoever proposes checks them. A state that has any is marshalled in a format that older releases refuse.
+//
 // Invariants:
 //   - Apply is a pure function of its two arguments: no clock, no chance, no I/O. Every replica of the controller group
 //     computes the same state from the same log.

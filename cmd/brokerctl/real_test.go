@@ -23,7 +23,7 @@ func TestAgainstARealCluster(t *testing.T) {
 	ctl := func(stdin io.Reader, args ...string) result {
 		t.Helper()
 		var out, errOut bytes.Buffer
-		a := &app{in: stdin, out: &out, errOut: &errOut, connect: connectSDK, getenv: func(string) string { return brokers }}
+		a := &app{in: stdin, out: &out, errOut: &errOut, connect: connectSDK, getenv: only("RUNNEL_BROKERS", brokers)}
 		status := execute(t.Context(), a, args)
 		if status != 0 {
 			t.Fatalf("%v: status %d, %s", args, status, errOut.String())
@@ -64,6 +64,12 @@ func TestAgainstARealCluster(t *testing.T) {
 			t.Errorf("bench %s: %v, %s", mode, err, r.out)
 		}
 	}
+	ctl(none, "cluster", "config", "set", "recovery.rate.bytes=3MiB")
+	ctl(none, "broker", "config", "set", "1", "log.level=warn")
+	words := strings.Join(strings.Fields(ctl(none, "broker", "config", "list", "1").out), " ")
+	if !strings.Contains(words, "recovery.rate.bytes 3MiB cluster runtime") || !strings.Contains(words, "log.level warn broker runtime") {
+		t.Errorf("the settings were not altered: %s", words)
+	}
 	ctl(none, "topic", "alter", "lines", "--config", "segment.ms=3600000")
 	if r := ctl(none, "topic", "describe", "lines"); !strings.Contains(r.out, "  segment.ms=3600000\n") {
 		t.Errorf("the settings were not altered: %s", r.out)
@@ -83,7 +89,7 @@ func TestABrokerIsEmptiedAndRemovedInARealCluster(t *testing.T) {
 	ctl := func(args ...string) string {
 		t.Helper()
 		var out, errOut bytes.Buffer
-		a := &app{in: strings.NewReader(""), out: &out, errOut: &errOut, connect: connectSDK, getenv: func(string) string { return brokers }}
+		a := &app{in: strings.NewReader(""), out: &out, errOut: &errOut, connect: connectSDK, getenv: only("RUNNEL_BROKERS", brokers)}
 		if status := execute(t.Context(), a, args); status != 0 {
 			t.Fatalf("%v: status %d, %s", args, status, errOut.String())
 		}
@@ -127,5 +133,15 @@ func TestABrokerIsEmptiedAndRemovedInARealCluster(t *testing.T) {
 	})
 	if got := ctl("placement", "plan"); !strings.Contains(got, "plan at revision") {
 		t.Error(got)
+	}
+}
+
+// only is an environment of one variable.
+func only(name, value string) func(string) string {
+	return func(k string) string {
+		if k == name {
+			return value
+		}
+		return ""
 	}
 }

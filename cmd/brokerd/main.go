@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -71,6 +72,9 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		log, logErr := logger(v, stderr)
 		if err := errors.Join(err, cfgErr, logErr); err != nil {
 			return err
+		}
+		if cfg.LogLevel > slog.LevelWarn {
+			warnings = nil
 		}
 		for _, w := range warnings {
 			log.Warn("a variable is ignored", "component", "brokerd", "reason", w)

@@ -51,6 +51,16 @@ var settings = []setting{
 	{"seeds", []string{}, "gossip addresses of the brokers that found the cluster, comma-separated; the same list everywhere", value.Addresses, restart},
 	{"rack", "", "name of this broker's rack or zone", value.Text, restart},
 	{"insecure", false, "allow addresses that are not loopback although traffic is neither encrypted nor authenticated", value.Switch, restart},
+	{"http.insecure", false, "allow http.listen to be an address that is not loopback, although it is plain HTTP and answers whoever asks", value.Switch, restart},
+	{"tls.client.cert", "", "the certificate that clients see; with tls.client.key it turns TLS on for them", value.File, watched},
+	{"tls.client.key", "", "the key of tls.client.cert", value.File, watched},
+	{"tls.client.ca", "", "the CAs of clients' certificates", value.File, watched},
+	{"tls.client.auth", broker.AuthRequire, "with TLS for clients: require a certificate of tls.client.ca, or none", value.Choice(broker.AuthRequire, broker.AuthNone), restart},
+	{"tls.peer.cert", "", "this broker's certificate for other brokers; with tls.peer.key and tls.peer.ca it turns mutual TLS on between brokers", value.File, watched},
+	{"tls.peer.key", "", "the key of tls.peer.cert", value.File, watched},
+	{"tls.peer.ca", "", "the CAs of brokers' certificates", value.File, watched},
+	{"gossip.key.file", "", "keys of AES in base64, one a line: the first encrypts gossip, all decrypt; the same everywhere", value.File, watched},
+	{"client.connections.max", 20000, "clients' connections at once; one more is refused", value.Number(1, 1_000_000), restart},
 	{"cluster.found.wait", 10 * time.Second, "how long the founding of a cluster waits for a broker that already knows one", value.Duration(0), restart},
 	{"segment.bytes", int64(256 << 20), "size at which a partition's segment is closed, unless the topic says otherwise", value.Bytes(1 << 20), restart},
 	{"memory.tail.bytes", int64(128 << 20), "memory for the newest records of all partitions together", value.Bytes(1 << 20), restart},
@@ -84,7 +94,9 @@ func envName(key string) string {
 }
 
 // foreignEnv are RUNNEL_ variables that other programs of the project read.
-var foreignEnv = map[string]bool{"RUNNEL_BROKERS": true}
+var foreignEnv = map[string]bool{
+	"RUNNEL_BROKERS": true, "RUNNEL_TLS": true, "RUNNEL_TLS_CA": true, "RUNNEL_TLS_CERT": true, "RUNNEL_TLS_KEY": true,
+}
 
 // addFlags defines a flag for each setting.
 func addFlags(fs *pflag.FlagSet) {
@@ -260,9 +272,11 @@ func config(v *viper.Viper) (broker.Config, error) {
 		GossipListen: v.GetString("gossip.listen"), HTTPListen: v.GetString("http.listen"),
 		AdvertiseClient: v.GetString("advertise.client"), AdvertisePeer: v.GetString("advertise.peer"),
 		AdvertiseGossip: v.GetString("advertise.gossip"), AdvertiseHTTP: v.GetString("advertise.http"),
-		Rack: v.GetString("rack"),
+		Rack: v.GetString("rack"), TLS: tlsFiles(v),
 	}
 	typed("insecure", func() (err error) { c.Insecure, err = boolean(v, "insecure"); return })
+	typed("http.insecure", func() (err error) { c.HTTPInsecure, err = boolean(v, "http.insecure"); return })
+	typed("client.connections.max", func() (err error) { c.MaxConnections, err = count(v, "client.connections.max"); return })
 	typed("reflection", func() (err error) { c.Reflection, err = boolean(v, "reflection"); return })
 	typed("pprof", func() (err error) { c.Pprof, err = boolean(v, "pprof"); return })
 	typed("metrics.partitions", func() (err error) { c.PartitionMetrics, err = boolean(v, "metrics.partitions"); return })

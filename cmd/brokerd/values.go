@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/viper"
 
+	"github.com/runnel-io/runnel/cmd/brokerd/broker"
 	"github.com/runnel-io/runnel/cmd/brokerd/value"
 )
 
@@ -44,4 +45,14 @@ func didYouMean(name string, among []string) string {
 		return fmt.Sprintf("; did you mean %q?", best)
 	}
 	return "; --print-config lists the settings"
+}
+
+// tlsFiles reads the names of files, which the broker reads itself.
+func tlsFiles(v *viper.Viper) broker.TLS {
+	return broker.TLS{
+		ClientCert: v.GetString("tls.client.cert"), ClientKey: v.GetString("tls.client.key"), ClientCA: v.GetString("tls.client.ca"),
+		ClientAuth: v.GetString("tls.client.auth"),
+		PeerCert:   v.GetString("tls.peer.cert"), PeerKey: v.GetString("tls.peer.key"), PeerCA: v.GetString("tls.peer.ca"),
+		GossipKeys: v.GetString("gossip.key.file"),
+	}
 }

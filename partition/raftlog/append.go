@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/raft/v3/raftpb"
@@ -151,7 +152,7 @@ func (l *Log) appendEntries(ents []*raftpb.Entry, committed, commit uint64) (wro
 			}
 			seg = l.segs[len(l.segs)-1]
 		}
-		room := l.o.SegmentBytes - bytesBefore(seg, cut)
+		room := l.segmentBytes.Load() - bytesBefore(seg, cut)
 		n, size := 0, int64(0)
 		for n < len(ents) {
 			size += int64(len(ents[n].Data)) + entryHeaderLen
@@ -184,15 +185,26 @@ func (l *Log) wantsRoll(seg *segment, cut uint64, dataLen int) bool {
 	if cut != 0 && cut <= l.last || seg.last < seg.first {
 		return false
 	}
-	return seg.bytes+int64(dataLen)+entryHeaderLen > l.o.SegmentBytes || l.aged(seg)
+	return seg.bytes+int64(dataLen)+entryHeaderLen > l.segmentBytes.Load() || l.aged(seg)
 }
+
+// SetSegments changes when a segment is full, from the next append on. 0 means as in LogOptions.
+func (l *Log) SetSegments(bytes int64, age time.Duration) {
+	setDefault(&bytes, l.s.o.SegmentBytes)
+	l.segmentBytes.Store(bytes)
+	l.segmentAge.Store(age.Milliseconds())
+}
+
+// SegmentBytes is the size in bytes at which a segment is full.
+func (l *Log) SegmentBytes() int64 { return l.segmentBytes.Load() }
 
 // aged tells whether a segment's first entry is older than segment.ms.
 func (l *Log) aged(seg *segment) bool {
-	if l.o.SegmentAge <= 0 || seg.firstAppendMS == 0 {
+	age := l.segmentAge.Load()
+	if age <= 0 || seg.firstAppendMS == 0 {
 		return false
 	}
-	return l.s.o.Clock.Now().UnixMilli()-seg.firstAppendMS >= l.o.SegmentAge.Milliseconds()
+	return l.s.o.Clock.Now().UnixMilli()-seg.firstAppendMS >= age
 }
 
 // writeEntries is one transaction: what is overwritten goes, ents come, and state and an offered checkpoint with them.

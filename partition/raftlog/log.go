@@ -23,6 +23,9 @@ type Log struct {
 	o   LogOptions
 	log *slog.Logger
 
+	// When a segment is full, in bytes and in milliseconds; 0 ms: never by age.
+	segmentBytes, segmentAge atomic.Int64
+
 	poisoned atomic.Pointer[PoisonedError]
 
 	runMax int64 // at the durable end; only the append task touches it after open

@@ -27,7 +27,7 @@ func (l *Log) roll() error {
 	commit := l.commit
 	l.mu.Unlock()
 
-	f, err := l.s.createSegment(l.dir, h, &cp, max(commit, cp.Index), l.o.SegmentBytes)
+	f, err := l.s.createSegment(l.dir, h, &cp, max(commit, cp.Index), l.segmentBytes.Load())
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,7 @@ func (s *Store) OpenLog(group, replica uint64, o LogOptions) (*Log, error) {
 		log: s.log.With("group", group, "replica", replica),
 	}
 	l.change = sync.NewCond(&l.mu)
+	l.SetSegments(o.SegmentBytes, o.SegmentAge)
 	if err := l.recover(cold); err != nil {
 		l.abandon()
 		s.mu.Lock()

@@ -47,7 +47,7 @@ type Options struct {
 
 // LogOptions configures one replica's Log.
 type LogOptions struct {
-	SegmentBytes int64         // 0 = the store's default
+	SegmentBytes int64         // 0 = the store's default. Log.SetSegments changes both
 	SegmentAge   time.Duration // 0 = never roll by age
 	// KeepSegments is for a log whose checkpoints hold all that the entries before them say, as the controller's: those entries may
 	// go without a trim, but for the newest so many segments, which a replica that was away for a while catches up from. 0 = only

@@ -112,6 +112,23 @@ func TestSettingsReachRunningPartitions(t *testing.T) {
 	})
 }
 
+// As they do when the topic's size of segments is altered under a running replica.
+func TestAnotherSizeOfSegmentsReachesTheRunningLog(t *testing.T) {
+	c, n, _ := alone(t, nil)
+	c.do(n, controller.CreateTopic{Name: "t"})
+	c.await("leaders", func() (bool, string) { return c.led("t", 1) })
+	c.do(n, controller.AlterTopicConfig{Name: "t", Set: map[string]string{"segment.bytes": "65536"}})
+	group := n.ctrl.State().Topics["t"].Partitions[0].Group
+	c.await("the new size", func() (bool, string) {
+		v, ok := n.agent.running.Load(group)
+		if !ok {
+			return false, "it does not run"
+		}
+		bytes := v.(*live).raft.Log().SegmentBytes()
+		return bytes == 65536, fmt.Sprint(bytes)
+	})
+}
+
 func TestTheBrokersSegmentSizeIsForTopicsThatDoNotSay(t *testing.T) {
 	a := &Agent{cfg: Config{SegmentBytes: 1 << 20}}
 	for size, config := range map[int64]map[string]string{1 << 20: {"retention.ms": "5"}, 1 << 16: {"segment.bytes": "65536"}} {

@@ -18,14 +18,14 @@ func (a *Agent) register(r prometheus.Registerer) {
 		return float64(a.installs.received)
 	})
 	if err := r.Register(received); err != nil {
-		a.log.Error("a metric could not be registered", "metric", "runnel_agent_received_bytes_total", "err", err)
+		a.log.Error("a metric could not be registered", "metric", "runnel_agent_received_bytes_total", "error", err)
 	}
 	for _, state := range []string{"running", "starting", "installing", "failed", "quarantined", "deleting"} {
 		g := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "runnel_agent_replicas", Help: "Replicas of this broker by state.", ConstLabels: prometheus.Labels{"state": state},
 		}, func() float64 { return float64(a.inState(state)) })
 		if err := r.Register(g); err != nil {
-			a.log.Error("a metric could not be registered", "metric", "runnel_agent_replicas", "err", err)
+			a.log.Error("a metric could not be registered", "metric", "runnel_agent_replicas", "error", err)
 		}
 	}
 }

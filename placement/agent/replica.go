@@ -96,6 +96,12 @@ type live struct {
 	turn chan struct{}
 }
 
+// setSettings has the running replica go by others of its topic.
+func (l *live) setSettings(s partition.Settings) {
+	l.partition.SetSettings(s)
+	l.raft.Log().SetSegments(s.SegmentBytes, time.Duration(s.SegmentMS)*time.Millisecond)
+}
+
 // status is what readiness and the counts ask of a running replica.
 type status struct {
 	commit, applied  uint64

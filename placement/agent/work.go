@@ -156,7 +156,7 @@ func (a *Agent) run(r *replica, created bool) error {
 	r.live, r.yields = l, false
 	a.opened[r.group] = l
 	if r.settings != settings {
-		p.SetSettings(r.settings)
+		l.setSettings(r.settings)
 	}
 	g.SetMembers(r.members) // which may have changed meanwhile
 	g.SetGoneIf(a.goneLocked(r))

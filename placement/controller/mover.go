@@ -340,6 +340,6 @@ func (d *driver) stepped(m *mover, what string, err *runnelv1.Error) {
 			level = slog.LevelInfo
 		}
 		d.log.Log(d.ctx, level, "a step of a move was not done and is tried again", "topic", m.topic, "partition", m.number, "move", m.id,
-			"phase", string(m.phase), "step", what, "err", err)
+			"phase", string(m.phase), "step", what, "error", err)
 	}
 }

@@ -148,3 +148,28 @@ func TestSettingsThatAreRefusedChangeNothing(t *testing.T) {
 		t.Errorf("asked about %q", asked)
 	}
 }
+
+// A release that does not know the command would stop its replica of the controller group at it, and two of them the whole group.
+func TestNothingIsSetWhileABrokerRunsAReleaseThatCannotReadIt(t *testing.T) {
+	t.Parallel()
+	_, nodes, a := driven(t, 3, func(*Config) {})
+	a.set(func() { a.older[3] = true })
+	set := func(v string) error {
+		_, err := nodes[1].c.Do(t.Context(), AlterSettings{Set: map[string]string{"a": v}})
+		return err
+	}
+	n, last := 0, error(nil)
+	eventually(t, func() bool { // once its next poll has told
+		n++
+		last = set(fmt.Sprint(n))
+		return last != nil
+	})
+	if e := runnelv1.AsError(last); e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_DEFINITE || !strings.Contains(e.Error(), "broker 3 runs a release") {
+		t.Fatal(last)
+	}
+	a.set(func() { a.older[3] = false })
+	eventually(t, func() bool { last = set("upgraded"); return last == nil })
+	if got := nodes[0].c.State().Settings["a"]; got != "upgraded" {
+		t.Errorf("set is %q", got)
+	}
+}

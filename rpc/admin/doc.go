@@ -10,6 +10,7 @@
 //   - each partition's leader, offsets and who is in sync, and the broker that has a replica, what is wrong with it: one
 //     call a broker ("partition.status", which ServePartitionStatus answers on the other side), all side by side and within
 //     two seconds. Silent brokers are not asked, and not in sync.
+//   - each broker, its settings as they are in force ("broker.settings").
 //
 // What a broker does not answer in time is -1, with a reason: an operator looks at a cluster when it is ill, so a part that
 // is ill must not hide the rest.

@@ -38,7 +38,8 @@ var calls = []func(*Server, context.Context, []byte) error{
 	unary[runnelv1.DescribeDrainRequest]((*Server).DescribeDrain), unary[runnelv1.MovePartitionRequest]((*Server).MovePartition),
 	unary[runnelv1.CancelMoveRequest]((*Server).CancelMove), unary[runnelv1.TransferLeadershipRequest]((*Server).TransferLeadership),
 	unary[runnelv1.ListMovesRequest]((*Server).ListMoves), unary[runnelv1.PlanRequest]((*Server).Plan),
-	unary[runnelv1.RecoverPartitionRequest]((*Server).RecoverPartition),
+	unary[runnelv1.RecoverPartitionRequest]((*Server).RecoverPartition), unary[runnelv1.ListSettingsRequest]((*Server).ListSettings),
+	unary[runnelv1.AlterSettingsRequest]((*Server).AlterSettings),
 	func(s *Server, ctx context.Context, b []byte) error {
 		_, err := s.ServePartitionStatus(ctx, b)
 		if err == nil {

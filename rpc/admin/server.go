@@ -66,7 +66,7 @@ type Config struct {
 	Log           *slog.Logger
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
-	// Settings are those of this broker, as they are in force.
+	// Settings are those of this broker, as they are in force. Nil: it has none to tell.
 	Settings func() []Setting
 }
 
@@ -109,13 +109,16 @@ func newServer(c Config, local statuses) *Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	http := c.HTTPAddresses
+	settings, http := c.Settings, c.HTTPAddresses
+	if settings == nil {
+		settings = func() []Setting { return nil }
+	}
 	if http == nil {
 		http = func() map[int32]string { return nil }
 	}
 	return &Server{
 		controller: c.Controller, cluster: c.Cluster, local: local, caller: c.Caller, http: http, id: c.BrokerID,
-		clock: c.Env.Clock, log: log.With("component", "rpc.admin"), metrics: newMetrics(c.Registerer), settings: c.Settings,
+		clock: c.Env.Clock, log: log.With("component", "rpc.admin"), metrics: newMetrics(c.Registerer), settings: settings,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 // metrics of the client port. Labels are bounded: api is a fixed set, reason is the enum. Nothing is labelled by topic.
 type metrics struct {
 	requests       *prometheus.CounterVec
+	produces       prometheus.Counter // of requests: the one call that is counted thousands of times a second
 	errors         *prometheus.CounterVec
 	bytesIn        prometheus.Counter
 	bytesOut       prometheus.Counter
@@ -61,6 +62,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "runnel_broker_panics_total", Help: "Defects met while serving a request; the log has the stack.",
 		}),
 	}
+	// Series that are there from the start show their first increase.
+	for _, api := range []string{apiProduce, apiFetch, apiFetchOnce, apiListOffsets, apiMetadata, apiInitProducer} {
+		m.requests.WithLabelValues(api)
+	}
+	m.streams.WithLabelValues(apiProduce)
+	m.streams.WithLabelValues(apiFetch)
+	m.produces = m.requests.WithLabelValues(apiProduce)
 	if r != nil {
 		r.MustRegister(m.requests, m.errors, m.bytesIn, m.bytesOut, m.produceSeconds, m.fetchSeconds, m.inFlight, m.budgetWaits,
 			m.streams, m.panics)

@@ -69,7 +69,7 @@ func (st *produceStream) read(ctx context.Context) error {
 			s.budget.Release(int64(m.size))
 			return ctx.Err()
 		}
-		s.metrics.requests.WithLabelValues(apiProduce).Inc()
+		s.metrics.produces.Inc()
 		s.metrics.bytesIn.Add(float64(m.size))
 		st.serve(ctx, m)
 	}

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -21,6 +22,11 @@ type Identity struct {
 	Incarnation string // drawn when the data folder was made
 	Nonce       uint64 // drawn at each start of the process
 	Version     string // the broker's release, for people
+}
+
+// TLS are the two ends of a connection. Each must refuse whoever shows no certificate of a broker: nothing after it asks again.
+type TLS struct {
+	Server, Client *tls.Config
 }
 
 // Config says how to start. Listen, Identity, Resolve, Receive and Serve are required.
@@ -44,6 +50,8 @@ type Config struct {
 	// Admit can refuse a broker of the same cluster, such as one whose incarnation is not the registered one. nil = all.
 	// Its error text is told to the refused broker.
 	Admit func(Identity) error
+	// TLS, if not nil, comes before the handshake on every connection, in both directions.
+	TLS *TLS
 
 	Log        *slog.Logger          // nil = none
 	Registerer prometheus.Registerer // nil = none

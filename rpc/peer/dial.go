@@ -58,14 +58,9 @@ func (r *refusal) Unwrap() error { return r.err }
 
 // dial connects to addr and shakes hands. broker is who must answer, 0 for anyone. On error nothing was sent but a hello.
 func (p *Peers) dial(ctx context.Context, addr string, broker int32) (*conn, error) {
-	d := net.Dialer{Timeout: connectTimeout, Control: socketOptions}
-	raw, err := d.DialContext(ctx, "tcp", addr)
+	raw, err := p.connect(ctx, addr)
 	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) { // it says the address again
-			err = op.Err
-		}
-		return nil, fmt.Errorf("peer: connect to %s: %w", addr, err)
+		return nil, err
 	}
 	self := p.cfg.Identity()
 	other, err := greet(ctx, raw, self, broker)
@@ -93,6 +88,25 @@ func (p *Peers) dial(ctx context.Context, addr string, broker int32) (*conn, err
 	return &conn{cc: cc, self: self, other: other, gone: once.gone}, nil
 }
 
+// connect opens a connection, with TLS on it if that is configured.
+func (p *Peers) connect(ctx context.Context, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: connectTimeout, Control: socketOptions}
+	raw, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) { // it says the address again
+			err = op.Err
+		}
+		return nil, fmt.Errorf("peer: connect to %s: %w", addr, err)
+	}
+	c, err := p.secureClient(ctx, raw)
+	if err != nil {
+		_ = raw.Close() // the reason is err
+		return nil, fmt.Errorf("peer: TLS with %s: %w", addr, err)
+	}
+	return c, nil
+}
+
 // greet is the dialler's side of the handshake.
 func greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Identity, error) {
 	deadline := time.Now().Add(handshakeTimeout)
@@ -111,7 +125,7 @@ func greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Iden
 		err = readHello(raw, resp)
 	}
 	if err != nil {
-		return Identity{}, fmt.Errorf("peer: handshake with %s: %w", raw.RemoteAddr(), err)
+		return Identity{}, fmt.Errorf("peer: handshake with %s: %w", raw.RemoteAddr(), mayWantTLS(raw, err))
 	}
 	if broker != 0 && isSelf(self, resp) {
 		return Identity{}, &refusal{err: runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,

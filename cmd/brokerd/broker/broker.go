@@ -63,6 +63,8 @@ type Broker struct {
 	disk     *disk
 	grpc     *grpc.Server
 	services services
+	secrets  secrets
+	refusals *refusals
 	serving  chan struct{} // grpc's Serve has returned
 	stopHTTP func(context.Context) error
 
@@ -149,6 +151,10 @@ func Start(cfg Config) (_ *Broker, err error) {
 	b.env, b.stopEnv = env.NewReal(env.RealOptions{Log: b.log})
 	undo = append(undo, b.stopEnv)
 	b.nonce, b.bootMS = b.env.Uint64()|1, b.env.Now().UnixMilli()
+	b.refusals = b.newRefusals()
+	if err := b.openSecrets(); err != nil {
+		return nil, err
+	}
 	b.store, err = raftlog.Open(raftlog.Options{
 		Dir: cfg.DataDir, Log: b.log, Registerer: b.reg, Clock: b.env.Clock,
 		TailBytes: cfg.TailBytes, SegmentBytes: cfg.SegmentBytes, ReserveBytes: cfg.DiskReserve, Hooks: cfg.Hooks, Fatal: b.fail,
@@ -173,6 +179,8 @@ func Start(cfg Config) (_ *Broker, err error) {
 	}
 	b.catchup = b.newRecovery()
 	b.serve()
+	b.secrets.done = make(chan struct{})
+	go b.watchSecrets(b.ctx)
 	go b.run()
 	b.log.Info("listening", "component", "broker", "client", b.addrs.Client, "peer", b.addrs.Peer,
 		"gossip", b.addrs.Gossip, "http", b.addrs.HTTP, "data_dir", cfg.DataDir, "version", Version())
@@ -191,6 +199,12 @@ func (c *Config) setDefaults() {
 	}
 	if c.ProduceBytes == 0 {
 		c.ProduceBytes = defaultProduceBytes
+	}
+	if c.CertsEvery == 0 {
+		c.CertsEvery = certsEvery
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = defaultConnections
 	}
 	if c.ReplaceAfter == 0 {
 		c.ReplaceAfter = defaultReplaceAfter
@@ -257,13 +271,13 @@ func (b *Broker) startPeers() error {
 				c.host.Reached(id)
 			}
 		},
-		Serve: b.servePeer, Admit: func(id peer.Identity) error { return admits(b.state(), id) }, Log: b.log, Registerer: b.reg,
+		Serve: b.servePeer, Admit: func(id peer.Identity) error { return admits(b.state(), id) }, TLS: b.peerTLS(), Log: b.log, Registerer: b.reg,
 	})
 	if err != nil {
 		return err
 	}
 	b.gossip, err = gossip.Start(b.ctx, gossip.Config{
-		Listen: b.cfg.GossipListen, Advertise: b.cfg.AdvertiseGossip, Seeds: b.cfg.Seeds, Meta: b.meta(),
+		Listen: b.cfg.GossipListen, Advertise: b.cfg.AdvertiseGossip, Seeds: b.cfg.Seeds, Meta: b.meta(), Keys: b.gossipKeys(),
 		Log: b.log, Registerer: b.reg, OnChange: b.gossipChanged,
 	})
 	if err != nil {

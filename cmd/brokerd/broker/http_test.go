@@ -135,8 +135,8 @@ func TestScrapesAtATimeAreBounded(t *testing.T) {
 		}()
 		<-s.entered
 	}
-	if status, _ := fetch(t, url+"/metrics"); status != http.StatusServiceUnavailable {
-		t.Errorf("one more scrape than may be answered at a time: %d", status)
+	if status, body := fetch(t, url+"/metrics"); status != http.StatusServiceUnavailable || !strings.Contains(body, "Limit of concurrent requests") {
+		t.Errorf("one more scrape than may be answered at a time: %d %s", status, body)
 	}
 	if status, _ := fetch(t, url+"/healthz"); status != http.StatusOK {
 		t.Errorf("scrapes keep a probe out: %d", status)

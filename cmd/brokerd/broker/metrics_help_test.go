@@ -17,7 +17,12 @@ type scrape map[string]float64
 // get asks a broker's HTTP address.
 func get(t *testing.T, c *brokertest.Cluster, n int, path string) (status int, body string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(patient(t), http.MethodGet, "http://"+c.Config(n).HTTPListen+path, nil)
+	return ask(t, "http://"+c.Config(n).HTTPListen+path)
+}
+
+func ask(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(patient(t), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

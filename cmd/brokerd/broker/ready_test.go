@@ -62,14 +62,8 @@ func TestReadyzSaysWhatItWaitsFor(t *testing.T) {
 	}()
 	var body string
 	brokertest.Eventually(t, func() bool {
-		resp, err := http.Get("http://" + cfg.HTTPListen + "/readyz")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		text := make([]byte, 4096)
-		n, _ := resp.Body.Read(text)
-		body = string(text[:n])
-		return resp.StatusCode == http.StatusServiceUnavailable && strings.Contains(body, missing) && strings.Count(body, "\n") == 1
+		var status int
+		status, body = ask(t, "http://"+cfg.HTTPListen+"/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, missing) && strings.Count(body, "\n") == 1
 	}, func() string { return "/readyz says " + body })
 }
