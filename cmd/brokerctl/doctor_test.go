@@ -29,7 +29,9 @@ func TestDoctorOfARealClusterWithABrokerDown(t *testing.T) {
 	ctl := func(stdin string, args ...string) result {
 		t.Helper()
 		var out, errOut bytes.Buffer
-		a := &app{in: strings.NewReader(stdin), out: &out, errOut: &errOut, connect: connectSDK, getenv: func(string) string { return brokers }}
+		a := &app{in: strings.NewReader(stdin), out: &out, errOut: &errOut, connect: connectSDK, getenv: func(name string) string {
+			return map[string]string{"RUNNEL_BROKERS": brokers}[name]
+		}}
 		if status := execute(t.Context(), a, args); status != 0 {
 			t.Fatalf("%v: status %d, %s", args, status, errOut.String())
 		}

@@ -11,7 +11,7 @@ import (
 
 // called is a command line of this program within a text, up to where the shell's part begins. named is one in a page's sentences or blocks
 // that the program's name stands before.
-var called = regexp.MustCompile(`(?:^|[\s(` + "`" + `"])(?:bin/)?brokerctl( [a-z-](?:[^\s|;&>#` + "`" + `)'"]*)(?: (?:'[^'\n]*'|"[^"\n]*"|[^\s|;&>#` + "`" + `)'"]+))+)`)
+var called = regexp.MustCompile(`(?:^|[\s(` + "`" + `"])(?:bin/)?brokerctl( [a-z-][^\s|;&>#` + "`" + `)'"]*(?: (?:'[^'\n]*'|"[^"\n]*"|[^\s|;&>#` + "`" + `)'"]+))*)`)
 
 // TestTheCommandsInThePagesAreThere looks at every command line of brokerctl in the repository's pages, in blocks and in sentences: many
 // of them need brokers that are lost or to spare, so that they are run by nothing as they stand there.

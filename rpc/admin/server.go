@@ -109,11 +109,10 @@ func newServer(c Config, local statuses) *Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	settings := c.Settings
+	settings, http := c.Settings, c.HTTPAddresses
 	if settings == nil {
 		settings = func() []Setting { return nil }
 	}
-	http := c.HTTPAddresses
 	if http == nil {
 		http = func() map[int32]string { return nil }
 	}
