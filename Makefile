@@ -26,6 +26,7 @@ lint: ## formatting, vet and golangci-lint
 proto: ## regenerate the code of the .proto files
 	$(TOOL) buf lint proto
 	$(TOOL) buf generate proto --template proto/buf.gen.yaml
+	go test ./bench/docs/wire -count 1 -run TestThePage -rewrite
 
 verify: ## fail if generated code or go.mod is stale
 	.ci/verify
@@ -107,8 +108,36 @@ starvation: ## all processors saturated by others: is a slow broker taken for de
 diskfull: ## disks that others fill, below the reserve and to the last byte, under load; needs root, and says so
 	go run ./bench/diskfull
 
+observe: ## real Prometheus over three brokers that are broken in turn: does each alert fire, does each panel show data (CHARTS=dir draws them); needs root, and says so
+	go run ./bench/observe $(if $(CHARTS),-charts $(CHARTS))
+
+dashboards: ## write Grafana's dashboards anew from bench/observe/dashboards
+	go run ./bench/observe -write deploy/grafana/dashboards
+netns: ## three hosts with addresses of their own, in network namespaces: cut cables, changed addresses; needs root and ip, and says so
+	@mkdir -p bin && go build -o bin/netns ./bench/netns && bin/netns -hold $(or $(HOLD),15s)
+
+upgrade: ## the previous build and this one in one cluster, forward, back and forward under load: make upgrade FROM=<commit>
+	@mkdir -p bin && go build -o bin/upgrade ./bench/upgrade && bin/upgrade -mixed $(or $(MIXED),10s) $(if $(FROM),-from $(FROM))
 vuln: ## known vulnerabilities in what the product reaches; where their database cannot be reached it says skipped, and fails
 	@.ci/vuln
 
+docs: ## the commands of deploy/README.md, in its order, against real clusters: make docs REWRITE=1 puts what they print into the page
+	go run ./bench/docs $(if $(REWRITE),-rewrite) deploy/README.md
 metrics-doc: ## write deploy/prometheus/METRICS.md from what a cluster shows
 	go test ./cmd/brokerd/broker -run TestTheMetricsPageIsTrue -rewrite
+
+rolling-statefulset: ## the same as Kubernetes updates a StatefulSet: from the last broker down, as soon as /readyz?replicated allows
+	go run ./bench/rolling -statefulset -rounds $(or $(ROUNDS),2)
+
+release: ## archives and checksums.txt in dist/: make release VERSION=v0.1.0
+	@VERSION='$(VERSION)' deploy/release
+
+image: ## the container image, of this tree and from scratch, by docker, podman or buildah: make image TAG=runnel
+	@out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
+	OUT="$$out" deploy/build linux $$(go env GOARCH) brokerd brokerctl && deploy/image "$$out/brokerd" "$$out/brokerctl" '$(or $(TAG),runnel)'
+
+manifests: ## write deploy/kubernetes/runnel.yaml from the chart's defaults
+	cd deploy/check && go test -run TestPlainManifestsAreTheChartsDefaults -rewrite .
+
+deploy: ## check what deploy/ ships: unit, compose files, manifests, chart, image, release
+	.ci/deploy

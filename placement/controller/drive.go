@@ -75,8 +75,6 @@ type driver struct {
 	counts *driveCounts
 	// quarantine is what quarantined returned last, for others than the loop.
 	quarantine atomic.Pointer[map[uint64]string]
-	// older has the brokers that know fewer commands than this release, as far as they told, for others than the loop.
-	older atomic.Pointer[[]int32]
 }
 
 // driveCounts are for metrics.
@@ -184,7 +182,6 @@ func newDriver(ctx context.Context, cfg Config, desk desk, hearing *hearing, log
 		hearing: hearing, brokers: map[int32]*source{}, movers: map[uint64]*mover{}, transfers: newTransfers(),
 	}
 	d.quarantine.Store(&map[uint64]string{})
-	d.older.Store(&[]int32{})
 	return d
 }
 

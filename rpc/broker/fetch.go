@@ -58,6 +58,9 @@ func (s *Server) Fetch(stream grpc.BidiStreamingServer[runnelv1.FetchRequest, ru
 	if s.isStopping() {
 		return runnelv1.ToStatus(s.metrics.error(apiFetch, s.stoppingError()))
 	}
+	if err := stream.SetHeader(runnelv1.BrokerHeader(s.id)); err != nil {
+		return err
+	}
 	open := s.metrics.streams.WithLabelValues(apiFetch)
 	open.Inc()
 	defer open.Dec()

@@ -33,6 +33,9 @@ func (s *Server) Produce(stream grpc.BidiStreamingServer[runnelv1.ProduceRequest
 	if s.isStopping() {
 		return runnelv1.ToStatus(s.metrics.error(apiProduce, s.stoppingError()))
 	}
+	if err := stream.SetHeader(runnelv1.BrokerHeader(s.id)); err != nil {
+		return err
+	}
 	open := s.metrics.streams.WithLabelValues(apiProduce)
 	open.Inc()
 	defer open.Dec()

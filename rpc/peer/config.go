@@ -12,8 +12,12 @@ import (
 	"github.com/runnel-io/runnel/partition/multiraft"
 )
 
-// ProtocolVersion is the version of the protocol between brokers; both ends must have the same.
-const ProtocolVersion = 1
+// The versions of the protocol between brokers that this release speaks, oldest and newest. Two brokers speak the highest that both do
+// (versions.go), so a release that brings a new one goes on speaking that of the release before.
+const (
+	MinProtocolVersion = 1
+	ProtocolVersion    = 1
+)
 
 // Identity is who a broker is, as told in the handshake.
 type Identity struct {
@@ -22,6 +26,8 @@ type Identity struct {
 	Incarnation string // drawn when the data folder was made
 	Nonce       uint64 // drawn at each start of the process
 	Version     string // the broker's release, for people
+	// Protocol is the version of the protocol between brokers that is spoken with it; only of the other end of a connection.
+	Protocol uint32
 }
 
 // TLS are the two ends of a connection. Each must refuse whoever shows no certificate of a broker: nothing after it asks again.
@@ -60,6 +66,8 @@ type Config struct {
 	ControlQueueBytes, AppendQueueBytes int64
 	// MaxConns caps incoming connections, handshaken or not. 0 = 1024.
 	MaxConns int
+
+	versions versions // tests set it; 0 = what this release speaks
 }
 
 func (c *Config) setDefaults() error {
@@ -79,6 +87,9 @@ func (c *Config) setDefaults() error {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Log = c.Log.With("component", "peer")
+	if c.versions == (versions{}) {
+		c.versions = versions{MinProtocolVersion, ProtocolVersion}
+	}
 	if c.ControlQueueBytes == 0 {
 		c.ControlQueueBytes = 8 << 20
 	}

@@ -54,8 +54,9 @@ func (h handshaker) greet(raw net.Conn, accepted *acceptedConn) (Identity, error
 		return Identity{}, err
 	}
 	who, own := identityOf(req), h.p.cfg.Identity()
-	resp := helloResponse(own)
-	resp.Error = acceptable(own, req)
+	who.Protocol = h.p.cfg.versions.common(versionsOf(req))
+	resp := helloResponse(own, h.p.cfg.versions)
+	resp.Error = acceptable(own, h.p.cfg.versions, req)
 	if accepted != nil && resp.Error == nil && who.ClusterID == "" && !accepted.join() {
 		resp.Error = runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OVERLOADED, "too many brokers are joining at once: try again")
 	}

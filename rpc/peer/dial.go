@@ -63,7 +63,7 @@ func (p *Peers) dial(ctx context.Context, addr string, broker int32) (*conn, err
 		return nil, err
 	}
 	self := p.cfg.Identity()
-	other, err := greet(ctx, raw, self, broker)
+	other, err := p.greet(ctx, raw, self, broker)
 	if err != nil {
 		_ = raw.Close() // the reason is err
 		return nil, err
@@ -108,7 +108,7 @@ func (p *Peers) connect(ctx context.Context, addr string) (net.Conn, error) {
 }
 
 // greet is the dialler's side of the handshake.
-func greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Identity, error) {
+func (p *Peers) greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Identity, error) {
 	deadline := time.Now().Add(handshakeTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
@@ -120,7 +120,7 @@ func greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Iden
 		return Identity{}, fmt.Errorf("peer: handshake: %w", err)
 	}
 	resp := &runnelv1.HelloResponse{}
-	err := writeHello(raw, helloRequest(self))
+	err := writeHello(raw, helloRequest(self, p.cfg.versions))
 	if err == nil {
 		err = readHello(raw, resp)
 	}
@@ -135,7 +135,7 @@ func greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Iden
 	if e := resp.GetError(); e != nil {
 		return Identity{}, &refusal{err: e}
 	}
-	if e := acceptable(self, resp); e != nil {
+	if e := acceptable(self, p.cfg.versions, resp); e != nil {
 		return Identity{}, &refusal{err: e}
 	}
 	if broker != 0 && (resp.GetBrokerId() != broker || resp.GetClusterId() != self.ClusterID) {
@@ -149,7 +149,9 @@ func greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Iden
 	if err := raw.SetDeadline(time.Time{}); err != nil {
 		return Identity{}, fmt.Errorf("peer: handshake: %w", err)
 	}
-	return identityOf(resp), nil
+	who := identityOf(resp)
+	who.Protocol = p.cfg.versions.common(versionsOf(resp))
+	return who, nil
 }
 
 var errUsed = errors.New("peer: the connection was lost")

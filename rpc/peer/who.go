@@ -11,5 +11,5 @@ func (p *Peers) Who(ctx context.Context, addr string) (Identity, error) {
 	}
 	defer raw.Close()
 	self := p.cfg.Identity()
-	return greet(ctx, raw, Identity{Nonce: self.Nonce, Version: self.Version}, 0)
+	return p.greet(ctx, raw, Identity{Nonce: self.Nonce, Version: self.Version}, 0)
 }

@@ -62,6 +62,7 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 			return err
 		},
 		Alive:  func(id int32) bool { return c.host.Alive(id) && !c.leaving.is(id, b.env.Now()) },
+		Level:  b.commandLevel,
 		Leader: c.host.Leader, Automatic: !b.cfg.ManualPlacement, ReplaceAfter: b.cfg.ReplaceAfter, Parallel: b.cfg.RecoveryParallel,
 		MuteAfterReturn: b.cfg.MuteAfterReturn, ValidateSettings: b.validateSettings, Tune: tune,
 		Stopped: c.lookAtOnce,
