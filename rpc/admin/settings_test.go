@@ -18,16 +18,25 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
+type callerFunc func(broker int32, method string) ([]byte, error)
+
+func (f callerFunc) Call(_ context.Context, broker int32, method string, _ []byte) ([]byte, error) {
+	return f(broker, method)
+}
+
 func TestSettingsOfAnotherBrokerComeFromThatBroker(t *testing.T) {
 	h := newHarness(t)
 	own := []Setting{{Name: "log.level", Value: "info", Source: "file", Reload: ReloadRuntime}}
 	h.s.settings = func() []Setting { return own }
-	h.caller.f = func(_ context.Context, broker int32, _ []byte) ([]byte, error) {
+	h.s.caller = callerFunc(func(broker int32, method string) ([]byte, error) {
+		if method != MethodSettings {
+			return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "method %q", method)
+		}
 		if broker == 3 {
 			return []byte(`{"format":9}`), nil
 		}
 		return ServeSettings(nil, []Setting{{Name: "log.level", Value: "debug", Base: "warn", Source: SourceBroker, Reload: ReloadRuntime, Problem: "p", Whole: true}})
-	}
+	})
 	for id, want := range map[int32]string{
 		1: `name:"log.level" value:"info" source:"file" reload:"runtime"`,
 		2: `name:"log.level" value:"debug" source:"broker" reload:"runtime" base:"warn" whole:true problem:"p"`,
