@@ -117,3 +117,19 @@ vuln: ## known vulnerabilities in what the product reaches; where their database
 
 metrics-doc: ## write deploy/prometheus/METRICS.md from what a cluster shows
 	go test ./cmd/brokerd/broker -run TestTheMetricsPageIsTrue -rewrite
+
+rolling-statefulset: ## the same as Kubernetes updates a StatefulSet: from the last broker down, as soon as /readyz?replicated allows
+	go run ./bench/rolling -statefulset -rounds $(or $(ROUNDS),2)
+
+release: ## archives and checksums.txt in dist/: make release VERSION=v0.1.0
+	@VERSION='$(VERSION)' deploy/release
+
+image: ## the container image, of this tree and from scratch, by docker, podman or buildah: make image TAG=runnel
+	@out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
+	OUT="$$out" deploy/build linux $$(go env GOARCH) brokerd brokerctl && deploy/image "$$out/brokerd" "$$out/brokerctl" '$(or $(TAG),runnel)'
+
+manifests: ## write deploy/kubernetes/runnel.yaml from the chart's defaults
+	cd deploy/check && go test -run TestPlainManifestsAreTheChartsDefaults -rewrite .
+
+deploy: ## check what deploy/ ships: unit, compose files, manifests, chart, image, release
+	.ci/deploy

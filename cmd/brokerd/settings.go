@@ -50,6 +50,7 @@ var settings = []setting{
 	{"advertise.http", "", "HTTP address that others are told", value.Address, restart},
 	{"seeds", []string{}, "gossip addresses of the brokers that found the cluster, comma-separated; the same list everywhere", value.Addresses, restart},
 	{"rack", "", "name of this broker's rack or zone", value.Text, restart},
+	{"rackfile", "", "file whose one line is the rack, instead of rack", value.File, restart}, // not rack.file: rack is a value, and holds no keys
 	{"insecure", false, "allow addresses that are not loopback although traffic is neither encrypted nor authenticated", value.Switch, restart},
 	{"http.insecure", false, "allow http.listen to be an address that is not loopback, although it is plain HTTP and answers whoever asks", value.Switch, restart},
 	{"tls.client.cert", "", "the certificate that clients see; with tls.client.key it turns TLS on for them", value.File, watched},
@@ -272,8 +273,9 @@ func config(v *viper.Viper) (broker.Config, error) {
 		GossipListen: v.GetString("gossip.listen"), HTTPListen: v.GetString("http.listen"),
 		AdvertiseClient: v.GetString("advertise.client"), AdvertisePeer: v.GetString("advertise.peer"),
 		AdvertiseGossip: v.GetString("advertise.gossip"), AdvertiseHTTP: v.GetString("advertise.http"),
-		Rack: v.GetString("rack"), TLS: tlsFiles(v),
+		TLS: tlsFiles(v),
 	}
+	typed("rack", func() (err error) { c.Rack, err = rack(v); return })
 	typed("insecure", func() (err error) { c.Insecure, err = boolean(v, "insecure"); return })
 	typed("http.insecure", func() (err error) { c.HTTPInsecure, err = boolean(v, "http.insecure"); return })
 	typed("client.connections.max", func() (err error) { c.MaxConnections, err = count(v, "client.connections.max"); return })

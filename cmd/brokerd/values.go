@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -27,6 +28,26 @@ func size(v *viper.Viper, key string) (int64, error) { return kindOf(key).Bytes(
 func word(v *viper.Viper, key string) (string, error) {
 	s := v.GetString(key)
 	return strings.ToLower(s), kindOf(key).Check(s)
+}
+
+// rack is the setting, or the line of the file that rackfile names. An empty file is no rack.
+func rack(v *viper.Viper) (string, error) {
+	name, file := v.GetString("rack"), v.GetString("rackfile")
+	if file == "" {
+		return name, nil
+	}
+	if name != "" {
+		return "", fmt.Errorf("%q is given and rackfile too: give one of them", name)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("rackfile: %w", err)
+	}
+	name = strings.TrimSpace(string(raw))
+	if strings.ContainsAny(name, "\r\n") {
+		return "", fmt.Errorf("rackfile: %s must hold one line", file)
+	}
+	return name, nil
 }
 
 // kindOf is what a setting of the table holds.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -46,6 +45,21 @@ func (r *reasons) count(reason string) (n int) {
 		}
 	}
 	return n
+}
+
+// until repeats ok until it is true.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick, timeout := time.NewTicker(time.Millisecond), time.NewTimer(patience)
+	defer tick.Stop()
+	defer timeout.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-timeout.C:
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
 }
 
 func open(t *testing.T, most int, r *reasons) *listen.Listener {
@@ -105,29 +119,19 @@ func TestOneAboveTheCapIsClosedAndAnotherFitsOnceOneIsGone(t *testing.T) {
 	}
 }
 
-// counting tells how many buffers are out, and how many were taken before there was something to read.
+// counting tells how many buffers were taken, and how many are out.
 type counting struct {
-	mu    sync.Mutex
-	out   int
-	sent  bool
-	early int
+	mu         sync.Mutex
+	taken, out int
 }
 
 func (c *counting) Get(n int) *[]byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.taken++
 	c.out++
-	if !c.sent {
-		c.early++
-	}
 	b := make([]byte, n)
 	return &b
-}
-
-func (c *counting) send(sent bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sent = sent
 }
 
 func (c *counting) Put(*[]byte) {
@@ -136,10 +140,10 @@ func (c *counting) Put(*[]byte) {
 	c.out--
 }
 
-func (c *counting) holds() int {
+func (c *counting) counts() (taken, out int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out
+	return c.taken, c.out
 }
 
 func TestAnIdleConnectionHoldsNoBuffer(t *testing.T) {
@@ -162,10 +166,9 @@ func TestAnIdleConnectionHoldsNoBuffer(t *testing.T) {
 		text []byte
 		err  error
 	}
-	results, begins := make(chan result), make(chan struct{})
+	results := make(chan result)
 	go func() { // ends at the first error
 		for {
-			begins <- struct{}{}
 			buf, n, err := ready.ReadOnReady(1<<10, pool)
 			if err != nil {
 				results <- result{nil, err}
@@ -176,13 +179,12 @@ func TestAnIdleConnectionHoldsNoBuffer(t *testing.T) {
 			results <- result{text, nil}
 		}
 	}()
-	// A buffer that is taken before the wait is seen in most rounds, not in each.
-	for range 200 {
-		const text = "abc"
-		pool.send(false)
-		<-begins
-		runtime.Gosched()
-		pool.send(true)
+	for i, text := range []string{"a", "bc"} {
+		// Each read takes one to look, and another once there is something.
+		until(t, "a read has looked, and gave its buffer back", func() bool {
+			taken, out := pool.counts()
+			return taken > 2*i && out == 0
+		})
 		if _, err := other.Write([]byte(text)); err != nil {
 			t.Fatal(err)
 		}
@@ -190,13 +192,12 @@ func TestAnIdleConnectionHoldsNoBuffer(t *testing.T) {
 			t.Fatalf("got %q, %v", got.text, got.err)
 		}
 	}
-	<-begins
 	_ = other.Close()
 	if got := <-results; !errors.Is(got.err, io.EOF) {
 		t.Errorf("at the end: %v", got.err)
 	}
-	if pool.holds() != 0 || pool.early != 0 {
-		t.Errorf("%d buffers are held, %d were taken before there was anything to read", pool.holds(), pool.early)
+	if _, out := pool.counts(); out != 0 {
+		t.Errorf("%d buffers are held", out)
 	}
 }
 

@@ -16,7 +16,8 @@ func (p *Peers) secureServer(raw net.Conn) (net.Conn, error) {
 	if p.cfg.TLS == nil {
 		return raw, nil
 	}
-	c := tls.Server(raw, p.cfg.TLS.Server)
+	r := newRecords(raw)
+	c := tls.Server(r, p.cfg.TLS.Server)
 	if err := c.Handshake(); err != nil {
 		var plain tls.RecordHeaderError
 		if errors.As(err, &plain) {
@@ -24,7 +25,8 @@ func (p *Peers) secureServer(raw net.Conn) (net.Conn, error) {
 		}
 		return nil, fmt.Errorf("peer: TLS: %w", err)
 	}
-	return secured{c, raw}, nil
+	r.grow()
+	return secured{c, r}, nil
 }
 
 // secureClient is the dialler's side.
@@ -34,7 +36,8 @@ func (p *Peers) secureClient(ctx context.Context, raw net.Conn) (net.Conn, error
 	}
 	ctx, cancel := context.WithDeadline(ctx, time.Now().Add(handshakeTimeout))
 	defer cancel()
-	c := tls.Client(raw, p.cfg.TLS.Client)
+	r := newRecords(raw)
+	c := tls.Client(r, p.cfg.TLS.Client)
 	if err := c.HandshakeContext(ctx); err != nil {
 		var plain tls.RecordHeaderError
 		if errors.As(err, &plain) || hungUp(err) {
@@ -42,17 +45,27 @@ func (p *Peers) secureClient(ctx context.Context, raw net.Conn) (net.Conn, error
 		}
 		return nil, err
 	}
-	return secured{c, raw}, nil
+	r.grow()
+	return secured{c, r}, nil
 }
 
 // secured closes at once. crypto/tls would first write a farewell, for up to 5 s to a broker that hangs; HTTP/2 has its own, and its frames
 // tell what is whole.
 type secured struct {
 	*tls.Conn
-	raw net.Conn
+	records *records
 }
 
-func (s secured) Close() error { return s.raw.Close() }
+func (s secured) Write(b []byte) (int, error) {
+	s.records.hold()
+	n, err := s.Conn.Write(b)
+	if flushed := s.records.release(); err == nil {
+		err = flushed
+	}
+	return n, err
+}
+
+func (s secured) Close() error { return s.records.Close() }
 
 // mayWantTLS adds what an ended handshake may mean. A broker with TLS says nothing to one without; with TLS 1.3, one that refuses the
 // dialler's certificate says so only now.

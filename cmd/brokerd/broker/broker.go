@@ -92,7 +92,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	err = b.Wait(ctx)
+	err = b.watched(ctx)
 	stopped := make(chan error, 1)
 	go func() { stopped <- b.Stop() }() // outlives Run only when the disk hangs, and then the process ends
 	select {
@@ -101,6 +101,23 @@ func Run(ctx context.Context, cfg Config) error {
 	case <-time.After(giveUpAfter):
 		return errors.Join(err, fmt.Errorf("the broker did not stop within %s, perhaps since its disk hangs: the process ends without it, as after a kill", giveUpAfter))
 	}
+}
+
+// watched is Wait with cfg.Watch beside it.
+func (b *Broker) watched(ctx context.Context) error {
+	if b.cfg.Watch == nil {
+		return b.Wait(ctx)
+	}
+	watching, end := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { // ends with watching
+		defer close(done)
+		b.cfg.Watch(watching, b.Ready)
+	}()
+	err := b.Wait(ctx)
+	end()
+	<-done
+	return err
 }
 
 // Wait returns when ctx ends, with nil, or when the broker cannot go on, with the reason. Stop is still to be called.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,6 +44,9 @@ type Config struct {
 	HeartbeatInterval, SilentAfter, TickInterval time.Duration      // 0: defaults of multiraft
 	LogLevel                                     slog.Level         // below it nothing goes to Log
 	Settings                                     []Told             // as the broker was started with, for who asks; may be empty
+
+	// Watch runs from when the broker listens until its stop begins, when ctx ends; ready is Broker.Ready. nil: nobody watches.
+	Watch func(ctx context.Context, ready func() error)
 }
 
 // Told is a setting that the broker was started with.
