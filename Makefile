@@ -72,9 +72,7 @@ test-peers: ## vet and test the comparison, a module of its own
 mutants: ## seed bugs into the product, one at a time: does each layer of tests find its own (NAME=a,b: only these)
 	go run ./bench/mutants $(if $(NAME),-only $(NAME))
 
-ci-full: mutants ## what takes too long for every change
-
-.PHONY: mutants ci-full
+ci-full: mutants overload starvation diskfull soak bench ## what takes too long for every change: some three hours
 
 many: ## what a thousand partitions cost, idle and written to: make many N=1000
 	go run ./bench/many -partitions $(or $(N),1000)
@@ -108,3 +106,30 @@ starvation: ## all processors saturated by others: is a slow broker taken for de
 
 diskfull: ## disks that others fill, below the reserve and to the last byte, under load; needs root, and says so
 	go run ./bench/diskfull
+
+netns: ## three hosts with addresses of their own, in network namespaces: cut cables, changed addresses; needs root and ip, and says so
+	@mkdir -p bin && go build -o bin/netns ./bench/netns && bin/netns -hold $(or $(HOLD),15s)
+
+upgrade: ## the previous build and this one in one cluster, forward, back and forward under load: make upgrade FROM=<commit>
+	@mkdir -p bin && go build -o bin/upgrade ./bench/upgrade && bin/upgrade -mixed $(or $(MIXED),10s) $(if $(FROM),-from $(FROM))
+vuln: ## known vulnerabilities in what the product reaches; where their database cannot be reached it says skipped, and fails
+	@.ci/vuln
+
+metrics-doc: ## write deploy/prometheus/METRICS.md from what a cluster shows
+	go test ./cmd/brokerd/broker -run TestTheMetricsPageIsTrue -rewrite
+
+rolling-statefulset: ## the same as Kubernetes updates a StatefulSet: from the last broker down, as soon as /readyz?replicated allows
+	go run ./bench/rolling -statefulset -rounds $(or $(ROUNDS),2)
+
+release: ## archives and checksums.txt in dist/: make release VERSION=v0.1.0
+	@VERSION='$(VERSION)' deploy/release
+
+image: ## the container image, of this tree and from scratch, by docker, podman or buildah: make image TAG=runnel
+	@out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
+	OUT="$$out" deploy/build linux $$(go env GOARCH) brokerd brokerctl && deploy/image "$$out/brokerd" "$$out/brokerctl" '$(or $(TAG),runnel)'
+
+manifests: ## write deploy/kubernetes/runnel.yaml from the chart's defaults
+	cd deploy/check && go test -run TestPlainManifestsAreTheChartsDefaults -rewrite .
+
+deploy: ## check what deploy/ ships: unit, compose files, manifests, chart, image, release
+	.ci/deploy

@@ -31,6 +31,8 @@
 //   - Members never shows two members with the same broker id (other than 0) or the same address.
 //   - Stop returns within its context's time, and no goroutine of this package outlives it.
 //   - Unauthenticated bytes on the port use bounded memory: connections are capped in number and in bytes read.
+//   - With keys, what is not encrypted with one of them is refused, and so is what carries no label of ours. Both are counted. The cluster id is in
+//     the Meta, and whoever uses members looks at it: brokers of two clusters that see each other are to say so (Decision.Conflict).
 //
 // The caller is the broker's assembly (cmd/brokerd/broker).
 package gossip

@@ -21,6 +21,8 @@ type Config struct {
 	Advertise string   // host:port that others use, the host may be a name; "" = the listen address; port 0 or none = the bound one
 	Seeds     []string // host:port each, the host may be a name
 	Meta      Meta     // Nonce is required; SeedsHash and BootMS are filled in if 0
+	// Keys of AES, 16, 24 or 32 bytes each: the first encrypts, all decrypt, and what none decrypts is refused. None: plain text.
+	Keys [][]byte
 
 	Log        *slog.Logger          // nil = none
 	Registerer prometheus.Registerer // nil = none
@@ -38,6 +40,7 @@ type Gossip struct {
 	log         *slog.Logger
 	metrics     *metrics
 	list        *memberlist.Memberlist
+	keys        *keys // nil: plain text
 	seeds       *seedTable
 	rejoinEvery time.Duration
 	onChange    func()
@@ -138,7 +141,10 @@ func (g *Gossip) open(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	logger := newBridge(g.log)
+	if g.keys, err = newKeys(c.Keys); err != nil {
+		return err
+	}
+	logger := newBridge(g.log, g.metrics.heard)
 	inner, err := listen(&memberlist.NetTransportConfig{BindAddrs: []string{bind}, BindPort: port, Logger: logger})
 	if err != nil {
 		return err
@@ -158,6 +164,9 @@ func (g *Gossip) open(ctx context.Context, c Config) error {
 	mc := c.Profile.memberlist()
 	mc.Name = nameOf(c.Meta.Nonce)
 	mc.Label = label
+	if g.keys != nil {
+		mc.Keyring = g.keys.ring
+	}
 	mc.Transport = t
 	mc.BindAddr, mc.BindPort = bind, inner.GetAutoBindPort()
 	mc.AdvertiseAddr, mc.AdvertisePort = advIP, advPort
@@ -166,6 +175,9 @@ func (g *Gossip) open(ctx context.Context, c Config) error {
 	g.list, err = memberlist.Create(mc)
 	if err != nil {
 		return errors.Join(fmt.Errorf("gossip: start on %s: %w", c.Listen, err), t.Shutdown())
+	}
+	if err := registerHealth(c.Registerer, g.list.GetHealthScore); err != nil {
+		return errors.Join(err, g.list.Shutdown())
 	}
 	return nil
 }

@@ -14,8 +14,9 @@ const logsPerSecond = 10
 
 // bridge turns memberlist's "[LEVEL] memberlist: text" lines into slog records.
 type bridge struct {
-	log *slog.Logger
-	now func() time.Time
+	log   *slog.Logger
+	now   func() time.Time
+	heard func(line []byte) // gets each line, also of a level that is not logged; nil: nobody
 
 	mu         sync.Mutex
 	second     int64 // the Unix second that written counts
@@ -24,8 +25,8 @@ type bridge struct {
 }
 
 // newBridge makes the logger that memberlist gets.
-func newBridge(l *slog.Logger) *log.Logger {
-	return log.New(&bridge{log: l, now: time.Now}, "", 0)
+func newBridge(l *slog.Logger, heard func(line []byte)) *log.Logger {
+	return log.New(&bridge{log: l, now: time.Now, heard: heard}, "", 0)
 }
 
 var levels = []struct {
@@ -42,6 +43,9 @@ var levels = []struct {
 
 // Write gets one line per call, as package log promises.
 func (b *bridge) Write(line []byte) (int, error) {
+	if b.heard != nil {
+		b.heard(line)
+	}
 	text, level := bytes.TrimSpace(line), slog.LevelInfo
 	for _, l := range levels {
 		if rest, ok := bytes.CutPrefix(text, []byte(l.tag)); ok {

@@ -28,6 +28,7 @@ type Meta struct {
 	Empty     bool   // the disk has no data and never belonged to a cluster
 	SeedsHash uint32 // HashSeeds of the broker's seed list
 	BootMS    int64  // when the process started, Unix ms; tells which of two boots is newer
+	Level     uint32 // the highest level of the controller's commands that the broker's release reads; 0: it is from before there were levels
 }
 
 // HashSeeds hashes a seed list as written. The order counts, since the first seed founds. An empty list is 0.
@@ -62,6 +63,7 @@ func (m Meta) Encode() ([]byte, error) {
 		b = binary.AppendUvarint(b, uint64(len(*s)))
 		b = append(b, *s...)
 	}
+	b = binary.AppendUvarint(b, uint64(m.Level))
 	if len(b) > MaxMeta {
 		return nil, fmt.Errorf("gossip: what this broker announces is %d bytes, %d fit: shorten the advertised addresses, the rack or the version "+
 			"(client %d, peer %d, http %d, rack %d, version %d, cluster id %d bytes)",
@@ -106,6 +108,13 @@ func DecodeMeta(b []byte) (Meta, error) {
 		}
 		*s = string(b[n : n+int(l)])
 		b = b[n+int(l):]
+	}
+	if len(b) > 0 { // the first release ends here
+		level, n := binary.Uvarint(b)
+		if n <= 0 || level > math.MaxInt32 {
+			return m, errShortMeta
+		}
+		m.Level = uint32(level)
 	}
 	if m.Nonce == 0 || m.BrokerID < 0 {
 		return m, fmt.Errorf("gossip: a member announces broker id %d and boot nonce %d, which no broker has", m.BrokerID, m.Nonce)

@@ -14,7 +14,7 @@ func TestMetaRoundTrip(t *testing.T) {
 			BrokerID: rapid.Int32Range(0, 1<<31-1).Draw(t, "id"), Nonce: rapid.Uint64Range(1, 1<<64-1).Draw(t, "nonce"),
 			ClusterID: text.Draw(t, "cluster"), Client: text.Draw(t, "client"), Peer: text.Draw(t, "peer"), HTTP: text.Draw(t, "http"),
 			Rack: text.Draw(t, "rack"), Version: text.Draw(t, "version"), Empty: rapid.Bool().Draw(t, "empty"),
-			SeedsHash: rapid.Uint32().Draw(t, "hash"), BootMS: rapid.Int64().Draw(t, "boot"),
+			SeedsHash: rapid.Uint32().Draw(t, "hash"), BootMS: rapid.Int64().Draw(t, "boot"), Level: rapid.Uint32Range(0, 127).Draw(t, "level"),
 		}
 		b, err := m.Encode()
 		if err != nil {
@@ -27,7 +27,11 @@ func TestMetaRoundTrip(t *testing.T) {
 		if got, err := DecodeMeta(append(b, "what a newer version adds"...)); err != nil || got != m {
 			t.Fatalf("with more fields: %+v, %v", got, err)
 		}
-		for n := range b {
+		first := len(b) - 1 // what the first release announces has no level
+		if got, err := DecodeMeta(b[:first]); err != nil || got.Level != 0 || got.Version != m.Version {
+			t.Fatalf("of the first release: %+v, %v", got, err)
+		}
+		for n := range first {
 			if _, err := DecodeMeta(b[:n]); err == nil {
 				t.Fatalf("%d of %d bytes were read", n, len(b))
 			}

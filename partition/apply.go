@@ -84,6 +84,8 @@ func (p *Partition) acknowledge() {
 	p.metrics.produced.Add(float64(len(p.acked)))
 	p.metrics.producedRecords.Add(float64(records))
 	p.metrics.producedBytes.Add(float64(bytes))
+	p.counts.producedRecords.Add(records)
+	p.counts.producedBytes.Add(bytes)
 	p.acked = p.acked[:0]
 }
 

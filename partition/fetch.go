@@ -66,6 +66,7 @@ func (p *Partition) TryFetch(r FetchRequest, dst []byte) (FetchResult, error) {
 	res.Batches, res.Next = out[len(dst):], next
 	p.metrics.fetched.Inc()
 	p.metrics.fetchedBytes.Add(float64(len(res.Batches)))
+	p.counts.fetchedBytes.Add(int64(len(res.Batches)))
 	return res, nil
 }
 

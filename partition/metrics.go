@@ -6,7 +6,8 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-// Metrics are shared by all partitions of a broker: a label for each partition would make tens of thousands of series.
+// Metrics are shared by all partitions of a broker: a label for each partition would make tens of thousands of series. What is counted by
+// topic is in topics, and shown by whoever walks over the replicas.
 type Metrics struct {
 	produced, producedRecords, producedBytes prometheus.Counter
 	duplicates                               prometheus.Counter
@@ -17,6 +18,7 @@ type Metrics struct {
 	sessions                                 prometheus.Counter
 	proposalsDropped                         prometheus.Counter
 	clockHolds                               prometheus.Counter
+	topics                                   topicTable
 }
 
 // NewMetrics makes the metrics and registers them with r; nil leaves them unregistered.

@@ -62,6 +62,7 @@ type Partition struct {
 	name    string // topic/number, for errors and logs
 	log     *slog.Logger
 	metrics *Metrics
+	counts  *TopicCounts // of its topic; only added to
 	// queueLimit bounds queuedBytes.
 	queueLimit int64
 
@@ -114,7 +115,7 @@ func New(c Config) *Partition {
 		log = slog.New(slog.DiscardHandler)
 	}
 	p := &Partition{
-		cfg: c, name: fmt.Sprintf("%s/%d", c.Topic, c.Number), metrics: c.Metrics, queueLimit: defaultQueueLimit,
+		cfg: c, name: fmt.Sprintf("%s/%d", c.Topic, c.Number), metrics: c.Metrics, counts: c.Metrics.topics.get(c.Topic), queueLimit: defaultQueueLimit,
 		log:      log.With("component", "partition", "topic", c.Topic, "partition", c.Number, "replica", c.Replica),
 		folded:   folded{producers: producers{}},
 		inflight: newInflight(),
@@ -147,6 +148,9 @@ func (p *Partition) Limits() record.Limits {
 	s := p.settings.Load()
 	return record.Limits{MaxBytes: s.batchBytes(), SkipCount: s.SkipCountCheck}
 }
+
+// Counts are those of the partition's topic.
+func (p *Partition) Counts() *TopicCounts { return p.counts }
 
 // StartOffset is the log start: the first offset that can be read.
 func (p *Partition) StartOffset() int64 { return p.logStart.Load() }

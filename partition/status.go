@@ -17,8 +17,11 @@ type Status struct {
 	// nothing of whether their brokers still live: an idle partition hears of its replicas too seldom to know, brokers
 	// of each other all the time. Only a leader knows; nil elsewhere.
 	InSync []uint64
-	// Bytes is the size of the log on this broker.
-	Bytes int64
+	// Bytes is the size of the log on this broker, Segments how many files it has.
+	Bytes    int64
+	Segments int
+	// Unapplied is how many entries are in the log here and not applied: not committed as far as this replica knows, or not folded yet.
+	Unapplied uint64
 	// Producers is how many idempotent producers are remembered.
 	Producers int
 }
@@ -36,8 +39,13 @@ func (p *Partition) Status() Status {
 	}
 	st := a.group.Status()
 	s.Leader, s.LeaderBroker, s.Term = st.Session, st.LeadBroker, st.Term
-	for _, g := range a.log.Segments() {
+	segments := a.log.Segments()
+	s.Segments = len(segments)
+	for _, g := range segments {
 		s.Bytes += g.Bytes
+	}
+	if st.Last > st.Applied {
+		s.Unapplied = st.Last - st.Applied
 	}
 	if st.Session {
 		s.InSync = []uint64{p.cfg.Replica}

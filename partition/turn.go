@@ -124,7 +124,7 @@ func (p *Partition) Proposed(err error) {
 	} else {
 		p.metrics.proposalsDropped.Inc()
 		if !errors.Is(err, raft.ErrProposalDropped) {
-			p.log.Error("raft refused a proposal", "term", p.sess.term, "err", err)
+			p.log.Error("raft refused a proposal", "term", p.sess.term, "error", err)
 		}
 		p.inflight.dropLast(len(t.items))
 		p.mu.Lock()

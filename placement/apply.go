@@ -97,6 +97,7 @@ func Apply(s *State, c Command) (*State, Result, error) {
 		return s, r, nil
 	}
 	n.Revision++
+	n.level = max(n.Level(), LevelOf(c))
 	return &n, r, nil
 }
 

@@ -328,7 +328,7 @@ func TestRule20TombstoneStaysUntilItsHolderAnswers(t *testing.T) {
 }
 
 func TestUnknownCommandsAreRefusedAlike(t *testing.T) {
-	for _, b := range []string{`{"v":1,"type":"paint_it","cmd":{}}`, `{"v":2,"type":"delete_topic","cmd":{"name":"t"}}`, `nonsense`, `{"v":1,"type":"delete_topic","cmd":[]}`, ``} {
+	for _, b := range []string{`{"v":1,"type":"paint_it","cmd":{}}`, fmt.Sprintf(`{"v":%d,"type":"delete_topic","cmd":{"name":"t"}}`, Level+1), `{"type":"delete_topic","cmd":{"name":"t"}}`, `nonsense`, `{"v":1,"type":"delete_topic","cmd":[]}`, ``} {
 		_, err := Decode([]byte(b))
 		wantCode(t, err, CodeUnknownCommand)
 	}
@@ -340,7 +340,7 @@ func TestUnknownCommandsAreRefusedAlike(t *testing.T) {
 }
 
 func TestUnmarshalRefusesOtherFormats(t *testing.T) {
-	for _, b := range []string{`{"format":3,"state":{}}`, `{"state":{}}`, `{"format":1,"state":null}`, `[]`, `x`,
+	for _, b := range []string{fmt.Sprintf(`{"format":%d,"state":{}}`, Level+1), `{"state":{}}`, `{"format":1,"state":null}`, `[]`, `x`,
 		`{"format":1,"state":{"brokers":{"1":null}}}`, `{"format":1,"state":{"topics":{"t":null}}}`, `{"format":1,"state":{"tombstones":{"4":null}}}`} {
 		if _, err := Unmarshal([]byte(b)); err == nil {
 			t.Errorf("%s was read", b)

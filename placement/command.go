@@ -93,16 +93,8 @@ func (AllocateProducers) isCommand()    {}
 func (ForgetReplicas) isCommand()       {}
 func (SetControllerReplica) isCommand() {}
 
-// commandVersion is the version of the command encoding as a whole. A new command, or a new field whose absence keeps
-// the old meaning, does not change it.
-const commandVersion = 1
-
-// CommandLevel grows with each new command. A release stops its replica of the controller group at a command that it does not know, so brokers tell
-// their level and a new command is not proposed while one of a lower level is there. 1: AlterSettings.
-const CommandLevel = 1
-
 type commandFile struct {
-	Version int             `json:"v"`
+	Level   int             `json:"v"`
 	Type    string          `json:"type"`
 	Command json.RawMessage `json:"cmd"`
 }
@@ -135,6 +127,9 @@ const (
 	typeRecordRecovery       = "record_recovery"
 	typeRecoverController    = "recover_controller"
 )
+
+// CommandName is a command's name in the log, and in metrics.
+func CommandName(c Command) string { return typeOf(c) }
 
 func typeOf(c Command) string {
 	switch c.(type) {
@@ -192,7 +187,7 @@ func typeOf(c Command) string {
 	return ""
 }
 
-// Encode encodes a command as JSON with its type name and a version.
+// Encode encodes a command as JSON with its type name and its level.
 func Encode(c Command) ([]byte, error) {
 	name := typeOf(c)
 	if name == "" {
@@ -202,7 +197,7 @@ func Encode(c Command) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode command %s: %w", name, err)
 	}
-	b, err := json.Marshal(commandFile{Version: commandVersion, Type: name, Command: cmd})
+	b, err := json.Marshal(commandFile{Level: LevelOf(c), Type: name, Command: cmd})
 	if err != nil {
 		return nil, fmt.Errorf("encode command %s: %w", name, err)
 	}
@@ -216,8 +211,8 @@ func Decode(b []byte) (Command, error) {
 	if err := json.Unmarshal(b, &f); err != nil {
 		return nil, Errorf(CodeUnknownCommand, "command is not readable: %v", err)
 	}
-	if f.Version != commandVersion {
-		return nil, Errorf(CodeUnknownCommand, "command %q has version %d and this broker knows version %d: upgrade it", f.Type, f.Version, commandVersion)
+	if f.Level < 1 || f.Level > Level {
+		return nil, Errorf(CodeUnknownCommand, "command %q is of level %d and this release reads levels 1 to %d: upgrade the broker", f.Type, f.Level, Level)
 	}
 	switch f.Type {
 	case typeFoundCluster:

@@ -30,7 +30,7 @@
 // were given up are named.
 //
 // AlterSettings holds what brokers shall go by while they run. Apply knows neither keys nor values: each broker goes by those that its release
-// knows, and whoever proposes checks them. A state that has any is marshalled in a format that older releases refuse.
+// knows, and whoever proposes checks them.
 //
 // Invariants:
 //   - Apply is a pure function of its two arguments: no clock, no chance, no I/O. Every replica of the controller group
@@ -48,6 +48,8 @@
 //
 // Size: 100,000 partitions of three replicas take 13 MiB in memory and 10 MiB marshalled, or 24 and 16 MiB if each is a
 // topic of its own; a command copies the map of topics and the partitions of those it changes, up to 5 ms then.
+//
+// Releases: what a release reads of commands and states is told by levels, see Level.
 //
 // The package imports neither raft nor gRPC; package placement/plan decides, this one records.
 package placement

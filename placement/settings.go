@@ -18,6 +18,9 @@ type AlterSettings struct {
 
 func (AlterSettings) isCommand() {}
 
+// Level is that of the release which brought it.
+func (AlterSettings) Level() int { return 2 }
+
 // Change is a setting that became different. Old and New are empty where it was not set, or is not any more.
 type Change struct {
 	Key string `json:"key"`

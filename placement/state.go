@@ -47,6 +47,8 @@ type State struct {
 	Recoveries []Recovery `json:"recoveries,omitempty"`
 	// ControllerRecoveries holds how often the controller group itself was, at most MaxControllerRecoveries.
 	ControllerRecoveries []ControllerRecovery `json:"controller_recoveries,omitempty"`
+
+	level int // see Level
 }
 
 // Broker is a member of the cluster.
@@ -159,7 +161,7 @@ type Recovery struct {
 
 // New returns the state before the first command.
 func New() *State {
-	return &State{Brokers: map[int32]*Broker{}, Topics: map[string]*Topic{}, Tombstones: map[uint64]*Tombstone{}}
+	return &State{level: 1, Brokers: map[int32]*Broker{}, Topics: map[string]*Topic{}, Tombstones: map[uint64]*Tombstone{}}
 }
 
 // BrokerIDs returns the ids of all brokers, rising.
@@ -177,26 +179,16 @@ func (s *State) ControllerMembers() map[uint64]int32 {
 	return m
 }
 
-// stateFormat is the version of the marshalled state, and settingsFormat that of one which has settings of brokers. A reader refuses what it
-// does not know: guessing here would make replicas of the controller group differ. A release that knows no such settings would leave them out, and
-// write the state without them; as long as there are none, it may read the state.
-const (
-	stateFormat    = 1
-	settingsFormat = 2
-)
-
+// stateFile is a marshalled state. Its format is the state's level: a release that could not read one of the commands would lose what it
+// left in the state, and the replicas of the controller group would differ.
 type stateFile struct {
 	Format int    `json:"format"`
 	State  *State `json:"state"`
 }
 
-// Marshal encodes the state as JSON with a format version. Equal states give equal bytes.
+// Marshal encodes the state as JSON with its level. Equal states give equal bytes.
 func (s *State) Marshal() ([]byte, error) {
-	format := stateFormat
-	if len(s.Settings)+len(s.BrokerSettings) > 0 {
-		format = settingsFormat
-	}
-	b, err := json.Marshal(stateFile{Format: format, State: s})
+	b, err := json.Marshal(stateFile{Format: s.Level(), State: s})
 	if err != nil {
 		return nil, fmt.Errorf("encode cluster state: %w", err)
 	}
@@ -211,9 +203,9 @@ func Unmarshal(b []byte) (*State, error) {
 	if err := json.Unmarshal(b, &head); err != nil {
 		return nil, fmt.Errorf("decode cluster state: %w", err)
 	}
-	if head.Format != stateFormat && head.Format != settingsFormat {
-		return nil, fmt.Errorf("cluster state has format %d and this version reads formats %d and %d: run the version that wrote it, or a newer one",
-			head.Format, stateFormat, settingsFormat)
+	if head.Format < 1 || head.Format > Level {
+		return nil, fmt.Errorf("cluster state has format %d and this version reads formats 1 to %d: run the version that wrote it, or a newer one",
+			head.Format, Level)
 	}
 	f := stateFile{State: New()}
 	if err := json.Unmarshal(b, &f); err != nil {
@@ -223,6 +215,7 @@ func Unmarshal(b []byte) (*State, error) {
 	if s == nil {
 		return nil, fmt.Errorf("decode cluster state: it holds no state")
 	}
+	s.level = head.Format
 	// A JSON null would have replaced the maps.
 	if s.Brokers == nil {
 		s.Brokers = map[int32]*Broker{}

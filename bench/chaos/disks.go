@@ -229,7 +229,7 @@ func flip(dir string, variant uint64) (string, error) {
 // readAll reads each replica that a machine holds, from the machine itself. That a replica cannot be read is what is to be: it is given up. A
 // damaged batch that is served is a violation, whoever reads it. An error says that the machine was not asked.
 func (r *run) readAll(ctx context.Context, m *machine) error {
-	brokers := &workload.Brokers{}
+	brokers := &workload.Brokers{TLS: r.target().TLS}
 	defer brokers.Close()
 	for _, t := range r.topics {
 		call, cancel := context.WithTimeout(ctx, 2*time.Second)

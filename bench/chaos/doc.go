@@ -8,11 +8,11 @@
 //	                              +-->  proxy (bench/chaos/proxy)  -->  5 brokers, and a sixth that joins
 //	brokers to each other       --+
 //
-//	schedule.go  --steps of three lanes-->  fire.go  -->  processes.go, links.go, disks.go, membership.go
+//	schedule.go  --steps of four lanes-->  fire.go  -->  processes.go, links.go, disks.go, membership.go, certificates.go
 //	history of all operations  -->  rest.go (heal, wait, read all logs)  -->  judge.go (bench/check, porcupine)  -->  tables, pages
 //
-// Three lanes go on side by side: faults of processes, of the network, and of disks and members. A fault of the last one takes copies away for
-// good, so each waits until all copies of all partitions are there: the promises hold for a minority of lost copies. For four seconds the
+// Four lanes go on side by side: faults of processes, of the network, of disks and members, and certificates that are rotated. A fault of disks takes
+// copies away for good, so each waits until all copies of all partitions are there: the promises hold for a minority of lost copies. For four seconds the
 // other lanes go on meanwhile; then they hold back, or a short run would see few of these faults. The schedule follows from the seed. What
 // each fault meets does not: real processes run.
 //

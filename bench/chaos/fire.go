@@ -69,7 +69,7 @@ func (r *run) fireLane(ctx context.Context, number int, l *lane) error {
 	for {
 		s := l.next()
 		nap(ctx, s.Pause)
-		if number == len(lanes)-1 {
+		if number == copiesLane {
 			if err := r.awaitWhole(ctx); err != nil && ctx.Err() == nil {
 				return err
 			}
@@ -150,6 +150,8 @@ func (r *run) do(ctx context.Context, s step) (string, error) {
 		return r.wipe(ctx, s)
 	case joinDrain:
 		return r.joinDrain(ctx, s)
+	case rotate:
+		return r.rotate(ctx)
 	}
 	return r.partition(ctx, s)
 }

@@ -77,10 +77,10 @@ func (r *run) history(ctx context.Context) (check.History, error) {
 		call, cancel := context.WithTimeout(ctx, agreeWithin/3)
 		defer cancel()
 		var err error
-		if final, err = workload.Final(call, r.cluster.Seeds(), r.topics); err != nil {
+		if final, err = workload.Final(call, r.target(), r.topics); err != nil {
 			return "reading as a client: " + err.Error()
 		}
-		if replicas, err = workload.AllReplicas(call, r.cluster.Seeds(), r.topics, final); err != nil {
+		if replicas, err = workload.AllReplicas(call, r.target(), r.topics, final); err != nil {
 			return err.Error()
 		}
 		return ""

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ type run struct {
 	smallMachine *machine
 	spare        *machine        // of the goroutine of the third lane
 	suspect      *machine        // of the same: a record on its disk is damaged, and it was not read since
+	certs        *certificates   // nil: the brokers speak in plain text, since nothing is to be rotated
 	cl           *client.Client  // an operator's
 	life         context.Context // ends with the run
 	began        time.Time
@@ -104,13 +106,17 @@ func start(ctx context.Context, o options, dir string) (*run, error) {
 		tallies: map[string]workload.Tally{}, life: ctx,
 	}
 	var err error
-	r.cluster, err = proc.New(ctx, proc.Options{
-		Dir: dir, Brokers: brokers, Brokerd: o.brokerd, Proxied: true,
-		Args: []string{
-			"--replacement-after", "5s", "--disk-reserve-bytes", fmt.Sprint(reserve),
-			"--memory-tail-bytes", "4MiB", // readers that are behind read the disk
-		},
-	})
+	args := []string{
+		"--replacement-after", "5s", "--disk-reserve-bytes", fmt.Sprint(reserve),
+		"--memory-tail-bytes", "4MiB", // readers that are behind read the disk
+	}
+	if slices.Contains(o.kinds, rotate) {
+		if r.certs, err = newCertificates(filepath.Join(dir, "certs")); err != nil {
+			return nil, err
+		}
+		args = append(args, r.certs.flags()...)
+	}
+	r.cluster, err = proc.New(ctx, proc.Options{Dir: dir, Brokers: brokers, Brokerd: o.brokerd, Proxied: true, Args: args})
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +161,7 @@ func (r *run) startBrokers(ctx context.Context) (err error) {
 	if err := r.cluster.Ready(wait); err != nil {
 		return err
 	}
-	r.cl, err = client.New(r.cluster.Seeds())
+	r.cl, err = r.target().New()
 	return err
 }
 
@@ -191,7 +197,7 @@ func (r *run) roundOf(ctx context.Context, n int, length time.Duration) (err err
 	r.slots = workload.Slots(r.topics)
 	setup, cancel := context.WithTimeout(ctx, formed)
 	defer cancel()
-	if err := workload.CreateTopics(setup, r.cluster.Seeds(), r.topics); err != nil {
+	if err := workload.CreateTopics(setup, r.target(), r.topics); err != nil {
 		return err
 	}
 	if err := until(ctx, formed, r.unwhole); err != nil {
@@ -200,7 +206,7 @@ func (r *run) roundOf(ctx context.Context, n int, length time.Duration) (err err
 	r.rec = check.NewRecorder()
 	round := r.now()
 	r.w, err = workload.Start(ctx, workload.Options{
-		Seeds: r.cluster.Seeds(), Topics: r.topics, Writers: 2, InFlight: 300, Pause: 8 * time.Millisecond, OneByOnes: 2,
+		Seeds: r.cluster.Seeds(), TLS: r.target().TLS, Topics: r.topics, Writers: 2, InFlight: 300, Pause: 8 * time.Millisecond, OneByOnes: 2,
 		Readers: 1, Pollers: 1, Askers: 1, Makers: 1, Delivery: 10 * time.Second,
 		Hurry: 700 * time.Millisecond, // so that records are given up, for certain or not
 	}, r.rec)

@@ -26,15 +26,19 @@ const (
 	bitFlip    = "bitflip"    // a bit of a stored record is flipped
 	wipe       = "wipe"       // a disk is lost
 	joinDrain  = "join-drain" // a broker joins, another is drained and removed
+	rotate     = "rotate"     // certificates, keys and CAs are changed
 )
 
-// lanes are the sequences of faults that go on side by side: one fault of each at a time. Those of the last take a copy away for good, or
+// lanes are the sequences of faults that go on side by side: one fault of each at a time. Those of copiesLane take a copy away for good, or
 // move copies, so each of them first waits until all copies are there.
 var lanes = [][]string{
 	{kill, stop, killAll, transfer},
 	{full, half, oneWay, bridge, slow, gossipDrop, clientsCut},
 	{eio, noSpace, bitFlip, wipe, joinDrain},
+	{rotate},
 }
+
+const copiesLane = 2
 
 func kinds() []string { return slices.Concat(lanes...) }
 

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/bench/workload"
@@ -39,7 +38,7 @@ func (r *run) watchLeaders(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, m := range r.machines {
 		wg.Go(func() {
-			conn, err := grpc.NewClient(m.Client, grpc.WithTransportCredentials(insecure.NewCredentials()))
+			conn, err := grpc.NewClient(m.Client, grpc.WithTransportCredentials(workload.Credentials(r.target().TLS)))
 			if err != nil {
 				r.violate("run", "no client for broker %d: %v", m.Number, err)
 				return

@@ -30,19 +30,19 @@ var entries = []entry{
 	// What acknowledges or promises too early.
 	{name: mutant.AckBeforeFsync, layer: sim, sees: []string{"I1", "I15"}},
 	{name: mutant.EntriesAfterMessage, layer: sim, sees: []string{"I1", "I15"}},
-	{name: mutant.VoteNotPersisted, layer: unit, sees: []string{"I15"},
+	{name: mutant.VoteNotPersisted, layer: crash, sees: []string{"I15"},
 		pkg: "partition/raftlog", tests: "TestPowerCutAtAnyPointLosesNothingAcknowledged", says: `term and vote are \[\d+ 0\], acknowledged`},
-	{name: mutant.TermNotPersisted, layer: unit, sees: []string{"I15", "run"}, // a log that is ahead of its term is quarantined
+	{name: mutant.TermNotPersisted, layer: crash, sees: []string{"I15", "run"}, // a log that is ahead of its term is quarantined
 		pkg: "partition/raftlog", tests: "TestPowerCutAtAnyPointLosesNothingAcknowledged", says: `term and vote are|a vote may be lost`},
 	{name: mutant.VotesBeforeTerm, layer: unit, sees: []string{"I15"},
 		pkg: "partition/multiraft", tests: "TestRule01VotesAreAskedForOnlyOnceTheTermIsDurable", says: `votes were asked for after`},
-	{name: mutant.CommitAhead, layer: unit, sees: []string{"I12", "run"}, // a log that shall overwrite what is committed stops
+	{name: mutant.CommitAhead, layer: crash, sees: []string{"I12", "run"}, // a log that shall overwrite what is committed stops
 		pkg: "partition/raftlog", tests: "TestPowerCutAtAnyPointLosesNothingAcknowledged", says: `is above all that was committed`},
-	{name: mutant.RollWithoutDirSync, layer: unit, sees: []string{"I1"},
+	{name: mutant.RollWithoutDirSync, layer: crash, sees: []string{"I1"},
 		pkg: "partition/raftlog", tests: "TestPowerCutAtAnyPointLosesNothingAcknowledged", says: `last index \d+, acknowledged \d+|acknowledged entries are lost`},
-	{name: mutant.TruncationNotSynced, layer: unit, sees: []string{"I1", "I14"},
+	{name: mutant.TruncationNotSynced, layer: crash, sees: []string{"I1", "I14"},
 		pkg: "partition/raftlog", tests: "TestRule05TruncationUnlinksFromTheHighestDownAfterTheTerm", says: `(?s)got .*want .*syncdir`},
-	{name: mutant.QuarantineNotDurable, layer: unit, sees: []string{"I19"},
+	{name: mutant.QuarantineNotDurable, layer: crash, sees: []string{"I19"},
 		pkg: "partition/raftlog", tests: "TestRule02FailedSyncQuarantinesDurably", says: `open after a failed sync`},
 
 	// What leaders do wrong.
@@ -61,13 +61,13 @@ var entries = []entry{
 	{name: mutant.ReadAboveCommit, layer: sim, sees: []string{"I3", "I5", "I12"}},
 	{name: mutant.StaleLeaderServesEnd, layer: sim, sees: []string{"I11"}},
 	{name: mutant.ReadIndexSkipped, layer: sim, sees: []string{"I11", "I12"}},
-	{name: mutant.CatchupCRCUnchecked, layer: unit, sees: []string{"I4", "I1"},
+	{name: mutant.CatchupCRCUnchecked, layer: crash, sees: []string{"I4", "I1"},
 		pkg: "partition/raftlog", tests: "TestRule19DamagedSourceIsNotPropagated", says: `the damage was installed`},
 
 	// What becomes of replicas and their data.
 	{name: mutant.WipedReplicaKeepsID, layer: unit, sees: []string{"I19"},
 		pkg: "placement", tests: "TestRegistrationIsKnownByIncarnation", says: `an emptied disk came back`, faults: "wipe"},
-	{name: mutant.DeletedReplicaMadeAgain, layer: unit, sees: []string{"I19"}, // a simulation of some hundred seeds may miss it
+	{name: mutant.DeletedReplicaMadeAgain, layer: crash, sees: []string{"I19"},
 		pkg: "partition/raftlog", tests: "TestFloorRisesAndSurvivesACrash", says: `floor 0 after a crash`},
 	{name: mutant.InstallForgetsTerm, layer: unit, sees: []string{"I15"},
 		pkg: "partition/raftlog", tests: "TestRule19InstallsWhatWasAppliedAndCutsTheRest", says: `term \d+, vote \d+, want`},

@@ -24,8 +24,8 @@ type Broker struct {
 	// Told are the addresses that others are told, if they are not those: of a proxy in front of the broker.
 	Told Told
 
-	dir, program string
-	args, seeds  []string
+	dir, program     string
+	via, args, seeds []string
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd     // nil: not running
@@ -37,6 +37,17 @@ type Told struct{ Client, Peer, Gossip string }
 
 // Address is where clients find the broker.
 func (b *Broker) Address() string { return cmp.Or(b.Told.Client, b.Client) }
+
+// Move gives a broker that does not run another host, at which it is started next, and others are told the same.
+func (b *Broker) Move(host string) {
+	b.Client, b.Peer, b.Gossip, b.HTTP, b.Told = at(host, 7070), at(host, 7071), at(host, 7072), at(host, 7073), Told{}
+}
+
+// Run has a broker that does not run be another program from its next start on.
+func (b *Broker) Run(program string) { b.program = program }
+
+// Find gives a broker other seeds from its next start on.
+func (b *Broker) Find(seeds []string) { b.seeds = seeds }
 
 // Start runs the process; it does not wait until it is ready.
 func (b *Broker) Start() error { return b.StartWith() }
@@ -63,7 +74,8 @@ func (b *Broker) StartWith(flags ...string) error {
 	if len(b.seeds) > 0 {
 		args = append(args, "--seeds", strings.Join(b.seeds, ","))
 	}
-	cmd := exec.Command(b.program, slices.Concat(args, b.args, flags)...)
+	line := slices.Concat(b.via, []string{b.program}, args, b.args, flags)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, cleanEnv()
 	if err := cmd.Start(); err != nil {
 		return err

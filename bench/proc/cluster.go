@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -27,6 +29,10 @@ type Options struct {
 	Brokerd string   // the program; "" builds it into Dir
 	Args    []string // more flags for each broker
 	Proxied bool     // others are told addresses of their own, which somebody must serve
+	// Host is each broker's host; nil: a loopback address of its own.
+	Host func(number int) string
+	// Via is the command that runs each broker's program, and becomes it; nil: none.
+	Via func(number int) []string
 }
 
 // Start builds brokerd if need be and starts the brokers. It returns once each says /readyz, or with the reason of the
@@ -72,10 +78,14 @@ func New(ctx context.Context, o Options) (*Cluster, error) {
 // next is one more broker, of which nothing runs yet.
 func (c *Cluster) next() *Broker {
 	n := len(c.Brokers) + 1
-	host := hostOf(os.Getpid(), n)
-	b := &Broker{
-		Number: n, Client: host + ":7070", Peer: host + ":7071", Gossip: host + ":7072", HTTP: host + ":7073",
-		dir: filepath.Join(c.o.Dir, fmt.Sprintf("broker-%d", n)), program: c.o.Brokerd, args: c.o.Args,
+	b := &Broker{Number: n, dir: filepath.Join(c.o.Dir, fmt.Sprintf("broker-%d", n)), program: c.o.Brokerd, args: c.o.Args}
+	if c.o.Host == nil {
+		b.Move(hostOf(os.Getpid(), n))
+	} else {
+		b.Move(c.o.Host(n))
+	}
+	if c.o.Via != nil {
+		b.via = c.o.Via(n)
 	}
 	if c.o.Proxied {
 		front := hostOf(os.Getpid(), 100+n)
@@ -179,6 +189,9 @@ func InTemp(base, name string, f func(dir string) error) error {
 	}
 	return os.RemoveAll(dir)
 }
+
+// at is a port of a host.
+func at(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
 // hostOf gives each broker of each run a loopback address of its own. With a port of 127.0.0.1 a broker could find, when it
 // starts again, that some outgoing connection was given its port meanwhile: those leave from 127.0.0.1.

@@ -24,6 +24,9 @@ var allowed = map[string][]string{
 	"placement/agent":      {"placement", "placement/ask", "partition", "partition/catchup", "partition/env", "partition/env/mutant", "partition/record", "partition/raftlog", "partition/multiraft", "proto/runnel/v1"},
 	"gossip":               {},
 	"rpc/peer":             {"partition/multiraft", "partition/env", "partition/env/mutant", "partition/record", "partition/raftlog", "proto/runnel/v1"},
+	"rpc/certs":            {},
+	"rpc/certs/dev":        {},
+	"rpc/listen":           {},
 	"rpc/client":           {"proto/runnel/v1", "partition/record"},
 }
 

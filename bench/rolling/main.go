@@ -2,7 +2,8 @@
 // next one once the broker is ready and leads again what it led before. For each restart it prints the longest wait for an
 // acknowledgement of a record sent alone to one of the partitions, which one that was, and when the record was sent, in seconds after
 // the broker was told to stop and as the brokers' logs tell the time. It fails if an error reaches a user of the SDK, if a record is lost or comes twice, or if a wait is
-// longer than -most.
+// longer than -most. With -statefulset it restarts them as Kubernetes would: the next one once the broker says that nothing is
+// under-replicated.
 package main
 
 import (
@@ -28,6 +29,7 @@ type options struct {
 	rounds, partitions int
 	rate               int
 	most               time.Duration
+	statefulSet        bool
 }
 
 func main() {
@@ -38,6 +40,7 @@ func main() {
 	flag.IntVar(&o.partitions, "partitions", 24, "partitions of the topic")
 	flag.IntVar(&o.rate, "rate", 10_000, "records a second, beside one at a time on each partition")
 	flag.DurationVar(&o.most, "most", 500*time.Millisecond, "longest wait for an acknowledgement that passes")
+	flag.BoolVar(&o.statefulSet, "statefulset", false, "restart them as Kubernetes updates a StatefulSet: see update")
 	proc.Main("rolling", 10*time.Minute, func(ctx context.Context, dir string) error { return rolling(ctx, o, dir) })
 }
 
@@ -63,7 +66,11 @@ func rolling(ctx context.Context, o options, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	took, err := restarts(ctx, o, cluster, s)
+	restart := restarts
+	if o.statefulSet {
+		restart = update
+	}
+	took, err := restart(ctx, o, cluster, s)
 	if err != nil {
 		return s.Abort(err)
 	}

@@ -79,7 +79,7 @@ func (b *boot) registration() placement.Registration {
 // join asks for admission until it is granted.
 func (b *boot) join() error {
 	for {
-		r, _, err := b.askController(controller.RegisterBroker{Broker: b.registration()})
+		r, _, err := b.askController(controller.RegisterBroker{Broker: b.registration(), Level: placement.Level})
 		if err == nil {
 			id := b.store.Identity()
 			id.ClusterID, id.BrokerID = r.ClusterID, r.Broker
@@ -152,7 +152,7 @@ func (b *boot) controllerReplica() (uint64, error) {
 	}
 	in := controllerInstall{b: b}
 	for {
-		r, leader, err := b.askController(controller.RegisterBroker{Broker: b.registration(), Replica: held, Lost: lost})
+		r, leader, err := b.askController(controller.RegisterBroker{Broker: b.registration(), Replica: held, Lost: lost, Level: placement.Level})
 		if err == nil && r.ControllerReplica > held {
 			if err = in.install(r, leader); err == nil {
 				return r.ControllerReplica, nil
@@ -227,7 +227,7 @@ func (b *boot) register() {
 		b.sleep(joinEvery)
 	}
 	ctx, cancel := b.env.Within(b.ctx, askLimit)
-	r, err := b.ctl.Do(ctx, controller.RegisterBroker{Broker: b.registration()})
+	r, err := b.ctl.Do(ctx, controller.RegisterBroker{Broker: b.registration(), Level: placement.Level})
 	cancel()
 	for n := 0; err == nil && n < 10 && b.ctl.State().Revision < r.Revision; n++ {
 		b.sleep(joinEvery)
@@ -265,7 +265,7 @@ func (b *boot) keep(held uint64) {
 				open = true
 			}
 		}
-		r, leader, err := b.askController(controller.RegisterBroker{Broker: b.registration(), Replica: held, Lost: lost})
+		r, leader, err := b.askController(controller.RegisterBroker{Broker: b.registration(), Replica: held, Lost: lost, Level: placement.Level})
 		switch {
 		case err != nil:
 			if e := runnelv1.AsError(err); e.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER {

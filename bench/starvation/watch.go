@@ -62,13 +62,12 @@ type found struct {
 
 // counters are read from the brokers' metrics and added up.
 var counters = map[string]func(*found) *float64{
-	"runnel_raft_campaigns_total":       func(f *found) *float64 { return &f.campaigns },
-	"runnel_raft_sessions_total":        func(f *found) *float64 { return &f.sessions },
-	"runnel_raft_step_downs_total":      func(f *found) *float64 { return &f.stepDowns },
-	"runnel_raft_silences_total":        func(f *found) *float64 { return &f.silent },
-	"runnel_controller_moves":           func(f *found) *float64 { return &f.moves },
-	"runnel_controller_moves_finished":  func(f *found) *float64 { return &f.moves },
-	"runnel_controller_moves_cancelled": func(f *found) *float64 { return &f.moves },
+	"runnel_raft_campaigns_total":            func(f *found) *float64 { return &f.campaigns },
+	"runnel_raft_sessions_total":             func(f *found) *float64 { return &f.sessions },
+	"runnel_raft_step_downs_total":           func(f *found) *float64 { return &f.stepDowns },
+	"runnel_raft_silences_total":             func(f *found) *float64 { return &f.silent },
+	"runnel_controller_moves":                func(f *found) *float64 { return &f.moves },
+	"runnel_controller_moves_finished_total": func(f *found) *float64 { return &f.moves },
 }
 
 func (w *watcher) count(ctx context.Context) (f found, err error) {

@@ -10,8 +10,8 @@ import (
 )
 
 // Final reads all topics at rest, as a client does, with a client of its own. The logs are by slot.
-func Final(ctx context.Context, seeds []string, topics []Topic) (map[int32]check.Log, error) {
-	cl, err := client.New(seeds)
+func Final(ctx context.Context, at Target, topics []Topic) (map[int32]check.Log, error) {
+	cl, err := at.New()
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func Bounds(ctx context.Context, cl *client.Client, topic string) (map[int32]che
 // hashes by partition and broker id. A replica that has not caught up yet is waited for until ctx ends.
 func Replicas(ctx context.Context, seeds []string, topic string, bounds map[int32]check.Log) (map[int32]map[int32]string, error) {
 	out := map[int32]map[int32]string{}
-	return out, eachReplica(ctx, seeds, topic, bounds, func(p, broker int32, r replica) {
+	return out, eachReplica(ctx, Target{Seeds: seeds}, topic, bounds, func(p, broker int32, r replica) {
 		if out[p] == nil {
 			out[p] = map[int32]string{}
 		}
@@ -85,7 +85,7 @@ func Replicas(ctx context.Context, seeds []string, topic string, bounds map[int3
 }
 
 // AllReplicas is Replicas for several topics, by slot. It also gives each final log its stored batches.
-func AllReplicas(ctx context.Context, seeds []string, topics []Topic, logs map[int32]check.Log) (map[int32]map[int32]string, error) {
+func AllReplicas(ctx context.Context, at Target, topics []Topic, logs map[int32]check.Log) (map[int32]map[int32]string, error) {
 	out := map[int32]map[int32]string{}
 	first := int32(0)
 	for _, t := range topics {
@@ -93,7 +93,7 @@ func AllReplicas(ctx context.Context, seeds []string, topics []Topic, logs map[i
 		for p := range t.Partitions {
 			bounds[p] = logs[first+p]
 		}
-		if err := eachReplica(ctx, seeds, t.Name, bounds, func(p, broker int32, r replica) {
+		if err := eachReplica(ctx, at, t.Name, bounds, func(p, broker int32, r replica) {
 			if out[first+p] == nil {
 				out[first+p] = map[int32]string{}
 			}
@@ -109,12 +109,12 @@ func AllReplicas(ctx context.Context, seeds []string, topics []Topic, logs map[i
 	return out, nil
 }
 
-func eachReplica(ctx context.Context, seeds []string, topic string, bounds map[int32]check.Log, f func(p, broker int32, r replica)) error {
-	holders, addresses, err := whoHolds(ctx, seeds, topic)
+func eachReplica(ctx context.Context, at Target, topic string, bounds map[int32]check.Log, f func(p, broker int32, r replica)) error {
+	holders, addresses, err := whoHolds(ctx, at, topic)
 	if err != nil {
 		return err
 	}
-	brokers := &Brokers{}
+	brokers := &Brokers{TLS: at.TLS}
 	defer brokers.Close()
 	for p, l := range bounds {
 		if len(holders[p]) == 0 {
@@ -135,8 +135,8 @@ func eachReplica(ctx context.Context, seeds []string, topic string, bounds map[i
 }
 
 // whoHolds answers which brokers hold each partition, and the address of each broker.
-func whoHolds(ctx context.Context, seeds []string, topic string) (holders map[int32][]int32, addresses map[int32]string, err error) {
-	cl, err := client.New(seeds)
+func whoHolds(ctx context.Context, at Target, topic string) (holders map[int32][]int32, addresses map[int32]string, err error) {
+	cl, err := at.New()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -22,7 +22,7 @@ const (
 // poll reads pieces of any replica of any slot, mostly near the end, where what is not committed yet would be seen.
 func (w *Workload) poll(ctx context.Context, cl *client.Client, n int) (err error) {
 	defer func() { err = closed(cl, "poller", n, err) }()
-	conns := &Brokers{}
+	conns := &Brokers{TLS: w.o.TLS}
 	defer conns.Close()
 	r := rand.New(rand.NewPCG(uint64(n), 3))
 	reader := pollIDs * (n + 1)

@@ -3,6 +3,7 @@ package workload
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/bench/proc"
@@ -28,7 +28,10 @@ const readWait = 500 * time.Millisecond
 const readPatience = 10 * time.Second
 
 // Brokers are connections to single brokers, by address, to ask each for its own replica. Of one goroutine.
-type Brokers struct{ conns map[string]*grpc.ClientConn }
+type Brokers struct {
+	TLS   *tls.Config // nil: plain text
+	conns map[string]*grpc.ClientConn
+}
 
 // Close closes them.
 func (b *Brokers) Close() {
@@ -42,7 +45,7 @@ func (b *Brokers) to(address string) (runnelv1.BrokerClient, error) {
 	c := b.conns[address]
 	if c == nil {
 		var err error
-		c, err = grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+		c, err = grpc.NewClient(address, grpc.WithTransportCredentials(Credentials(b.TLS)), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
 		if err != nil {
 			return nil, err
 		}

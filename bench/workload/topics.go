@@ -4,7 +4,6 @@ import (
 	"context"
 
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
-	"github.com/runnel-io/runnel/rpc/client"
 )
 
 // Topic is one that the clients use.
@@ -33,12 +32,12 @@ func Slots(topics []Topic) []Slot {
 
 // CreateTopic makes a topic of three replicas a partition, with a client of its own, and answers when every partition has a leader.
 func CreateTopic(ctx context.Context, seeds []string, topic string, partitions int32) error {
-	return CreateTopics(ctx, seeds, []Topic{{Name: topic, Partitions: partitions}})
+	return CreateTopics(ctx, Target{Seeds: seeds}, []Topic{{Name: topic, Partitions: partitions}})
 }
 
 // CreateTopics makes several.
-func CreateTopics(ctx context.Context, seeds []string, topics []Topic) error {
-	cl, err := client.New(seeds)
+func CreateTopics(ctx context.Context, t Target, topics []Topic) error {
+	cl, err := t.New()
 	if err != nil {
 		return err
 	}

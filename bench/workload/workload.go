@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync"
@@ -16,6 +17,7 @@ import (
 // Options of a workload. Each writer, reader and so on is a client of its own.
 type Options struct {
 	Seeds     []string
+	TLS       *tls.Config   // nil: plain text
 	Topics    []Topic       // exist
 	Writers   int           // with many records in flight
 	InFlight  int           // as many
@@ -107,7 +109,7 @@ func Start(ctx context.Context, o Options, rec *check.Recorder) (*Workload, erro
 			if group.delivery > 0 {
 				opts = append(opts, client.WithDeliveryTimeout(group.delivery))
 			}
-			cl, err := client.New(o.Seeds, opts...)
+			cl, err := Target{o.Seeds, o.TLS}.New(opts...)
 			if err != nil {
 				return nil, errors.Join(err, w.Abort())
 			}

@@ -88,13 +88,21 @@ func (a *app) bench(ctx context.Context, c load.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	adm, err := client.New(seeds, client.WithFailFast())
+	secure, err := a.tls.config(a.getenv)
+	if err != nil {
+		return err
+	}
+	var opts []client.Option
+	if secure != nil {
+		opts = append(opts, client.WithTLS(secure))
+	}
+	adm, err := client.New(seeds, append(opts, client.WithFailFast())...)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, adm.Close()) }()
 	p := progress{w: a.errOut, terminal: a.errTTY}
-	res, runErr := load.Run(ctx, load.SDK(seeds, adm), c, p.line)
+	res, runErr := load.Run(ctx, load.SDK(seeds, adm, opts...), c, p.line)
 	if err := p.end(); err != nil {
 		return err
 	}

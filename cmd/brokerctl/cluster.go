@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"iter"
 	"time"
 
@@ -64,10 +65,11 @@ type readSpec struct {
 	toEnd bool
 }
 
-// connectSpec has the settings of a client that produces.
+// connectSpec has the settings of a client.
 type connectSpec struct {
 	codec           record.Codec
 	deliveryTimeout time.Duration // 0: the client's default
+	tls             *tls.Config   // nil: plain text
 }
 
 // connectSDK makes the real cluster. It does not dial: the first call does.
@@ -75,6 +77,9 @@ func connectSDK(seeds []string, s connectSpec) (cluster, error) {
 	opts := []client.Option{client.WithCompression(s.codec), client.WithFailFast()}
 	if s.deliveryTimeout > 0 {
 		opts = append(opts, client.WithDeliveryTimeout(s.deliveryTimeout))
+	}
+	if s.tls != nil {
+		opts = append(opts, client.WithTLS(s.tls))
 	}
 	c, err := client.New(seeds, opts...)
 	if err != nil {

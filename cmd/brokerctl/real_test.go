@@ -23,7 +23,7 @@ func TestAgainstARealCluster(t *testing.T) {
 	ctl := func(stdin io.Reader, args ...string) result {
 		t.Helper()
 		var out, errOut bytes.Buffer
-		a := &app{in: stdin, out: &out, errOut: &errOut, connect: connectSDK, getenv: func(string) string { return brokers }}
+		a := &app{in: stdin, out: &out, errOut: &errOut, connect: connectSDK, getenv: only("RUNNEL_BROKERS", brokers)}
 		status := execute(t.Context(), a, args)
 		if status != 0 {
 			t.Fatalf("%v: status %d, %s", args, status, errOut.String())
@@ -89,7 +89,7 @@ func TestABrokerIsEmptiedAndRemovedInARealCluster(t *testing.T) {
 	ctl := func(args ...string) string {
 		t.Helper()
 		var out, errOut bytes.Buffer
-		a := &app{in: strings.NewReader(""), out: &out, errOut: &errOut, connect: connectSDK, getenv: func(string) string { return brokers }}
+		a := &app{in: strings.NewReader(""), out: &out, errOut: &errOut, connect: connectSDK, getenv: only("RUNNEL_BROKERS", brokers)}
 		if status := execute(t.Context(), a, args); status != 0 {
 			t.Fatalf("%v: status %d, %s", args, status, errOut.String())
 		}
@@ -133,5 +133,15 @@ func TestABrokerIsEmptiedAndRemovedInARealCluster(t *testing.T) {
 	})
 	if got := ctl("placement", "plan"); !strings.Contains(got, "plan at revision") {
 		t.Error(got)
+	}
+}
+
+// only is an environment of one variable.
+func only(name, value string) func(string) string {
+	return func(k string) string {
+		if k == name {
+			return value
+		}
+		return ""
 	}
 }

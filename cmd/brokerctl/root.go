@@ -41,6 +41,7 @@ type app struct {
 	brokers string
 	output  string
 	timeout time.Duration
+	tls     tlsFlags
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -76,8 +77,9 @@ func newRoot(a *app) *cobra.Command {
 	f.StringVar(&a.brokers, "brokers", "", "brokers to ask first, host:port,... (default $RUNNEL_BROKERS or "+defaultBrokers+")")
 	f.StringVarP(&a.output, "output", "o", "table", "output format: table or json")
 	f.DurationVar(&a.timeout, "timeout", defaultTimeout, fmt.Sprintf("how long to wait for the cluster (commands that only ask: %v)", questionTimeout))
+	a.tls.define(f)
 	mustComplete(root, "output", "table", "json")
-	root.AddCommand(a.topicCmd(), a.produceCmd(), a.consumeCmd(), a.brokerCmd(), a.partitionCmd(), a.placementCmd(), a.clusterCmd(), a.benchCmd(), a.versionCmd())
+	root.AddCommand(a.topicCmd(), a.produceCmd(), a.consumeCmd(), a.brokerCmd(), a.partitionCmd(), a.placementCmd(), a.clusterCmd(), a.benchCmd(), a.certsCmd(), a.versionCmd())
 	return root
 }
 
@@ -155,6 +157,9 @@ func (a *app) open(s connectSpec) (cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.tls, err = a.tls.config(a.getenv); err != nil {
+		return nil, err
+	}
 	return a.connect(seeds, s)
 }
 
@@ -198,6 +203,9 @@ func (a *app) explain(err error) string {
 		return text
 	}
 	if strings.Contains(text, "no broker answers at ") { // it names the addresses, and more time would not help
+		if strings.Contains(text, "TLS") {
+			return text + " (" + tlsHint + ")"
+		}
 		return text + " (--brokers or RUNNEL_BROKERS names others)"
 	}
 	switch e.GetReason() {

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the build (-ldflags "-X main.version=..."); without it the commit tells, as in brokerd.
-var version string
+// version and commit are set by deploy/build (-ldflags "-X main.version=..."); without them the repository that was built in tells.
+var version, commit string
 
 // versionJSON is the answer of `version`.
 type versionJSON struct {
@@ -33,10 +33,10 @@ func (a *app) versionCmd() *cobra.Command {
 }
 
 func buildVersion() versionJSON {
-	v := versionJSON{Version: version, Go: runtime.Version()}
+	v := versionJSON{Version: version, Commit: commit, Go: runtime.Version()}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
+			if s.Key == "vcs.revision" && commit == "" {
 				v.Commit = s.Value
 			}
 		}

@@ -40,6 +40,27 @@ func checkFiles(f *findings, v *viper.Viper) {
 	}
 }
 
+// checkTLS reads certificates and keys, if the settings are whole.
+func checkTLS(f *findings, cfg broker.Config) {
+	if f.errors > 0 {
+		return
+	}
+	client, peer, err := broker.CheckTLS(cfg.TLS)
+	f.mistakes("tls", err)
+	for _, c := range []struct {
+		key  string
+		ends time.Time
+	}{{"tls.client.cert", client}, {"tls.peer.cert", peer}} {
+		switch left := time.Until(c.ends); {
+		case c.ends.IsZero():
+		case left < 7*24*time.Hour:
+			f.warn(c.key, "the certificate expires at %s", c.ends.UTC().Format(time.RFC3339))
+		default:
+			f.ok(c.key, "the certificate fits and is valid until %s", c.ends.UTC().Format(time.DateOnly))
+		}
+	}
+}
+
 // checkFolder looks whether the data folder is there or can be made, can be written, and has room.
 func checkFolder(f *findings, cfg broker.Config) {
 	const key = "data.dir"

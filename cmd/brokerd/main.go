@@ -82,10 +82,11 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		if print {
 			return printConfig(stdout, v)
 		}
-		cfg.Log, cfg.Settings = log, told(v, c.Flags())
+		cfg.Log, cfg.Settings, cfg.Watch = log, told(v, c.Flags()), newNotifier(environ, log).watch
 		return broker.Run(c.Context(), cfg)
 	}
-	root.AddCommand(devCommand(stdout, stderr), controllerCommand(stdout, stderr), checkCommand(environ, stdout))
+	root.AddCommand(devCommand(stdout, stderr), controllerCommand(stdout, stderr), checkCommand(environ, stdout), probeCommand(stdout),
+		zoneCommand(environ, stdout))
 	return root
 }
 

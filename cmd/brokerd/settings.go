@@ -50,7 +50,18 @@ var settings = []setting{
 	{"advertise.http", "", "HTTP address that others are told", value.Address, restart},
 	{"seeds", []string{}, "gossip addresses of the brokers that found the cluster, comma-separated; the same list everywhere", value.Addresses, restart},
 	{"rack", "", "name of this broker's rack or zone", value.Text, restart},
+	{"rackfile", "", "file whose one line is the rack, instead of rack", value.File, restart}, // not rack.file: rack is a value, and holds no keys
 	{"insecure", false, "allow addresses that are not loopback although traffic is neither encrypted nor authenticated", value.Switch, restart},
+	{"http.insecure", false, "allow http.listen to be an address that is not loopback, although it is plain HTTP and answers whoever asks", value.Switch, restart},
+	{"tls.client.cert", "", "the certificate that clients see; with tls.client.key it turns TLS on for them", value.File, watched},
+	{"tls.client.key", "", "the key of tls.client.cert", value.File, watched},
+	{"tls.client.ca", "", "the CAs of clients' certificates", value.File, watched},
+	{"tls.client.auth", broker.AuthRequire, "with TLS for clients: require a certificate of tls.client.ca, or none", value.Choice(broker.AuthRequire, broker.AuthNone), restart},
+	{"tls.peer.cert", "", "this broker's certificate for other brokers; with tls.peer.key and tls.peer.ca it turns mutual TLS on between brokers", value.File, watched},
+	{"tls.peer.key", "", "the key of tls.peer.cert", value.File, watched},
+	{"tls.peer.ca", "", "the CAs of brokers' certificates", value.File, watched},
+	{"gossip.key.file", "", "keys of AES in base64, one a line: the first encrypts gossip, all decrypt; the same everywhere", value.File, watched},
+	{"client.connections.max", 20000, "clients' connections at once; one more is refused", value.Number(1, 1_000_000), restart},
 	{"cluster.found.wait", 10 * time.Second, "how long the founding of a cluster waits for a broker that already knows one", value.Duration(0), restart},
 	{"segment.bytes", int64(256 << 20), "size at which a partition's segment is closed, unless the topic says otherwise", value.Bytes(1 << 20), restart},
 	{"memory.tail.bytes", int64(128 << 20), "memory for the newest records of all partitions together", value.Bytes(1 << 20), restart},
@@ -62,6 +73,8 @@ var settings = []setting{
 	{"placement.automatic", true, "place, heal and balance replicas without being asked; the same everywhere", broker.PlacementAutomatic, runtime},
 	{"reflection", false, "serve gRPC reflection on the client address", value.Switch, restart},
 	{"pprof", false, "serve /debug/pprof on the HTTP address", value.Switch, restart},
+	{"metrics.partitions", false, "serve metrics of each partition beside those of topics: nine series each", value.Switch, restart},
+	{"metrics.kafka.names", false, "serve metrics under the names that dashboards for Apache Kafka read, too: seven series a partition", value.Switch, restart},
 	{"log.level", "info", "debug, info, warn or error", broker.LogLevel, runtime},
 	{"log.format", "text", "text or json", value.Choice("text", "json"), restart},
 }
@@ -82,7 +95,9 @@ func envName(key string) string {
 }
 
 // foreignEnv are RUNNEL_ variables that other programs of the project read.
-var foreignEnv = map[string]bool{"RUNNEL_BROKERS": true}
+var foreignEnv = map[string]bool{
+	"RUNNEL_BROKERS": true, "RUNNEL_TLS": true, "RUNNEL_TLS_CA": true, "RUNNEL_TLS_CERT": true, "RUNNEL_TLS_KEY": true,
+}
 
 // addFlags defines a flag for each setting.
 func addFlags(fs *pflag.FlagSet) {
@@ -258,11 +273,16 @@ func config(v *viper.Viper) (broker.Config, error) {
 		GossipListen: v.GetString("gossip.listen"), HTTPListen: v.GetString("http.listen"),
 		AdvertiseClient: v.GetString("advertise.client"), AdvertisePeer: v.GetString("advertise.peer"),
 		AdvertiseGossip: v.GetString("advertise.gossip"), AdvertiseHTTP: v.GetString("advertise.http"),
-		Rack: v.GetString("rack"),
+		TLS: tlsFiles(v),
 	}
+	typed("rack", func() (err error) { c.Rack, err = rack(v); return })
 	typed("insecure", func() (err error) { c.Insecure, err = boolean(v, "insecure"); return })
+	typed("http.insecure", func() (err error) { c.HTTPInsecure, err = boolean(v, "http.insecure"); return })
+	typed("client.connections.max", func() (err error) { c.MaxConnections, err = count(v, "client.connections.max"); return })
 	typed("reflection", func() (err error) { c.Reflection, err = boolean(v, "reflection"); return })
 	typed("pprof", func() (err error) { c.Pprof, err = boolean(v, "pprof"); return })
+	typed("metrics.partitions", func() (err error) { c.PartitionMetrics, err = boolean(v, "metrics.partitions"); return })
+	typed("metrics.kafka.names", func() (err error) { c.KafkaMetrics, err = boolean(v, "metrics.kafka.names"); return })
 	typed("cluster.found.wait", func() (err error) { c.FoundWait, err = duration(v, "cluster.found.wait"); return })
 	typed("segment.bytes", func() (err error) { c.SegmentBytes, err = size(v, "segment.bytes"); return })
 	typed("memory.tail.bytes", func() (err error) { c.TailBytes, err = size(v, "memory.tail.bytes"); return })

@@ -79,6 +79,8 @@ type Env struct {
 	Executor
 	Rand
 	Log *slog.Logger
+	// Waiting, if set, tells how many tasks of a class wait for a worker. It is for metrics.
+	Waiting func(Class) int
 	// Turn, if set, is called by Resumed, and returns when the goroutine may go on. A simulation has them go on one at a time, in an
 	// order of its own. Nil: at once.
 	Turn func()

@@ -77,6 +77,12 @@ func (p *pool) worker() {
 	}
 }
 
+func (p *pool) waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.queue.len()
+}
+
 func (p *pool) stop() {
 	p.mu.Lock()
 	p.stopping = true

@@ -34,7 +34,7 @@ func NewReal(o RealOptions) (*Env, func()) {
 	for c, n := range map[Class]int{ClassRaft: o.Raft, ClassAppend: o.Append, ClassServe: o.Serve} {
 		x.pools[c] = newPool(n)
 	}
-	return &Env{Clock: realClock{}, Executor: x, Rand: realRand{}, Log: o.Log}, x.stop
+	return &Env{Clock: realClock{}, Executor: x, Rand: realRand{}, Log: o.Log, Waiting: x.waiting}, x.stop
 }
 
 type realExecutor struct {
@@ -44,6 +44,8 @@ type realExecutor struct {
 func (x *realExecutor) NewTask(class Class, name string, run func()) Task {
 	return &task{pool: x.pools[class], name: name, run: run}
 }
+
+func (x *realExecutor) waiting(c Class) int { return x.pools[c].waiting() }
 
 func (x *realExecutor) stop() {
 	for _, p := range x.pools {

@@ -79,8 +79,9 @@ type Group struct {
 	giving        *giving
 	stalledAt     time.Time
 	preVotes      []keptPreVote
-	refusedTerm   uint64               // the term in which
-	refusedBy     []uint64             // these refused it their votes
+	refusedTerm   uint64   // the term in which
+	refusedBy     []uint64 // these refused it their votes
+	proposals     proposals
 	snapshots     map[uint64]time.Time // peer -> when raft last gave up on shipping it the log
 	peersAt       time.Time
 	peersCommit   uint64 // commit at peersAt

@@ -112,6 +112,9 @@ func New(c Config) *Host {
 	s.leaders = newLeaderTable(c.BootNonce, c.Env, h.beat.Wake)
 	s.elections = newElections(s.live, c.Env, h.beat.Wake)
 	h.ticker = ticker{tick: c.TickInterval, beat: c.HeartbeatInterval}
+	if c.Registerer != nil {
+		c.Registerer.MustRegister(newCollector(h))
+	}
 	return h
 }
 

@@ -14,6 +14,12 @@ const (
 	dropNowhere = "unknown_broker"
 )
 
+// Results of the transfers counter.
+const (
+	transferDone    = "done"
+	transferGivenUp = "given_up"
+)
+
 // metrics of one host. None is per group: there may be thousands.
 type metrics struct {
 	groups, leaders, quarantined                                   prometheus.Gauge
@@ -21,7 +27,7 @@ type metrics struct {
 	proposalDrops, appendsSkipped, readTimeouts, panics            prometheus.Counter
 	transfers                                                      *prometheus.CounterVec // result
 	dropped                                                        *prometheus.CounterVec // reason
-	appendWrites, appendSeconds                                    prometheus.Histogram
+	appendWrites, appendSeconds, commitSeconds                     prometheus.Histogram
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -53,10 +59,19 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Append messages made durable by one write.", Buckets: prometheus.ExponentialBuckets(1, 2, 10)}),
 		appendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "runnel", Subsystem: "raft", Name: "append_seconds",
 			Help: "Time of one durable write.", Buckets: prometheus.ExponentialBuckets(0.0002, 2, 16)}),
+		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "runnel", Subsystem: "raft", Name: "commit_seconds",
+			Help: "On leaders, from a proposal to its commit: until a majority has it on disk. One proposal is what one turn of a group took from its queue.", Buckets: prometheus.ExponentialBuckets(0.0002, 2, 16)}),
+	}
+	// Series that are there from the start show their first increase.
+	for _, reason := range []string{dropUnknown, dropReplica, dropGone, dropType, dropTerm, dropFull, dropLane, dropNowhere} {
+		m.dropped.WithLabelValues(reason)
+	}
+	for _, result := range []string{transferDone, transferGivenUp} {
+		m.transfers.WithLabelValues(result)
 	}
 	if r != nil {
 		r.MustRegister(m.groups, m.leaders, m.quarantined, m.campaigns, m.sessions, m.stepDowns, m.stalls, m.snapshots, m.unreachable,
-			m.proposalDrops, m.appendsSkipped, m.readTimeouts, m.panics, m.transfers, m.dropped, m.appendWrites, m.appendSeconds)
+			m.proposalDrops, m.appendsSkipped, m.readTimeouts, m.panics, m.transfers, m.dropped, m.appendWrites, m.appendSeconds, m.commitSeconds)
 	}
 	return m
 }

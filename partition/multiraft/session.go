@@ -79,6 +79,7 @@ func (g *Group) ceaseToLead(term uint64, reason *runnelv1.Error) {
 		g.notBefore = g.env.Now().Add(againAfter)
 	}
 	g.endTransfer(true)
+	g.proposals.clear()
 	clear(g.snapshots)
 }
 
@@ -137,8 +138,10 @@ func (g *Group) propose(es []*raftpb.Entry) error {
 	if err != nil {
 		g.dropped = true
 		g.metrics.proposalDrops.Inc()
+		return err
 	}
-	return err
+	g.proposals.made(g.env)
+	return nil
 }
 
 func roleOf(s raft.StateType) Role {

@@ -12,6 +12,13 @@ type statusBox struct {
 	s  Status
 }
 
+// ends gives the last index of the log and the last applied one, without copying the rest.
+func (b *statusBox) ends() (last, applied uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.s.Last, b.s.Applied
+}
+
 // Status is a snapshot as of the worker's last run; Peers may be older by nurseAfter, but for which of their brokers live, which is as of now:
 // nothing happens in an idle group when a broker dies.
 func (g *Group) Status() Status {

@@ -51,9 +51,9 @@ func (g *Group) endTransfer(ok bool) {
 	}
 	g.transfer = nil
 	t.timer.Stop()
-	result := "done"
+	result := transferDone
 	if !ok {
-		result = "given_up"
+		result = transferGivenUp
 		g.rn.TransferLeader(g.replica) // the only way to end one; else proposals drop for an election timeout (RULES 25)
 		g.turnDue = true
 	}

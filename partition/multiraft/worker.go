@@ -116,9 +116,11 @@ func (g *Group) saysNothing(m *raftpb.Message) bool {
 func (g *Group) ready(rd raft.Ready) {
 	if n := len(rd.Entries); n > 0 {
 		g.last = rd.Entries[n-1].GetIndex()
+		g.proposals.placed(g.last)
 	}
 	if !raft.IsEmptyHardState(rd.HardState) {
 		g.commit = rd.HardState.GetCommit()
+		g.proposals.committed(g.commit, g.env, g.metrics.commitSeconds)
 	}
 	g.placedConf(rd.Entries)
 	var write, apply *raftpb.Message

@@ -325,6 +325,16 @@ func (l *Log) Segments() []SegmentInfo {
 	return out
 }
 
+// Size is how many files the log has, and how many bytes of entries are in them.
+func (l *Log) Size() (segments int, bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.segs {
+		bytes += s.bytes
+	}
+	return len(l.segs), bytes
+}
+
 // segAtLocked finds the segment that holds index, or nil.
 func (l *Log) segAtLocked(index uint64) *segment {
 	i := sort.Search(len(l.segs), func(i int) bool { return l.segs[i].last >= index })

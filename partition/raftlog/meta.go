@@ -150,7 +150,11 @@ func (m *metaDB) transact(batch []*metaOp) error {
 			return errors.Join(err, tx.Rollback())
 		}
 	}
-	return m.disk.commit(m.path, tx)
+	if err := m.disk.commit(m.path, tx); err != nil {
+		return err
+	}
+	m.m.synced(tx)
+	return nil
 }
 
 // close closes the file, once nobody uses it any more.

@@ -1,6 +1,9 @@
 package raftlog
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	bolt "go.etcd.io/bbolt"
+)
 
 type metrics struct {
 	commits       prometheus.Counter
@@ -16,9 +19,11 @@ type metrics struct {
 	shortages     prometheus.Counter
 	openFiles     prometheus.Gauge
 	tailBytes     prometheus.GaugeFunc
+	tailBudget    prometheus.Gauge
+	syncSeconds   prometheus.Histogram
 }
 
-func newMetrics(r prometheus.Registerer, tailBytes func() float64) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, tailBudget int64, tailBytes func() float64) (*metrics, error) {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "runnel", Subsystem: "raftlog", Name: name, Help: help})
 	}
@@ -36,15 +41,25 @@ func newMetrics(r prometheus.Registerer, tailBytes func() float64) (*metrics, er
 		shortages:     counter("resource_shortages_total", "Times that a write could not begin for want of descriptors, mappings or memory."),
 		openFiles:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "runnel", Subsystem: "raftlog", Name: "open_files", Help: "Segment files open now."}),
 		tailBytes:     prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "runnel", Subsystem: "raftlog", Name: "tail_bytes", Help: "Memory held by recent and prefetched entries."}, tailBytes),
+		tailBudget:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "runnel", Subsystem: "raftlog", Name: "tail_budget_bytes", Help: "Memory that recent and prefetched entries may take (memory.tail.bytes)."}),
+		syncSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "runnel", Subsystem: "raftlog", Name: "sync_seconds",
+			Help: "What the disk took of one durable commit, of a log or of meta.db: its writes and both fdatasyncs, as bbolt measures them.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16)}),
 	}
+	m.tailBudget.Set(float64(tailBudget))
 	if r == nil {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{m.commits, m.appendBytes, m.appendEntries, m.skipped, m.metaCommits, m.metaChanges,
-		m.inlineReads, m.prefetches, m.misses, m.poisoned, m.shortages, m.openFiles, m.tailBytes} {
+		m.inlineReads, m.prefetches, m.misses, m.poisoned, m.shortages, m.openFiles, m.tailBytes, m.tailBudget, m.syncSeconds} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// synced notes a transaction that was committed. bbolt's own statistics know what of it was the disk's.
+func (m *metrics) synced(tx *bolt.Tx) {
+	st := tx.Stats()
+	m.syncSeconds.Observe(st.GetWriteTime().Seconds())
 }

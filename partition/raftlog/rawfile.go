@@ -95,6 +95,15 @@ func (s *Store) Free() (int64, error) { return s.disk.free(s.dir) }
 // SetReserve changes how many bytes installs leave free.
 func (s *Store) SetReserve(bytes int64) { s.reserve.Store(bytes) }
 
+// Total is the size of that disk in bytes.
+func (s *Store) Total() (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(s.dir, &st); err != nil {
+		return 0, fmt.Errorf("size of the disk of %s: %w", s.dir, err)
+	}
+	return int64(st.Blocks) * st.Bsize, nil //nolint:gosec // no disk has 2^63 bytes
+}
+
 // DamagedError says that what was received cannot be installed.
 type DamagedError struct {
 	What string // such as the segment's name

@@ -287,7 +287,9 @@ func (f *segFile) update(fn func(tx *bolt.Tx) error) error {
 			finished = true
 			return errors.Join(err, tx.Rollback())
 		}
-		err = f.st.disk.commit(f.path, tx)
+		if err = f.st.disk.commit(f.path, tx); err == nil {
+			f.st.m.synced(tx)
+		}
 		finished = true
 		return err
 	})

@@ -123,7 +123,7 @@ func newIncarnation() (string, error) {
 // load reads meta.db, takes the clean mark away and ends what a crash left half done.
 func (s *Store) load() error {
 	var err error
-	if s.m, err = newMetrics(s.o.Registerer, func() float64 { return float64(s.tails.used.Load()) }); err != nil {
+	if s.m, err = newMetrics(s.o.Registerer, s.o.TailBytes, func() float64 { return float64(s.tails.used.Load()) }); err != nil {
 		return err
 	}
 	s.files.gauge = s.m.openFiles

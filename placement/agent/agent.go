@@ -31,8 +31,9 @@ type Config struct {
 	// StateCurrent tells whether the states that Update gets are current yet: Controller.CaughtUp. CaughtUp waits for it, or it
 	// could be content with the few replicas of an old state. Nil: they are.
 	StateCurrent func() (bool, string)
-	// Registerer takes the metrics; nil for none.
+	// Registerer takes the metrics; nil for none. Series says which beside those of topics.
 	Registerer prometheus.Registerer
+	Series     Series
 	// Log may be nil; the Env's is used then.
 	Log *slog.Logger
 	// Catchup receives the logs of replicas that moves add. Nil: none is installed here.
@@ -86,6 +87,7 @@ type Agent struct {
 	// running maps group ids to *live; only replicas that serve. serve and unserve change it.
 	running sync.Map
 	rounds  rounds
+	kept    uint64 // revision of the state as of which counts of topics were forgotten; of Tick alone
 
 	compare env.Task   // runs reconcile
 	openers []env.Task // run work, one replica a run
@@ -201,6 +203,7 @@ func (a *Agent) Tick(now time.Time) {
 	a.round(now)
 	a.retry()
 	a.logOrphans()
+	a.forgetTopics()
 	a.forget.wake()
 }
 

@@ -85,7 +85,7 @@ func (f *forgetter) report(ctx context.Context, a *Agent) {
 		err := a.cfg.Forget(ctx, batch)
 		cancel()
 		if err != nil {
-			a.log.Warn("deleted replicas could not be reported and will be again", "replicas", len(batch), "err", err)
+			a.log.Warn("deleted replicas could not be reported and will be again", "replicas", len(batch), "error", err)
 			return
 		}
 		f.mu.Lock()

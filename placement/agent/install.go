@@ -158,7 +158,7 @@ func (a *Agent) installEnded(r *replica, i *install, err error) {
 		i.notBefore = a.cfg.Env.Now().Add(min(pause, maxPause))
 		if first {
 			a.log.Warn("a replica could not be installed and will be tried again", "topic", r.topic, "partition", r.number,
-				"group", r.group, "replica", r.id, "err", err)
+				"group", r.group, "replica", r.id, "error", err)
 		}
 	}
 	a.startInstallsLocked()
@@ -178,7 +178,7 @@ func (a *Agent) stopInstalls() {
 	a.mu.Unlock()
 	for _, r := range left {
 		if _, err := a.endInstall(r); err != nil {
-			a.log.Warn("what was received of a replica stays until the next start", "group", r.group, "replica", r.id, "err", err)
+			a.log.Warn("what was received of a replica stays until the next start", "group", r.group, "replica", r.id, "error", err)
 		}
 	}
 }

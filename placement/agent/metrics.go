@@ -7,6 +7,9 @@ func (a *Agent) register(r prometheus.Registerer) {
 	if r == nil {
 		return
 	}
+	if err := r.Register(newCollector(a, a.cfg.Series)); err != nil {
+		a.log.Error("the metrics of topics could not be registered", "error", err)
+	}
 	received := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "runnel_agent_received_bytes_total", Help: "Bytes received of the logs of replicas that were installed on this broker, or are to be.",
 	}, func() float64 {
@@ -15,14 +18,14 @@ func (a *Agent) register(r prometheus.Registerer) {
 		return float64(a.installs.received)
 	})
 	if err := r.Register(received); err != nil {
-		a.log.Error("a metric could not be registered", "metric", "runnel_agent_received_bytes_total", "err", err)
+		a.log.Error("a metric could not be registered", "metric", "runnel_agent_received_bytes_total", "error", err)
 	}
 	for _, state := range []string{"running", "starting", "installing", "failed", "quarantined", "deleting"} {
 		g := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "runnel_agent_replicas", Help: "Replicas of this broker by state.", ConstLabels: prometheus.Labels{"state": state},
 		}, func() float64 { return float64(a.inState(state)) })
 		if err := r.Register(g); err != nil {
-			a.log.Error("a metric could not be registered", "metric", "runnel_agent_replicas", "err", err)
+			a.log.Error("a metric could not be registered", "metric", "runnel_agent_replicas", "error", err)
 		}
 	}
 }

@@ -167,7 +167,7 @@ func (a *Agent) settingsOf(t *placement.Topic) partition.Settings {
 	if err != nil {
 		// The controller checked them, so another version did. Run with the defaults rather than not at all, but delete nothing
 		// by a rule that may not be the topic's.
-		a.log.Error("the topic's settings are not known to this version; its partitions run with the defaults here, and nothing is deleted", "topic", t.Name, "err", err)
+		a.log.Error("the topic's settings are not known to this version; its partitions run with the defaults here, and nothing is deleted", "topic", t.Name, "error", err)
 		settings = partition.DefaultSettings()
 		settings.RetentionMS, settings.RetentionBytes = -1, -1
 	}

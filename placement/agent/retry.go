@@ -59,7 +59,7 @@ func (a *Agent) failLocked(r *replica, do want, err error) {
 		wanted = "delete"
 	}
 	a.log.Error("a replica resists and will be tried again", "wanted", wanted, "topic", r.topic, "partition", r.number, "group", r.group,
-		"replica", r.id, "failures", t.failures, "err", err)
+		"replica", r.id, "failures", t.failures, "error", err)
 }
 
 // runAgain has a replica run that stopped although it may: its disk was full, or there were no descriptors.

@@ -10,7 +10,6 @@ import (
 	"github.com/runnel-io/runnel/partition/catchup"
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/partition/raftlog"
-	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/ask"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -53,7 +52,6 @@ func (a *Agent) Source(group uint64) catchup.Source {
 func (a *Agent) report(q ask.StatusRequest) ask.StatusResponse {
 	out := ask.StatusResponse{
 		Boot:        a.cfg.Boot,
-		Commands:    placement.CommandLevel,
 		Quarantined: map[uint64]string{}, Installs: map[uint64]ask.Install{}, Groups: map[uint64]ask.Group{},
 	}
 	if a.cfg.DiskFull != nil && a.cfg.DiskFull() {

@@ -44,8 +44,6 @@ type StatusResponse struct {
 	Groups map[uint64]Group `json:"groups,omitempty"`
 	// Bytes is the size on disk of each replica that runs here, by group.
 	Bytes map[uint64]int64 `json:"bytes,omitempty"`
-	// Commands is the placement.CommandLevel of the broker's release.
-	Commands int `json:"commands,omitempty"`
 	// Full tells why the broker refuses records now, since its disk is nearly full; empty if it does not. It is to lead nothing that others
 	// can lead, and gets no new replicas.
 	Full string `json:"full,omitempty"`

@@ -141,7 +141,7 @@ func (d *driver) plan(now time.Time, s *placement.State) {
 				p.dirty = true
 				p.next = now.Add(max(maxBackoff, planShare*took))
 				if p.failed != err.Error() && d.ctx.Err() == nil {
-					d.log.Warn("a plan was not recorded as a whole and is made anew", "err", err)
+					d.log.Warn("a plan was not recorded as a whole and is made anew", "error", err)
 				}
 				p.failed = err.Error()
 			}

@@ -38,6 +38,9 @@ type Config struct {
 	// must not block.
 	Stopped func()
 
+	// Level tells the highest level of commands (placement.Level) that a broker's release reads, if the broker is heard of. Nil: all read all.
+	Level func(broker int32) (level int, ok bool)
+
 	// Leader tells which broker leads a group, as this broker knows. Nil, or a nil Caller: nothing is driven, and moves stay as they are.
 	Leader func(group uint64) (broker int32, term uint64, ok bool)
 	// ReplaceAfter is how long a broker may be silent before its replicas are replaced; 0 means five minutes.
@@ -96,6 +99,8 @@ type Controller struct {
 	drives drives
 	// counts are of what the loop did.
 	counts driveCounts
+	// actions are of the commands that this broker brought about.
+	actions actions
 	// overviews has room for one: the one that is being made.
 	overviews chan struct{}
 

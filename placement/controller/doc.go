@@ -19,7 +19,7 @@
 //   - An answer that needs no command (the topic exists, the broker is registered) is given only after a ReadIndex.
 //   - A command whose fate is unknown is never reported as failed: the request is repeated where repeating is
 //     harmless (see Do) and otherwise reported as indeterminate.
-//   - Settings are checked before they are proposed, and are proposed only when no broker is known to run a release that cannot read the command.
+//   - Nothing is proposed that a member's release cannot read: its replica would stop there (level.go). Settings are checked before they are proposed.
 //     What the cluster sets for the controller (Tuning) holds from the state in which it stands.
 //   - Who changed settings, of brokers or of a topic, is one line in the log of the broker that proposed it, when it is committed.
 //   - Recovery by hand (RULES 30) is refused while a majority of the partition's brokers is alive, unless no broker has told of a leader in

@@ -75,13 +75,11 @@ type driver struct {
 	counts *driveCounts
 	// quarantine is what quarantined returned last, for others than the loop.
 	quarantine atomic.Pointer[map[uint64]string]
-	// older has the brokers that know fewer commands than this release, as far as they told, for others than the loop.
-	older atomic.Pointer[[]int32]
 }
 
 // driveCounts are for metrics.
 type driveCounts struct {
-	moving, finished, cancelled, transfers atomic.Int64
+	finished, cancelled, failed, transfers atomic.Int64
 }
 
 // drives runs the drivers of one Controller, one after the other. All of it is guarded by mu.
@@ -184,7 +182,6 @@ func newDriver(ctx context.Context, cfg Config, desk desk, hearing *hearing, log
 		hearing: hearing, brokers: map[int32]*source{}, movers: map[uint64]*mover{}, transfers: newTransfers(),
 	}
 	d.quarantine.Store(&map[uint64]string{})
-	d.older.Store(&[]int32{})
 	return d
 }
 
@@ -206,7 +203,6 @@ func (d *driver) nudge() {
 
 func (d *driver) run() {
 	defer close(d.ended)
-	defer d.counts.moving.Store(0)
 	defer d.workers.Wait()
 	timer := d.cfg.Env.AfterFunc(idlePause, d.nudge)
 	defer timer.Stop()
@@ -268,7 +264,6 @@ func (d *driver) pass(now time.Time) {
 	d.watchTopics(now, s)
 	moves := d.sorted()
 	d.stepMoves(now, s, moves)
-	d.counts.moving.Store(int64(len(d.movers)))
 	d.poll(now, s, moves)
 	if d.cfg.tuning(s).Automatic {
 		d.sendHome(now, s)

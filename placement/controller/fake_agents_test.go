@@ -29,7 +29,6 @@ type fakeAgents struct {
 	bad      map[int32]map[uint64]string
 	boots    map[int32]uint64
 	bytes    map[uint64]int64
-	older    map[int32]bool  // run a release that knows fewer commands
 	stuck    map[uint64]bool // groups that elect nobody, whoever is alive
 	// refuse tells why a change is not done; nil: it is.
 	refuse func(broker int32, req ask.ChangeRequest) error
@@ -49,7 +48,7 @@ type fakeRaft struct {
 func newFakeAgents(t *testing.T) *fakeAgents {
 	return &fakeAgents{
 		t: t, silent: map[int32]bool{}, groups: map[uint64]*fakeRaft{}, installs: map[uint64]ask.Install{}, lag: map[uint64]ask.Peer{},
-		bad: map[int32]map[uint64]string{}, boots: map[int32]uint64{}, bytes: map[uint64]int64{}, polls: map[int32]int{}, stuck: map[uint64]bool{}, older: map[int32]bool{},
+		bad: map[int32]map[uint64]string{}, boots: map[int32]uint64{}, bytes: map[uint64]int64{}, polls: map[int32]int{}, stuck: map[uint64]bool{},
 	}
 }
 
@@ -194,10 +193,7 @@ func (a *fakeAgents) statusLocked(broker int32, req ask.StatusRequest) ask.Statu
 	a.polls[broker]++
 	resp := ask.StatusResponse{
 		Boot: a.boots[broker] + 1, Revision: a.state().Revision, Quarantined: maps.Clone(a.bad[broker]),
-		Installs: map[uint64]ask.Install{}, Groups: map[uint64]ask.Group{}, Commands: placement.CommandLevel,
-	}
-	if a.older[broker] {
-		resp.Commands--
+		Installs: map[uint64]ask.Install{}, Groups: map[uint64]ask.Group{},
 	}
 	for _, id := range req.Installs {
 		in, held := a.installs[id]

@@ -121,6 +121,9 @@ func (c *Controller) admit(r Request) (*proposal, []string, *runnelv1.Error) {
 
 // propose queues a command, unless the planned state is no longer that of the version; then it answers nil.
 func (c *Controller) propose(cmd placement.Command, version uint64, next *placement.State) (*proposal, *runnelv1.Error) {
+	if err := c.readable(cmd); err != nil {
+		return nil, err
+	}
 	b, err := placement.Encode(cmd)
 	if err != nil {
 		return nil, toError(err)
@@ -222,6 +225,9 @@ func (c *Controller) plan(s *placement.State, r Request) (placement.Command, []s
 	case FoundCluster:
 		return placement.FoundCluster{ClusterID: r.ClusterID, Broker: r.Broker}, nil, nil
 	case RegisterBroker:
+		if err := reads(s.Level(), r); err != nil {
+			return nil, nil, err
+		}
 		return planRegister(s, r), nil, nil
 	case CreateTopic:
 		return c.planTopic(s, r)

@@ -96,6 +96,9 @@ func (c *Controller) Apply(m record.Meta, payload []byte) {
 	c.fold, r, err = placement.Apply(c.fold, cmd)
 	if nonce == c.nonce {
 		c.audit(cmd, r, c.fold.Revision)
+		if err == nil && r.Changed {
+			c.actions.did(placement.CommandName(cmd))
+		}
 		c.done = append(c.done, applied{seq: seq, outcome: outcome{result: r, state: c.fold, err: toError(err), index: m.Index}})
 	}
 }

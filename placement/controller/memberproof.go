@@ -55,7 +55,7 @@ func (c *Controller) prove(now time.Time, self uint64) {
 	}
 	q, err := c.propose(cmd, version, ahead)
 	if err != nil {
-		c.log.Error("an entry to see which replicas of the controller group write could not be proposed", "err", err)
+		c.log.Error("an entry to see which replicas of the controller group write could not be proposed", "error", err)
 	}
 	if q != nil { // else what was planned overtook it: the next look tries again
 		c.members.proof = proof{pending: q, began: now}

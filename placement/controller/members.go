@@ -119,7 +119,7 @@ func (c *Controller) changeMembers(g group, step membershipStep) bool {
 			c.log.Info("controller group changed", attrs...)
 			c.members.task.Wake()
 		case !again:
-			c.log.Warn("change of the controller group was not made and will be tried again", append(attrs, "err", err)...)
+			c.log.Warn("change of the controller group was not made and will be tried again", append(attrs, "error", err)...)
 		}
 	}
 	switch step.kind {
@@ -147,14 +147,14 @@ func (c *Controller) proposeAside(cmd placement.Command) {
 	}
 	next, res, err := placement.Apply(ahead, cmd)
 	if err != nil {
-		c.log.Debug("a change of the controller group is not recorded", "err", err) // what is pending overtook it
+		c.log.Debug("a change of the controller group is not recorded", "error", err) // what is pending overtook it
 		return
 	}
 	if !res.Changed {
 		return // on its way
 	}
 	if _, e := c.propose(cmd, version, next); e != nil {
-		c.log.Error("a change of the controller group could not be recorded", "err", e)
+		c.log.Error("a change of the controller group could not be recorded", "error", e)
 	}
 }
 

@@ -247,21 +247,18 @@ func (d *driver) pollAwaited(p *placement.Partition) {
 func (d *driver) over(now time.Time, s *placement.State, m *mover) {
 	delete(d.movers, m.id)
 	d.planner.dirty = true
-	how := "finished"
+	how, count := "finished", &d.counts.finished
 	switch {
 	case s.Topics[m.topic] == nil || s.Topics[m.topic].ID != m.topicID:
-		how = "ended with its topic"
+		how, count = "ended with its topic", &d.counts.failed
 	case m.cancelled || m.phase == placement.PhaseProposed:
-		how = "cancelled"
+		how, count = "cancelled", &d.counts.cancelled
 	case m.phase != placement.PhaseLeft:
-		how = "ended by a recovery"
+		how, count = "ended by a recovery", &d.counts.failed
 	default:
 		d.planner.finished(m.group)
-		d.counts.finished.Add(1)
 	}
-	if m.phase != placement.PhaseLeft {
-		d.counts.cancelled.Add(1)
-	}
+	count.Add(1)
 	d.log.Info("a move is over", "how", how, "topic", m.topic, "partition", m.number, "move", m.id, "took", now.Sub(m.since).Round(time.Millisecond))
 }
 
@@ -343,6 +340,6 @@ func (d *driver) stepped(m *mover, what string, err *runnelv1.Error) {
 			level = slog.LevelInfo
 		}
 		d.log.Log(d.ctx, level, "a step of a move was not done and is tried again", "topic", m.topic, "partition", m.number, "move", m.id,
-			"phase", string(m.phase), "step", what, "err", err)
+			"phase", string(m.phase), "step", what, "error", err)
 	}
 }

@@ -42,7 +42,6 @@ type source struct {
 	bytes       map[uint64]int64
 	total       int64
 	err         string // why the newest poll failed
-	commands    int    // placement.CommandLevel
 	full        string // why it refuses records: it leads nothing that others can lead, and gets no new replicas
 
 	// Why it cannot take new replicas: since when installations fail there and none succeeds, the newest reason, and until when that
@@ -219,7 +218,7 @@ func (d *driver) pollFailed(id int32, b *source, err *runnelv1.Error) {
 	if b.err != err.Error() {
 		b.err = err.Error()
 		if d.ctx.Err() == nil {
-			d.log.Warn("a broker did not tell how its replicas are and is asked again", "broker", id, "err", err)
+			d.log.Warn("a broker did not tell how its replicas are and is asked again", "broker", id, "error", err)
 		}
 	}
 }
@@ -229,10 +228,9 @@ func (d *driver) reported(id int32, b *source, seq uint64, resp *ask.StatusRespo
 	now := d.cfg.Env.Now()
 	d.hearing.booted(id, resp.Boot)
 	b.err, b.revision = "", resp.Revision
-	if first := !b.reported; first || b.commands != resp.Commands {
-		b.reported, b.commands = true, resp.Commands
-		d.planner.dirty = d.planner.dirty || first
-		d.noteOlder()
+	if !b.reported {
+		b.reported = true
+		d.planner.dirty = true
 	}
 	if !maps.Equal(b.quarantined, resp.Quarantined) {
 		for r, why := range resp.Quarantined {

@@ -30,6 +30,8 @@ type RegisterBroker struct {
 	Replica uint64 `json:",omitempty"`
 	// Lost tells why that one can never serve again, empty if it can. The answer names its successor.
 	Lost string `json:",omitempty"`
+	// Level is the highest level of commands that the broker's release reads; 0: it is from before there were levels, and reads level 1.
+	Level int `json:",omitempty"`
 }
 
 // CreateTopic makes a topic. Answers Topic and Reasons.

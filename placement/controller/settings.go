@@ -2,7 +2,6 @@ package controller
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -46,26 +45,7 @@ func (c *Controller) planSettings(s *placement.State, r AlterSettings) (placemen
 			return nil, runnelv1.AsError(err)
 		}
 	}
-	if d := c.driving(); d != nil {
-		for _, id := range *d.older.Load() {
-			if s.Brokers[id] != nil {
-				return nil, invalid("broker %d runs a release that cannot read settings at run time, and would stop its replica of the controller: upgrade it first", id)
-			}
-		}
-	}
 	return placement.AlterSettings{Broker: r.Broker, Set: r.Set, Unset: r.Unset, By: r.By}, nil
-}
-
-// noteOlder puts together which brokers know fewer commands than this release.
-func (d *driver) noteOlder() {
-	older := []int32{}
-	for id, b := range d.brokers {
-		if b.reported && b.commands < placement.CommandLevel {
-			older = append(older, id)
-		}
-	}
-	slices.Sort(older)
-	d.older.Store(&older)
 }
 
 // audit writes who changed what, in one line, on the broker that proposed the command: once, and when it is committed. The command stands in

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -158,24 +159,35 @@ func TestSettingsThatAreRefusedChangeNothing(t *testing.T) {
 // A release that does not know the command would stop its replica of the controller group at it, and two of them the whole group.
 func TestNothingIsSetWhileABrokerRunsAReleaseThatCannotReadIt(t *testing.T) {
 	t.Parallel()
-	_, nodes, a := driven(t, 3, func(*Config) {})
-	a.set(func() { a.older[3] = true })
-	set := func(v string) error {
-		_, err := nodes[1].c.Do(t.Context(), AlterSettings{Set: map[string]string{"a": v}})
-		return err
+	var third atomic.Int32
+	g := newFakeGroup(t)
+	g.configure = func(c *Config) {
+		c.Level = func(broker int32) (int, bool) {
+			if broker == 3 {
+				return int(third.Load()), true
+			}
+			return placement.Level, true
+		}
 	}
-	n, last := 0, error(nil)
-	eventually(t, func() bool { // once its next poll has told
-		n++
-		last = set(fmt.Sprint(n))
-		return last != nil
-	})
-	if e := runnelv1.AsError(last); e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_DEFINITE || !strings.Contains(e.Error(), "broker 3 runs a release") {
-		t.Fatal(last)
+	_, nodes := clusterOf(t, g, 3)
+	alter := AlterSettings{Set: map[string]string{"a": "1"}}
+	_, err := nodes[1].c.Do(t.Context(), alter)
+	if e := wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_OLD_RELEASE, runnelv1.ErrorKind_ERROR_KIND_DEFINITE); !strings.Contains(e.Error(), "upgrade broker 3 first") {
+		t.Fatal(e)
 	}
-	a.set(func() { a.older[3] = false })
-	eventually(t, func() bool { last = set("upgraded"); return last == nil })
-	if got := nodes[0].c.State().Settings["a"]; got != "upgraded" {
-		t.Errorf("set is %q", got)
+	if l := nodes[0].c.State().Level(); l != 1 {
+		t.Fatalf("what was refused took the cluster to level %d", l)
 	}
+	third.Store(2)
+	if r := do(t, nodes[1].c, alter); r.Revision == 0 || nodes[0].c.State().Level() != 2 {
+		t.Fatalf("%+v, level %d", r, nodes[0].c.State().Level())
+	}
+	third.Store(0) // all have read it: whoever could not has stopped
+	do(t, nodes[1].c, AlterSettings{Set: map[string]string{"a": "2"}})
+	// A broker of the older release cannot come back, or join.
+	old := RegisterBroker{Broker: registration(4)}
+	_, err = nodes[0].c.Do(t.Context(), old)
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_OLD_RELEASE, runnelv1.ErrorKind_ERROR_KIND_DEFINITE)
+	old.Level = placement.Level
+	do(t, nodes[0].c, old)
 }

@@ -190,7 +190,7 @@ func (d *driver) transferred(t transfer, err *runnelv1.Error) {
 	c.until = now.Add(min(firstTransferPause<<min(c.times, 10), maxTransferPause))
 	c.times++
 	if c.times == 1 && d.ctx.Err() == nil {
-		d.log.Info("a leader could not go where it belongs yet", "topic", t.topic, "partition", t.partition, "from", t.from, "to", t.to, "err", err)
+		d.log.Info("a leader could not go where it belongs yet", "topic", t.topic, "partition", t.partition, "from", t.from, "to", t.to, "error", err)
 	}
 }
 

@@ -58,6 +58,9 @@ func (s *Server) Fetch(stream grpc.BidiStreamingServer[runnelv1.FetchRequest, ru
 	if s.isStopping() {
 		return runnelv1.ToStatus(s.metrics.error(apiFetch, s.stoppingError()))
 	}
+	if err := stream.SetHeader(runnelv1.BrokerHeader(s.id)); err != nil {
+		return err
+	}
 	open := s.metrics.streams.WithLabelValues(apiFetch)
 	open.Inc()
 	defer open.Dec()
@@ -207,7 +210,7 @@ func (st *fetchStream) round() (more bool, err error) {
 	if turns == 0 {
 		return false, nil
 	}
-	m := st.s.newFetchMessage()
+	m, began := st.s.newFetchMessage(), st.s.clock.Now()
 	for left := turns; left > 0; left-- {
 		room := int64(st.s.limits.ResponseBytes - m.bytes)
 		if over := credit - int64(m.bytes); over < room {
@@ -233,7 +236,7 @@ func (st *fetchStream) round() (more bool, err error) {
 			if int64(len(res.Batches)) > room && m.bytes > 0 {
 				// One batch larger than what is left goes alone: read it again in a response of its own.
 				st.pushFront(p)
-				return true, st.send(m)
+				return true, st.send(m, began)
 			}
 			p.idle = 0
 			p.offset = res.Next
@@ -244,7 +247,7 @@ func (st *fetchStream) round() (more bool, err error) {
 			st.push(p)
 		}
 	}
-	return true, st.send(m)
+	return true, st.send(m, began)
 }
 
 // take reads from one partition, finding its replica first if need be.
@@ -275,8 +278,8 @@ func (s *Server) fetchError(err error, topic string, n int32) *runnelv1.Error {
 	return s.hint(e, topic, n)
 }
 
-// send sends a response, unless it is empty, and pays for it.
-func (st *fetchStream) send(m *fetchMessage) error {
+// send sends a response that was begun at a time, unless it is empty, and pays for it.
+func (st *fetchStream) send(m *fetchMessage, began time.Time) error {
 	defer m.release()
 	if len(m.Results) == 0 {
 		return nil
@@ -284,7 +287,7 @@ func (st *fetchStream) send(m *fetchMessage) error {
 	st.mu.Lock()
 	st.credit -= int64(m.bytes)
 	st.mu.Unlock()
-	st.s.metrics.bytesOut.Add(float64(m.bytes))
+	st.s.metrics.fetched(m.bytes, st.s.clock.Now().Sub(began))
 	return st.stream.SendMsg(m)
 }
 

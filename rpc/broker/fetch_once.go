@@ -54,9 +54,10 @@ func (s *Server) FetchOnce(ctx context.Context, r *runnelv1.FetchOnceRequest) (*
 	}
 	defer cancelOnce(parts)
 	for waited := 0; ; waited++ {
+		began := s.clock.Now()
 		size, failed := s.pollOnce(parts, r, maxBytes)
 		if size >= minBytes || failed {
-			return s.answerOnce(parts, size), nil
+			return s.answerOnce(parts, size, began), nil
 		}
 		cancelOnce(parts)
 		for _, p := range parts {
@@ -72,8 +73,9 @@ func (s *Server) FetchOnce(ctx context.Context, r *runnelv1.FetchOnceRequest) (*
 		select {
 		case <-wake:
 		case <-timeout:
+			began = s.clock.Now()
 			size, _ = s.pollOnce(parts, r, maxBytes)
-			return s.answerOnce(parts, size), nil
+			return s.answerOnce(parts, size, began), nil
 		case <-s.stopping:
 			return nil, runnelv1.ToStatus(s.metrics.error(apiFetchOnce, s.stoppingError()))
 		case <-ctx.Done():
@@ -91,13 +93,13 @@ func cancelOnce(parts []*oncePart) {
 	}
 }
 
-func (s *Server) answerOnce(parts []*oncePart, size int) *runnelv1.FetchOnceResponse {
+func (s *Server) answerOnce(parts []*oncePart, size int, began time.Time) *runnelv1.FetchOnceResponse {
 	out := &runnelv1.FetchOnceResponse{}
 	for _, p := range parts {
 		s.metrics.error(apiFetchOnce, p.result.GetResult().GetError())
 		out.Results = append(out.Results, p.result)
 	}
-	s.metrics.bytesOut.Add(float64(size))
+	s.metrics.fetched(size, s.clock.Now().Sub(began))
 	return out
 }
 

@@ -12,10 +12,12 @@ import (
 // metrics of the client port. Labels are bounded: api is a fixed set, reason is the enum. Nothing is labelled by topic.
 type metrics struct {
 	requests       *prometheus.CounterVec
+	produces       prometheus.Counter // of requests: the one call that is counted thousands of times a second
 	errors         *prometheus.CounterVec
 	bytesIn        prometheus.Counter
 	bytesOut       prometheus.Counter
 	produceSeconds prometheus.Histogram
+	fetchSeconds   prometheus.Histogram
 	inFlight       prometheus.Gauge
 	budgetWaits    prometheus.Counter
 	streams        *prometheus.GaugeVec
@@ -41,6 +43,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help:    "From the admission of a produce request to its last answer.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
 		}),
+		fetchSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "runnel_broker_fetch_seconds",
+			Help:    "Reading the batches of one response to a consumer, from memory or disk. Neither the wait for new records nor that for a slow consumer is in it.",
+			Buckets: prometheus.ExponentialBuckets(0.00005, 2, 17),
+		}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "runnel_broker_produce_in_flight", Help: "Produce requests admitted and not yet answered.",
 		}),
@@ -55,8 +62,15 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "runnel_broker_panics_total", Help: "Defects met while serving a request; the log has the stack.",
 		}),
 	}
+	// Series that are there from the start show their first increase.
+	for _, api := range []string{apiProduce, apiFetch, apiFetchOnce, apiListOffsets, apiMetadata, apiInitProducer} {
+		m.requests.WithLabelValues(api)
+	}
+	m.streams.WithLabelValues(apiProduce)
+	m.streams.WithLabelValues(apiFetch)
+	m.produces = m.requests.WithLabelValues(apiProduce)
 	if r != nil {
-		r.MustRegister(m.requests, m.errors, m.bytesIn, m.bytesOut, m.produceSeconds, m.inFlight, m.budgetWaits,
+		r.MustRegister(m.requests, m.errors, m.bytesIn, m.bytesOut, m.produceSeconds, m.fetchSeconds, m.inFlight, m.budgetWaits,
 			m.streams, m.panics)
 	}
 	return m
@@ -71,6 +85,13 @@ func (m *metrics) error(api string, e *runnelv1.Error) *runnelv1.Error {
 }
 
 func (m *metrics) produced(d time.Duration) { m.produceSeconds.Observe(d.Seconds()) }
+
+func (m *metrics) fetched(bytes int, d time.Duration) {
+	m.bytesOut.Add(float64(bytes))
+	if bytes > 0 {
+		m.fetchSeconds.Observe(d.Seconds())
+	}
+}
 
 func reasonLabel(r runnelv1.ErrorReason) string {
 	if s, ok := runnelv1.ErrorReason_name[int32(r)]; ok {

@@ -33,6 +33,9 @@ func (s *Server) Produce(stream grpc.BidiStreamingServer[runnelv1.ProduceRequest
 	if s.isStopping() {
 		return runnelv1.ToStatus(s.metrics.error(apiProduce, s.stoppingError()))
 	}
+	if err := stream.SetHeader(runnelv1.BrokerHeader(s.id)); err != nil {
+		return err
+	}
 	open := s.metrics.streams.WithLabelValues(apiProduce)
 	open.Inc()
 	defer open.Dec()
@@ -69,7 +72,7 @@ func (st *produceStream) read(ctx context.Context) error {
 			s.budget.Release(int64(m.size))
 			return ctx.Err()
 		}
-		s.metrics.requests.WithLabelValues(apiProduce).Inc()
+		s.metrics.produces.Inc()
 		s.metrics.bytesIn.Add(float64(m.size))
 		st.serve(ctx, m)
 	}

@@ -9,13 +9,16 @@ import (
 // receive is a stream's goroutine: it takes answers until the stream ends.
 func (st *produceStream) receive() {
 	defer st.cancel()
-	for {
+	for first := true; ; first = false {
 		resp, err := st.rpc.Recv()
 		if err != nil {
 			st.sink.p.streamBroke(st, err)
 			return
 		}
 		st.sink.p.answer(st, resp)
+		if first {
+			st.sink.p.conns.leaveStranger(st.sink.p.log, st.rpc, st.sink.broker, st.addr, st.cc) // then the stream breaks
+		}
 	}
 }
 

@@ -66,6 +66,16 @@ func (c *conns) get(addr string) (*grpc.ClientConn, error) {
 	return cc, nil
 }
 
+// leave closes a connection. The next one to its address asks anew where its name leads.
+func (c *conns) leave(addr string, cc *grpc.ClientConn) {
+	c.mu.Lock()
+	if c.byAddr[addr] == cc {
+		delete(c.byAddr, addr)
+	}
+	c.mu.Unlock()
+	_ = cc.Close() // fails only when it is closed already
+}
+
 func (c *conns) close() error {
 	c.mu.Lock()
 	all := c.byAddr

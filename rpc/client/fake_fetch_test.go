@@ -9,9 +9,19 @@ import (
 
 // Fetch serves committed batches within the credit.
 func (b *fakeBroker) Fetch(s runnelv1.Broker_FetchServer) error {
+	if err := s.SetHeader(runnelv1.BrokerHeader(b.id)); err != nil {
+		return err
+	}
 	first, err := s.Recv()
 	if err != nil {
 		return err
+	}
+	b.c.mu.Lock()
+	mute := b.c.mute
+	b.c.mu.Unlock()
+	if mute {
+		<-s.Context().Done()
+		return s.Context().Err()
 	}
 	var (
 		mu     sync.Mutex

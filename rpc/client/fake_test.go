@@ -82,9 +82,20 @@ type fakeCluster struct {
 	denials  int               // metadata answers to come that know of no topics, of a broker that says it is up to date
 	adminErr []*Error
 	created  map[string]bool
+	mute     bool             // fetch streams that are opened now deliver nothing
+	strays   map[string]int32 // the next connection to an address leads to this broker
+	moved    map[int32]string // addresses of brokers that are not where they were
 }
 
 func addr(id int32) string { return fmt.Sprintf("broker-%d:1", id) }
+
+// addrLocked is where a broker is now.
+func (c *fakeCluster) addrLocked(id int32) string {
+	if a := c.moved[id]; a != "" {
+		return a
+	}
+	return addr(id)
+}
 
 func newFakeCluster(t testing.TB, brokers int) *fakeCluster {
 	c := &fakeCluster{t: t, brokers: make(map[int32]*fakeBroker), topics: make(map[string][]*fakePart), revision: 1,
@@ -159,11 +170,19 @@ func (c *fakeCluster) locked(f func()) {
 }
 
 func (c *fakeCluster) dial(_ context.Context, a string) (net.Conn, error) {
+	var stray int32
+	c.locked(func() {
+		stray = c.strays[a]
+		delete(c.strays, a)
+	})
+	if stray != 0 {
+		return c.brokers[stray].lis.Dial()
+	}
 	for id, b := range c.brokers {
-		if addr(id) == a {
-			c.mu.Lock()
-			down, lis := b.down, b.lis
-			c.mu.Unlock()
+		c.mu.Lock()
+		at, down, lis := c.addrLocked(id), b.down, b.lis
+		c.mu.Unlock()
+		if at == a {
 			if down {
 				return nil, errors.New("connection refused")
 			}
@@ -218,7 +237,7 @@ func (c *fakeCluster) partLocked(broker int32, topic string, n int32) (*fakePart
 	case parts[n].leader != broker:
 		e := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_NOT_LEADER, "not the leader")
 		if c.hints && parts[n].leader > 0 {
-			e.LeaderId, e.LeaderAddress, e.LeaderTerm = parts[n].leader, addr(parts[n].leader), parts[n].term
+			e.LeaderId, e.LeaderAddress, e.LeaderTerm = parts[n].leader, c.addrLocked(parts[n].leader), parts[n].term
 		}
 		return nil, e
 	}
@@ -267,6 +286,9 @@ func (b *fakeBroker) Produce(s runnelv1.Broker_ProduceServer) error {
 		send sync.Mutex
 	)
 	defer wg.Wait()
+	if err := s.SetHeader(runnelv1.BrokerHeader(b.id)); err != nil {
+		return err
+	}
 	for {
 		req, err := s.Recv()
 		if err != nil {
@@ -347,7 +369,7 @@ func (b *fakeBroker) Metadata(_ context.Context, req *runnelv1.MetadataRequest) 
 	defer b.c.mu.Unlock()
 	resp := &runnelv1.MetadataResponse{ClusterId: "fake", Revision: b.c.revision}
 	for id, o := range b.c.brokers {
-		resp.Brokers = append(resp.Brokers, &runnelv1.BrokerInfo{Id: id, Address: addr(id), Alive: !o.down})
+		resp.Brokers = append(resp.Brokers, &runnelv1.BrokerInfo{Id: id, Address: b.c.addrLocked(id), Alive: !o.down})
 	}
 	if b.blind {
 		resp.Revision = 0
@@ -378,7 +400,10 @@ func (b *fakeBroker) InitProducer(context.Context, *runnelv1.InitProducerRequest
 	return &runnelv1.InitProducerResponse{ProducerId: b.c.nextPID}, nil
 }
 
-func (b *fakeBroker) ListOffsets(_ context.Context, req *runnelv1.ListOffsetsRequest) (*runnelv1.ListOffsetsResponse, error) {
+func (b *fakeBroker) ListOffsets(ctx context.Context, req *runnelv1.ListOffsetsRequest) (*runnelv1.ListOffsetsResponse, error) {
+	if err := grpc.SetHeader(ctx, runnelv1.BrokerHeader(b.id)); err != nil {
+		return nil, err
+	}
 	b.c.mu.Lock()
 	defer b.c.mu.Unlock()
 	resp := &runnelv1.ListOffsetsResponse{}

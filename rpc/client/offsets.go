@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc"
+	grpcmetadata "google.golang.org/grpc/metadata"
+
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -123,7 +126,10 @@ func (c *Client) askOffsetsOf(ctx context.Context, broker int32, req *runnelv1.L
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	return runnelv1.NewBrokerClient(cc).ListOffsets(ctx, req)
+	var h grpcmetadata.MD
+	resp, err := runnelv1.NewBrokerClient(cc).ListOffsets(ctx, req, grpc.Header(&h))
+	c.conns.leaveIfNot(c.cfg.log, h, broker, addr, cc)
+	return resp, err
 }
 
 func (a At) request(topic string, n int32) *runnelv1.ListOffsetsPartition {

@@ -98,7 +98,7 @@ func WithLeaderHook(f func(topic string, partition, from, to int32)) Option {
 	return func(c *config) { c.leaderHook = f }
 }
 
-// WithDialOptions adds gRPC dial options after the client's own, so they win: credentials, a dialer.
+// WithDialOptions adds gRPC dial options after the client's own, so they win: a dialer, or credentials (WithTLS has those of TLS).
 func WithDialOptions(opts ...grpc.DialOption) Option {
 	return func(c *config) { c.dial = append(c.dial, opts...) }
 }

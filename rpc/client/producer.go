@@ -241,10 +241,11 @@ func (p *producer) setPartitionsLocked(t *topicQueues, v *topicView) {
 	}
 }
 
-// metadataChanged takes in leaders and topics.
+// metadataChanged takes in addresses, leaders and topics.
 func (p *producer) metadataChanged() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.leaveOldAddressesLocked()
 	for name, t := range p.topics {
 		v := p.meta.topic(name)
 		switch {

@@ -90,11 +90,17 @@ func (r *reach) nobody(addrs []string, began, now time.Time) *Error {
 		fmt.Sprintf("no broker answers at %s: %s", strings.Join(addrs, ", "), strings.Join(reasons, ", ")))
 }
 
-// refusalOf names what a connection failed with when there is nobody at the address; empty for any other failure. Then
-// nothing was sent. gRPC passes on the dialer's error as text only; what a broker says is never taken for one.
+// refusalOf names what a connection failed with when there is nobody at the address, or TLS comes to nothing; empty for any other
+// failure. Then nothing was sent. gRPC passes on the dialer's error as text only; what a broker says is never taken for one.
 func refusalOf(err error) string {
 	st, ok := status.FromError(err)
-	if !ok || st.Code() != codes.Unavailable || len(st.Details()) > 0 || !strings.Contains(st.Message(), dialing) {
+	if !ok || st.Code() != codes.Unavailable || len(st.Details()) > 0 {
+		return ""
+	}
+	if why := tlsRefusal(st.Message()); why != "" {
+		return why
+	}
+	if !strings.Contains(st.Message(), dialing) {
 		return ""
 	}
 	for _, s := range []string{"connection refused", "no such host"} {

@@ -71,8 +71,8 @@ func (r *Reader) assign(now time.Time) time.Duration {
 		}
 		to := v.leaders[p.num].id
 		switch {
-		case p.stream != nil && p.stream.broker != to:
-			stale = append(stale, p.stream) // it may never say so: its broker may hang
+		case p.stream != nil && (p.stream.broker != to || p.stream.addr != r.c.meta.address(to)):
+			stale = append(stale, p.stream) // it may never say so: its broker may hang, or be gone from there without a reset
 		case p.stream == nil && p.backoff.until.After(now):
 			wake = min(wake, p.backoff.until.Sub(now))
 		case p.stream == nil:

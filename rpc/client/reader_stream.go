@@ -28,6 +28,7 @@ type fetched struct {
 type fetchStream struct {
 	r      *Reader
 	broker int32
+	addr   string // where the broker was when the stream was opened
 	parts  map[int32]*readPart
 	window int64
 
@@ -43,7 +44,7 @@ type fetchStream struct {
 // openLocked starts a stream for parts.
 func (r *Reader) openLocked(broker int32, parts []*readPart, window int64) {
 	st := &fetchStream{
-		r: r, broker: broker, window: window, opened: time.Now(), parts: make(map[int32]*readPart, len(parts)),
+		r: r, broker: broker, addr: r.c.meta.address(broker), window: window, opened: time.Now(), parts: make(map[int32]*readPart, len(parts)),
 		done: make(chan struct{}), poke: make(chan struct{}, 1),
 	}
 	st.ctx, st.cancel = context.WithCancel(r.ctx)
@@ -94,11 +95,10 @@ func (st *fetchStream) run(first *runnelv1.FetchRequest) {
 // serve receives until the stream breaks, or is stopped (nil).
 func (st *fetchStream) serve(first *runnelv1.FetchRequest) error {
 	r := st.r
-	addr := r.c.meta.address(st.broker)
-	if addr == "" {
+	if st.addr == "" {
 		return fmt.Errorf("broker %d has no known address", st.broker)
 	}
-	cc, err := r.c.conns.get(addr)
+	cc, err := r.c.conns.get(st.addr)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (st *fetchStream) serve(first *runnelv1.FetchRequest) error {
 		return st.unlessStopped(err)
 	}
 	r.wg.Go(func() { st.giveCredit(rpc) })
-	for {
+	for first := true; ; first = false {
 		resp, err := rpc.Recv()
 		if errors.Is(err, io.EOF) && !st.serves() {
 			return nil // the last partition was given up
@@ -123,6 +123,9 @@ func (st *fetchStream) serve(first *runnelv1.FetchRequest) error {
 			if !st.take(res) {
 				return nil
 			}
+		}
+		if first {
+			r.c.conns.leaveStranger(r.log, rpc, st.broker, st.addr, cc) // then the stream breaks
 		}
 	}
 }

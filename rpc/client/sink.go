@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc"
+
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -28,6 +30,8 @@ type sink struct {
 // produceStream is one Produce call. Guarded by producer.mu, but for rpc.
 type produceStream struct {
 	sink   *sink
+	addr   string // where the broker was when the stream was opened
+	cc     *grpc.ClientConn
 	rpc    runnelv1.Broker_ProduceClient
 	cancel context.CancelFunc
 	// requests wait for their answers, by correlation id.
@@ -160,12 +164,25 @@ func (s *sink) open() (*produceStream, error) {
 		cancel()
 		return nil, fmt.Errorf("connect to broker %d at %s: %w", s.broker, addr, err)
 	}
-	st = &produceStream{sink: s, rpc: rpc, cancel: cancel, requests: make(map[uint64]*request)}
+	st = &produceStream{sink: s, addr: addr, cc: cc, rpc: rpc, cancel: cancel, requests: make(map[uint64]*request)}
 	p.mu.Lock()
 	s.stream = st
 	p.mu.Unlock()
 	p.wg.Go(st.receive)
 	return st, nil
+}
+
+// leaveOldAddressesLocked gives up streams to addresses at which their broker is no more: another broker may answer there, which leads
+// nothing of what it is sent, or nobody, without a reset. The receivers end the attempts.
+func (p *producer) leaveOldAddressesLocked() {
+	for _, s := range p.sinks {
+		if s.stream == nil {
+			continue
+		}
+		if now := p.meta.address(s.broker); now != "" && now != s.stream.addr {
+			s.stream.cancel()
+		}
+	}
 }
 
 // register makes the request wait for its answer and fills s.req. Batches whose attempt was ended meanwhile are left out.

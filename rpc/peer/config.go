@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -11,8 +12,12 @@ import (
 	"github.com/runnel-io/runnel/partition/multiraft"
 )
 
-// ProtocolVersion is the version of the protocol between brokers; both ends must have the same.
-const ProtocolVersion = 1
+// The versions of the protocol between brokers that this release speaks, oldest and newest. Two brokers speak the highest that both do
+// (versions.go), so a release that brings a new one goes on speaking that of the release before.
+const (
+	MinProtocolVersion = 1
+	ProtocolVersion    = 1
+)
 
 // Identity is who a broker is, as told in the handshake.
 type Identity struct {
@@ -21,6 +26,13 @@ type Identity struct {
 	Incarnation string // drawn when the data folder was made
 	Nonce       uint64 // drawn at each start of the process
 	Version     string // the broker's release, for people
+	// Protocol is the version of the protocol between brokers that is spoken with it; only of the other end of a connection.
+	Protocol uint32
+}
+
+// TLS are the two ends of a connection. Each must refuse whoever shows no certificate of a broker: nothing after it asks again.
+type TLS struct {
+	Server, Client *tls.Config
 }
 
 // Config says how to start. Listen, Identity, Resolve, Receive and Serve are required.
@@ -44,6 +56,8 @@ type Config struct {
 	// Admit can refuse a broker of the same cluster, such as one whose incarnation is not the registered one. nil = all.
 	// Its error text is told to the refused broker.
 	Admit func(Identity) error
+	// TLS, if not nil, comes before the handshake on every connection, in both directions.
+	TLS *TLS
 
 	Log        *slog.Logger          // nil = none
 	Registerer prometheus.Registerer // nil = none
@@ -52,6 +66,8 @@ type Config struct {
 	ControlQueueBytes, AppendQueueBytes int64
 	// MaxConns caps incoming connections, handshaken or not. 0 = 1024.
 	MaxConns int
+
+	versions versions // tests set it; 0 = what this release speaks
 }
 
 func (c *Config) setDefaults() error {
@@ -71,6 +87,9 @@ func (c *Config) setDefaults() error {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Log = c.Log.With("component", "peer")
+	if c.versions == (versions{}) {
+		c.versions = versions{MinProtocolVersion, ProtocolVersion}
+	}
 	if c.ControlQueueBytes == 0 {
 		c.ControlQueueBytes = 8 << 20
 	}

@@ -2,11 +2,17 @@ package peer
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 )
 
-// maxJoining caps the connections of brokers that belong to no cluster.
-const maxJoining = 32
+const (
+	// maxJoining caps the connections of brokers that belong to no cluster.
+	maxJoining = 32
+	// strangersShare and hostsShare are the parts of all connections that may be before their handshake, and that may be so from one host: a
+	// flood leaves room for brokers that are known, and one host's for those of others.
+	strangersShare, hostsShare = 2, 16
+)
 
 // listener caps accepted connections and can close those that are not yet, or no longer, gRPC's to end gracefully.
 type listener struct {
@@ -17,11 +23,14 @@ type listener struct {
 	mu      sync.Mutex
 	closed  bool
 	joining int // of conns, those of brokers without a cluster
-	conns   map[*acceptedConn]struct{}
+	// strangers are those of conns before their handshake, and hosts the same by host.
+	strangers int
+	hosts     map[netip.Addr]int
+	conns     map[*acceptedConn]struct{}
 }
 
 func newListener(l net.Listener, maxConns int, refused func()) *listener {
-	return &listener{Listener: l, max: maxConns, refused: refused, conns: map[*acceptedConn]struct{}{}}
+	return &listener{Listener: l, max: maxConns, refused: refused, conns: map[*acceptedConn]struct{}{}, hosts: map[netip.Addr]int{}}
 }
 
 // acceptedConn is an incoming connection.
@@ -29,6 +38,8 @@ type acceptedConn struct {
 	net.Conn
 	l       *listener
 	joining bool // the handshake named no cluster; guarded by l.mu
+	host    netip.Addr
+	known   bool // the handshake is done; guarded by l.mu
 	// calls says that the handshake is done and no lane was opened: such a connection may finish its calls in Stop. Guarded
 	// by l.mu.
 	calls bool
@@ -52,16 +63,40 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) admit(raw net.Conn) *acceptedConn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || len(l.conns) >= l.max {
+	c := &acceptedConn{Conn: raw, l: l, host: hostOf(raw.RemoteAddr())}
+	if l.closed || len(l.conns) >= l.max || l.strangers >= max(1, l.max/strangersShare) || l.hosts[c.host] >= max(1, l.max/hostsShare) {
 		return nil
 	}
-	c := &acceptedConn{Conn: raw, l: l}
 	l.conns[c] = struct{}{}
+	l.strangers++
+	l.hosts[c.host]++
 	return c
+}
+
+// meet takes c off the strangers. The caller holds l.mu.
+func (c *acceptedConn) meet() {
+	if c.known {
+		return
+	}
+	c.known = true
+	c.l.strangers--
+	if c.l.hosts[c.host]--; c.l.hosts[c.host] == 0 {
+		delete(c.l.hosts, c.host)
+	}
+}
+
+// hostOf is the zero address for what is no IP address.
+func hostOf(a net.Addr) netip.Addr {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return tcp.AddrPort().Addr().Unmap().WithZone("")
 }
 
 func (c *acceptedConn) setCalls(v bool) {
 	c.l.mu.Lock()
+	c.meet()
 	c.calls = v
 	c.l.mu.Unlock()
 }
@@ -81,8 +116,11 @@ func (c *acceptedConn) join() bool {
 
 func (c *acceptedConn) Close() error {
 	c.l.mu.Lock()
-	if _, open := c.l.conns[c]; open && c.joining {
-		c.l.joining--
+	if _, open := c.l.conns[c]; open {
+		if c.joining {
+			c.l.joining--
+		}
+		c.meet()
 	}
 	delete(c.l.conns, c)
 	c.l.mu.Unlock()

@@ -25,7 +25,12 @@ type authInfo struct {
 func (authInfo) AuthType() string { return "runnel-hello" }
 
 func (h handshaker) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	who, err := h.greet(raw)
+	accepted, _ := raw.(*acceptedConn)
+	c, err := h.p.secureServer(raw)
+	var who Identity
+	if err == nil {
+		who, err = h.greet(c, accepted)
+	}
 	if err != nil {
 		h.p.metrics.refusedHello.Inc()
 		if h.p.quiet.allow(who.BrokerID) {
@@ -33,23 +38,26 @@ func (h handshaker) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInf
 		}
 		return nil, nil, err
 	}
-	info := authInfo{who: who, CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.NoSecurity}}
-	if c, ok := raw.(*acceptedConn); ok {
-		info.conn = c
-		c.setCalls(true)
+	info := authInfo{who: who, conn: accepted, CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.NoSecurity}}
+	if h.p.cfg.TLS != nil {
+		info.SecurityLevel = credentials.PrivacyAndIntegrity
 	}
-	return raw, info, nil
+	if accepted != nil {
+		accepted.setCalls(true)
+	}
+	return c, info, nil
 }
 
-func (h handshaker) greet(raw net.Conn) (Identity, error) {
+func (h handshaker) greet(raw net.Conn, accepted *acceptedConn) (Identity, error) {
 	req := &runnelv1.HelloRequest{}
 	if err := readHello(raw, req); err != nil {
 		return Identity{}, err
 	}
 	who, own := identityOf(req), h.p.cfg.Identity()
-	resp := helloResponse(own)
-	resp.Error = acceptable(own, req)
-	if c, ok := raw.(*acceptedConn); ok && resp.Error == nil && who.ClusterID == "" && !c.join() {
+	who.Protocol = h.p.cfg.versions.common(versionsOf(req))
+	resp := helloResponse(own, h.p.cfg.versions)
+	resp.Error = acceptable(own, h.p.cfg.versions, req)
+	if accepted != nil && resp.Error == nil && who.ClusterID == "" && !accepted.join() {
 		resp.Error = runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OVERLOADED, "too many brokers are joining at once: try again")
 	}
 	if resp.Error == nil && who.ClusterID != "" && who.ClusterID == own.ClusterID {

@@ -58,17 +58,12 @@ func (r *refusal) Unwrap() error { return r.err }
 
 // dial connects to addr and shakes hands. broker is who must answer, 0 for anyone. On error nothing was sent but a hello.
 func (p *Peers) dial(ctx context.Context, addr string, broker int32) (*conn, error) {
-	d := net.Dialer{Timeout: connectTimeout, Control: socketOptions}
-	raw, err := d.DialContext(ctx, "tcp", addr)
+	raw, err := p.connect(ctx, addr)
 	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) { // it says the address again
-			err = op.Err
-		}
-		return nil, fmt.Errorf("peer: connect to %s: %w", addr, err)
+		return nil, err
 	}
 	self := p.cfg.Identity()
-	other, err := greet(ctx, raw, self, broker)
+	other, err := p.greet(ctx, raw, self, broker)
 	if err != nil {
 		_ = raw.Close() // the reason is err
 		return nil, err
@@ -93,8 +88,27 @@ func (p *Peers) dial(ctx context.Context, addr string, broker int32) (*conn, err
 	return &conn{cc: cc, self: self, other: other, gone: once.gone}, nil
 }
 
+// connect opens a connection, with TLS on it if that is configured.
+func (p *Peers) connect(ctx context.Context, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: connectTimeout, Control: socketOptions}
+	raw, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) { // it says the address again
+			err = op.Err
+		}
+		return nil, fmt.Errorf("peer: connect to %s: %w", addr, err)
+	}
+	c, err := p.secureClient(ctx, raw)
+	if err != nil {
+		_ = raw.Close() // the reason is err
+		return nil, fmt.Errorf("peer: TLS with %s: %w", addr, err)
+	}
+	return c, nil
+}
+
 // greet is the dialler's side of the handshake.
-func greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Identity, error) {
+func (p *Peers) greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Identity, error) {
 	deadline := time.Now().Add(handshakeTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
@@ -106,12 +120,12 @@ func greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Iden
 		return Identity{}, fmt.Errorf("peer: handshake: %w", err)
 	}
 	resp := &runnelv1.HelloResponse{}
-	err := writeHello(raw, helloRequest(self))
+	err := writeHello(raw, helloRequest(self, p.cfg.versions))
 	if err == nil {
 		err = readHello(raw, resp)
 	}
 	if err != nil {
-		return Identity{}, fmt.Errorf("peer: handshake with %s: %w", raw.RemoteAddr(), err)
+		return Identity{}, fmt.Errorf("peer: handshake with %s: %w", raw.RemoteAddr(), mayWantTLS(raw, err))
 	}
 	if broker != 0 && isSelf(self, resp) {
 		return Identity{}, &refusal{err: runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
@@ -121,7 +135,7 @@ func greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Iden
 	if e := resp.GetError(); e != nil {
 		return Identity{}, &refusal{err: e}
 	}
-	if e := acceptable(self, resp); e != nil {
+	if e := acceptable(self, p.cfg.versions, resp); e != nil {
 		return Identity{}, &refusal{err: e}
 	}
 	if broker != 0 && (resp.GetBrokerId() != broker || resp.GetClusterId() != self.ClusterID) {
@@ -135,7 +149,9 @@ func greet(ctx context.Context, raw net.Conn, self Identity, broker int32) (Iden
 	if err := raw.SetDeadline(time.Time{}); err != nil {
 		return Identity{}, fmt.Errorf("peer: handshake: %w", err)
 	}
-	return identityOf(resp), nil
+	who := identityOf(resp)
+	who.Protocol = p.cfg.versions.common(versionsOf(resp))
+	return who, nil
 }
 
 var errUsed = errors.New("peer: the connection was lost")

@@ -39,9 +39,10 @@
 //
 //   - Packets to one broker on one lane arrive in order or not at all. When a broker reconnects, what is left of the older
 //     stream is dropped from the moment the newer one begins.
+//   - With Config.TLS, no byte is read or sent on a connection before both ends have shown a broker's certificate. Package rpc/certs says what that is.
 //   - No RPC is served on a connection before its handshake. Before that a stranger costs a few KiB, and connections are
 //     capped.
-//   - A broker of another cluster, with another protocol version, or that claims this broker's id is refused. Lanes need a
+//   - A broker of another cluster, without a version of the protocol in common, or that claims this broker's id is refused. Lanes need a
 //     broker id and the same cluster on both sides; calls without them come from a joining broker and have from == 0.
 //   - A failed call is RETRIABLE only if it was surely never sent.
 //   - Every goroutine ends in Stop, within about three seconds.

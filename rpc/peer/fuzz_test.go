@@ -59,7 +59,7 @@ func FuzzHello(f *testing.F) {
 	own := Identity{ClusterID: "c1", BrokerID: 1, Incarnation: "i", Nonce: 7, Version: "v"}
 	for _, id := range []Identity{{}, own, {ClusterID: "c1", BrokerID: 2, Incarnation: "j", Nonce: 8}, {ClusterID: "other", BrokerID: 2, Nonce: 1}} {
 		w := &wire{}
-		if err := writeHello(w, helloRequest(id)); err != nil {
+		if err := writeHello(w, helloRequest(id, spoken)); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(append(w.w.Bytes(), "PRI * HTTP/2.0"...))
@@ -79,15 +79,15 @@ func FuzzHello(f *testing.F) {
 		if w.r.Len() != len(b)-size {
 			t.Fatalf("%d of %d bytes are left after a handshake of %d", w.r.Len(), len(b), size)
 		}
-		if e := acceptable(own, &m); e != nil && e.GetMessage() == "" {
+		if e := acceptable(own, spoken, &m); e != nil && e.GetMessage() == "" {
 			t.Fatal("refused without a word")
 		}
-		if e := acceptable(own, &m); e == nil && m.GetClusterId() != "" && m.GetClusterId() != own.ClusterID {
+		if e := acceptable(own, spoken, &m); e == nil && m.GetClusterId() != "" && m.GetClusterId() != own.ClusterID {
 			t.Fatalf("welcomed a broker of cluster %q", m.GetClusterId())
 		}
 		id := identityOf(&m)
 		back := &wire{}
-		if err := writeHello(back, helloRequest(id)); err != nil {
+		if err := writeHello(back, helloRequest(id, spoken)); err != nil {
 			t.Fatal(err)
 		}
 		back.r.Reset(back.w.Bytes())

@@ -55,16 +55,16 @@ func readHello(c net.Conn, m proto.Message) error {
 	return nil
 }
 
-func helloRequest(id Identity) *runnelv1.HelloRequest {
+func helloRequest(id Identity, v versions) *runnelv1.HelloRequest {
 	return &runnelv1.HelloRequest{
-		ProtocolVersion: ProtocolVersion, ClusterId: id.ClusterID, BrokerId: id.BrokerID,
+		ProtocolVersion: v.oldest, MaxProtocolVersion: v.newest, ClusterId: id.ClusterID, BrokerId: id.BrokerID,
 		Incarnation: id.Incarnation, BootNonce: id.Nonce, Version: id.Version,
 	}
 }
 
-func helloResponse(id Identity) *runnelv1.HelloResponse {
+func helloResponse(id Identity, v versions) *runnelv1.HelloResponse {
 	return &runnelv1.HelloResponse{
-		ProtocolVersion: ProtocolVersion, ClusterId: id.ClusterID, BrokerId: id.BrokerID,
+		ProtocolVersion: v.oldest, MaxProtocolVersion: v.newest, ClusterId: id.ClusterID, BrokerId: id.BrokerID,
 		Incarnation: id.Incarnation, BootNonce: id.Nonce, Version: id.Version,
 	}
 }
@@ -72,6 +72,7 @@ func helloResponse(id Identity) *runnelv1.HelloResponse {
 // hello is what both messages share.
 type hello interface {
 	GetProtocolVersion() uint32
+	GetMaxProtocolVersion() uint32
 	GetClusterId() string
 	GetBrokerId() int32
 	GetIncarnation() string
@@ -93,13 +94,12 @@ func isSelf(own Identity, other hello) bool {
 
 // acceptable is the rule that both sides apply to the other. nil = welcome. A broker without a cluster is welcome: it is
 // founding or joining, and only calls are open to it.
-func acceptable(own Identity, other hello) *runnelv1.Error {
+func acceptable(own Identity, v versions, other hello) *runnelv1.Error {
 	refuse := func(format string, args ...any) *runnelv1.Error {
 		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, format, args...)
 	}
-	if v := other.GetProtocolVersion(); v != ProtocolVersion {
-		return refuse("broker %d (release %q) speaks version %d of the protocol between brokers, this one %d: run releases that share one",
-			other.GetBrokerId(), other.GetVersion(), v, ProtocolVersion)
+	if theirs := versionsOf(other); v.common(theirs) == 0 {
+		return refuse("%s", v.nothingShared(own, other, theirs))
 	}
 	if own.ClusterID == "" || other.GetClusterId() == "" {
 		return nil

@@ -20,7 +20,7 @@ import (
 func TestHandshakeRules(t *testing.T) {
 	own := member(1)
 	other := func(change func(*runnelv1.HelloRequest)) *runnelv1.HelloRequest {
-		r := helloRequest(member(2))
+		r := helloRequest(member(2), spoken)
 		change(r)
 		return r
 	}
@@ -35,7 +35,7 @@ func TestHandshakeRules(t *testing.T) {
 		{"another protocol", other(func(r *runnelv1.HelloRequest) { r.ProtocolVersion = 9 }), "speaks version 9"},
 		{"own id", other(func(r *runnelv1.HelloRequest) { r.BrokerId = 1 }), "data folder was copied"},
 	} {
-		e := acceptable(own, c.hello)
+		e := acceptable(own, spoken, c.hello)
 		if (e == nil) != (c.says == "") || e != nil && !strings.Contains(e.GetMessage(), c.says) {
 			t.Errorf("%s: %v", c.name, e)
 		}
@@ -80,7 +80,7 @@ func TestAnAddressThatLeadsBackToItsOwnBroker(t *testing.T) {
 		!strings.Contains(e.GetMessage(), "answers as this broker itself") || strings.Contains(e.GetMessage(), "copied") {
 		t.Fatalf("%v", e)
 	}
-	if e := acceptable(a.identity(), helloRequest(a.identity())); !strings.Contains(e.GetMessage(), "connected to itself") {
+	if e := acceptable(a.identity(), spoken, helloRequest(a.identity(), spoken)); !strings.Contains(e.GetMessage(), "connected to itself") {
 		t.Fatalf("%v", e)
 	}
 }

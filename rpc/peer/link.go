@@ -113,7 +113,7 @@ dialling:
 			if l.failed > 2 { // it comes and goes; failure says so once a minute
 				level = slog.LevelDebug
 			}
-			l.log.Log(ctx, level, "connected", "address", addr, "peer_version", c.other.Version)
+			l.log.Log(ctx, level, "connected", "address", addr, "peer_version", c.other.Version, "protocol", c.other.Protocol)
 			l.p.isUp(l.to)
 			l.p.cfg.Reached(l.to)
 			err = l.pump(ctx, c)

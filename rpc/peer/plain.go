@@ -29,7 +29,8 @@ func plainText(text string) string {
 	switch {
 	case strings.Contains(text, "graceful_stop"):
 		return "the other broker is stopping"
-	case strings.Contains(text, "error reading from server: EOF"), text == "EOF", text == "transport is closing":
+	case strings.Contains(text, "error reading from server: EOF"), strings.Contains(text, "error reading from server: unexpected EOF"), // with TLS
+		text == "EOF", text == "transport is closing":
 		return "the other broker closed the connection"
 	case strings.Contains(text, "keepalive ping failed"):
 		return "the other broker does not answer pings"

@@ -69,7 +69,7 @@ func (s *server) Hello(ctx context.Context, _ *runnelv1.HelloRequest) (*runnelv1
 	if _, e := callerOf(ctx); e != nil {
 		return nil, runnelv1.ToStatus(e)
 	}
-	return helloResponse(s.p.cfg.Identity()), nil
+	return helloResponse(s.p.cfg.Identity(), s.p.cfg.versions), nil
 }
 
 // Lane takes one lane from one broker.

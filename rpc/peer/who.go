@@ -1,20 +1,15 @@
 package peer
 
-import (
-	"context"
-	"fmt"
-	"net"
-)
+import "context"
 
 // Who asks whoever listens on addr for its identity, as a stranger that belongs to no cluster. Errors: nobody answers, or not in
 // this protocol.
 func (p *Peers) Who(ctx context.Context, addr string) (Identity, error) {
-	d := net.Dialer{Timeout: connectTimeout, Control: socketOptions}
-	raw, err := d.DialContext(ctx, "tcp", addr)
+	raw, err := p.connect(ctx, addr)
 	if err != nil {
-		return Identity{}, fmt.Errorf("peer: connect to %s: %w", addr, err)
+		return Identity{}, err
 	}
 	defer raw.Close()
 	self := p.cfg.Identity()
-	return greet(ctx, raw, Identity{Nonce: self.Nonce, Version: self.Version}, 0)
+	return p.greet(ctx, raw, Identity{Nonce: self.Nonce, Version: self.Version}, 0)
 }

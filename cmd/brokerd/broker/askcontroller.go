@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -64,7 +65,7 @@ func (b *Broker) askNewController(ctx context.Context, held uint64, lost string)
 	if given {
 		lost = "" // the new group never had it
 	}
-	r, leader, err = b.askController(ctx, controller.RegisterBroker{Broker: b.registration(), Replica: held, Lost: lost})
+	r, leader, err = b.askController(ctx, controller.RegisterBroker{Broker: b.registration(), Replica: held, Lost: lost, Level: placement.Level})
 	if (err == nil || refused(err)) && (given && !b.askGivenUp(ctx, held, leader) || !b.leadsOn(ctx, leader, r, err)) {
 		return r, leader, fmt.Errorf("broker %d, which leads the old controller group, does not know of its recovery", leader)
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 
 	"github.com/runnel-io/runnel/gossip"
@@ -64,6 +63,8 @@ type Broker struct {
 	disk     *disk
 	grpc     *grpc.Server
 	services services
+	secrets  secrets
+	refusals *refusals
 	serving  chan struct{} // grpc's Serve has returned
 	stopHTTP func(context.Context) error
 
@@ -71,12 +72,13 @@ type Broker struct {
 	cancel context.CancelFunc
 	done   chan struct{} // run has returned
 
-	phase   atomic.Pointer[string] // why not ready; nil: member of a cluster, replicas opening
-	ready   atomic.Bool            // sticks: rule 28
-	foreign bool                   // owned by run: another cluster was met
-	fatal   chan error             // first failure that ends the broker
-	stopped sync.Once
-	stopErr error
+	phase      atomic.Pointer[string] // why not ready; nil: member of a cluster, replicas opening
+	ready      atomic.Bool            // sticks: rule 28
+	replicated replicated
+	foreign    bool       // owned by run: another cluster was met
+	fatal      chan error // first failure that ends the broker
+	stopped    sync.Once
+	stopErr    error
 }
 
 // Addresses are where a broker really listens, and what it tells others.
@@ -90,7 +92,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	err = b.Wait(ctx)
+	err = b.watched(ctx)
 	stopped := make(chan error, 1)
 	go func() { stopped <- b.Stop() }() // outlives Run only when the disk hangs, and then the process ends
 	select {
@@ -99,6 +101,23 @@ func Run(ctx context.Context, cfg Config) error {
 	case <-time.After(giveUpAfter):
 		return errors.Join(err, fmt.Errorf("the broker did not stop within %s, perhaps since its disk hangs: the process ends without it, as after a kill", giveUpAfter))
 	}
+}
+
+// watched is Wait with cfg.Watch beside it.
+func (b *Broker) watched(ctx context.Context) error {
+	if b.cfg.Watch == nil {
+		return b.Wait(ctx)
+	}
+	watching, end := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { // ends with watching
+		defer close(done)
+		b.cfg.Watch(watching, b.Ready)
+	}()
+	err := b.Wait(ctx)
+	end()
+	<-done
+	return err
 }
 
 // Wait returns when ctx ends, with nil, or when the broker cannot go on, with the reason. Stop is still to be called.
@@ -145,15 +164,14 @@ func Start(cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	undo = append(undo, b.closeListeners)
-	if err := b.reg.Register(collectors.NewGoCollector()); err != nil {
-		return nil, err
-	}
-	if err := b.reg.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})); err != nil {
-		return nil, err
-	}
+	b.registerMetrics()
 	b.env, b.stopEnv = env.NewReal(env.RealOptions{Log: b.log})
 	undo = append(undo, b.stopEnv)
 	b.nonce, b.bootMS = b.env.Uint64()|1, b.env.Now().UnixMilli()
+	b.refusals = b.newRefusals()
+	if err := b.openSecrets(); err != nil {
+		return nil, err
+	}
 	b.store, err = raftlog.Open(raftlog.Options{
 		Dir: cfg.DataDir, Log: b.log, Registerer: b.reg, Clock: b.env.Clock,
 		TailBytes: cfg.TailBytes, SegmentBytes: cfg.SegmentBytes, ReserveBytes: cfg.DiskReserve, Hooks: cfg.Hooks, Fatal: b.fail,
@@ -166,17 +184,20 @@ func Start(cfg Config) (_ *Broker, err error) {
 	if !cfg.QuietLimits {
 		warnLimits(b.log)
 	}
-	b.disk = &disk{dir: cfg.DataDir, free: b.store.Free, log: b.log}
+	b.disk = &disk{dir: cfg.DataDir, free: b.store.Free, total: b.store.Total, log: b.log}
 	b.disk.reserve.Store(cfg.DiskReserve)
 	b.disk.register(b.reg)
 	b.disk.look()
 	b.budget = partition.NewBudget(cfg.ProduceBytes)
+	b.registerBudget()
 	b.readRecovery()
 	if err := b.startPeers(); err != nil {
 		return nil, err
 	}
 	b.catchup = b.newRecovery()
 	b.serve()
+	b.secrets.done = make(chan struct{})
+	go b.watchSecrets(b.ctx)
 	go b.run()
 	b.log.Info("listening", "component", "broker", "client", b.addrs.Client, "peer", b.addrs.Peer,
 		"gossip", b.addrs.Gossip, "http", b.addrs.HTTP, "data_dir", cfg.DataDir, "version", Version())
@@ -195,6 +216,12 @@ func (c *Config) setDefaults() {
 	}
 	if c.ProduceBytes == 0 {
 		c.ProduceBytes = defaultProduceBytes
+	}
+	if c.CertsEvery == 0 {
+		c.CertsEvery = certsEvery
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = defaultConnections
 	}
 	if c.ReplaceAfter == 0 {
 		c.ReplaceAfter = defaultReplaceAfter
@@ -261,13 +288,13 @@ func (b *Broker) startPeers() error {
 				c.host.Reached(id)
 			}
 		},
-		Serve: b.servePeer, Admit: func(id peer.Identity) error { return admits(b.state(), id) }, Log: b.log, Registerer: b.reg,
+		Serve: b.servePeer, Admit: func(id peer.Identity) error { return admits(b.state(), id) }, TLS: b.peerTLS(), Log: b.log, Registerer: b.reg,
 	})
 	if err != nil {
 		return err
 	}
 	b.gossip, err = gossip.Start(b.ctx, gossip.Config{
-		Listen: b.cfg.GossipListen, Advertise: b.cfg.AdvertiseGossip, Seeds: b.cfg.Seeds, Meta: b.meta(),
+		Listen: b.cfg.GossipListen, Advertise: b.cfg.AdvertiseGossip, Seeds: b.cfg.Seeds, Meta: b.meta(), Keys: b.gossipKeys(),
 		Log: b.log, Registerer: b.reg, OnChange: b.gossipChanged,
 	})
 	if err != nil {
@@ -284,7 +311,7 @@ func (b *Broker) meta() gossip.Meta {
 	return gossip.Meta{
 		BrokerID: id.BrokerID, Nonce: b.nonce, ClusterID: id.ClusterID,
 		Client: b.addrs.Client, Peer: b.addrs.Peer, HTTP: b.addrs.HTTP, Rack: b.cfg.Rack, Version: Version(),
-		Empty: id.ClusterID == "", SeedsHash: gossip.HashSeeds(b.cfg.Seeds), BootMS: b.bootMS,
+		Empty: id.ClusterID == "", SeedsHash: gossip.HashSeeds(b.cfg.Seeds), BootMS: b.bootMS, Level: placement.Level,
 	}
 }
 
@@ -308,39 +335,6 @@ func (b *Broker) setPhase(why string) {
 		return
 	}
 	b.phase.Store(&why)
-}
-
-// Ready answers nil once the broker is a member and its replicas have caught up after the start, and for ever after
-// (rule 28): later trouble of others must not take it out of service.
-func (b *Broker) Ready() error {
-	if b.ready.Load() {
-		return nil
-	}
-	if why := b.phase.Load(); why != nil {
-		return errors.New(*why)
-	}
-	c := b.core.Load()
-	if c == nil {
-		return errors.New("starting")
-	}
-	if why := forming(c.ctl.State(), len(b.cfg.Seeds)); why != "" {
-		return errors.New(why)
-	}
-	if ok, why := c.agent.CaughtUp(); !ok {
-		return errors.New(why)
-	}
-	b.ready.Store(true)
-	return nil
-}
-
-func (b *Broker) healthy() error {
-	select {
-	case err := <-b.fatal:
-		b.fail(err) // put it back for Run
-		return err
-	default:
-		return nil
-	}
 }
 
 // identity is what the peer service says of this broker.
@@ -411,7 +405,7 @@ func (b *Broker) servePeer(ctx context.Context, from int32, method string, body 
 	case method == methodRecovered:
 		return b.serveRecovered(c, from, body)
 	case catchup.Handles(method):
-		return c.ships.Serve(ctx, from, method, body)
+		return b.catchup.ship(ctx, c.ships, from, method, body)
 	case ask.Handles(method):
 		return c.agent.Serve(ctx, method, body)
 	}

@@ -1,12 +1,12 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"github.com/runnel-io/runnel/partition/raftlog"
@@ -22,6 +22,10 @@ type Config struct {
 	Seeds                                        []string // gossip addresses; none: a cluster of one
 	Rack                                         string
 	Insecure                                     bool
+	HTTPInsecure                                 bool // the HTTP address may be one that is not loopback
+	TLS                                          TLS
+	CertsEvery                                   time.Duration // how often the files of TLS are looked at; 0: 2 s
+	MaxConnections                               int           // of clients; 0: 20,000
 	FoundWait                                    time.Duration // rule 28
 	SegmentBytes, TailBytes, ProduceBytes        int64         // 0: defaults
 	DiskReserve                                  int64         // bytes
@@ -31,6 +35,7 @@ type Config struct {
 	ManualPlacement                              bool          // moves nothing without being asked
 	MuteAfterReturn                              time.Duration // for so long a broker that came back gets no leader; 0: the controller's default
 	Reflection, Pprof                            bool
+	PartitionMetrics, KafkaMetrics               bool // series for each partition, and under the names of kafka_exporter
 	Log                                          *slog.Logger
 	QuietLimits                                  bool               // says nothing of low limits: another broker of this process did
 	Hooks                                        raftlog.Hooks      // tests break the disk here
@@ -39,6 +44,9 @@ type Config struct {
 	HeartbeatInterval, SilentAfter, TickInterval time.Duration      // 0: defaults of multiraft
 	LogLevel                                     slog.Level         // below it nothing goes to Log
 	Settings                                     []Told             // as the broker was started with, for who asks; may be empty
+
+	// Watch runs from when the broker listens until its stop begins, when ctx ends; ready is Broker.Ready. nil: nobody watches.
+	Watch func(ctx context.Context, ready func() error)
 }
 
 // Told is a setting that the broker was started with.
@@ -68,13 +76,7 @@ func (c *Config) Validate() error {
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data.dir is empty: name a folder"))
 	}
-	for _, a := range []struct{ key, addr string }{
-		{"listen", c.Listen}, {"peer.listen", c.PeerListen}, {"gossip.listen", c.GossipListen}, {"http.listen", c.HTTPListen},
-	} {
-		if err := checkAddr(a.addr, c.Insecure, true); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", a.key, err))
-		}
-	}
+	errs = append(errs, c.TLS.check(), c.checkListeners())
 	for _, a := range []struct{ key, addr string }{
 		{"advertise.client", c.AdvertiseClient}, {"advertise.peer", c.AdvertisePeer},
 		{"advertise.gossip", c.AdvertiseGossip}, {"advertise.http", c.AdvertiseHTTP},
@@ -82,7 +84,7 @@ func (c *Config) Validate() error {
 		if a.addr == "" {
 			continue
 		}
-		if err := checkAddr(a.addr, true, false); err != nil {
+		if _, err := checkAddr(a.addr, false); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", a.key, err))
 		}
 	}
@@ -101,7 +103,7 @@ func (c *Config) Validate() error {
 	}
 	seen := map[string]bool{}
 	for _, s := range c.Seeds {
-		if err := checkAddr(s, true, false); err != nil {
+		if _, err := checkAddr(s, false); err != nil {
 			errs = append(errs, fmt.Errorf("seeds: %w", err))
 		}
 		if seen[s] {
@@ -110,33 +112,6 @@ func (c *Config) Validate() error {
 		seen[s] = true
 	}
 	return errors.Join(errs...)
-}
-
-// checkAddr wants host:port; without insecure also loopback; port 0 only where one listens.
-func checkAddr(addr string, insecure, listen bool) error {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%q is no host:port", addr)
-	}
-	n, err := strconv.Atoi(port)
-	if err != nil || n < 0 || n > 65535 || (n == 0 && !listen) {
-		return fmt.Errorf("%q has no valid port", addr)
-	}
-	if host == "" && !listen {
-		return fmt.Errorf("%q names no host that others could reach", addr)
-	}
-	if insecure || isLoopback(host) {
-		return nil
-	}
-	return fmt.Errorf("%q is not a loopback address: traffic is neither encrypted nor authenticated yet, so this needs --insecure", addr)
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 // version is set by the linker for releases.

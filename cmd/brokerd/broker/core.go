@@ -62,6 +62,7 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 			return err
 		},
 		Alive:  func(id int32) bool { return c.host.Alive(id) && !c.leaving.is(id, b.env.Now()) },
+		Level:  b.commandLevel,
 		Leader: c.host.Leader, Automatic: !b.cfg.ManualPlacement, ReplaceAfter: b.cfg.ReplaceAfter, Parallel: b.cfg.RecoveryParallel,
 		MuteAfterReturn: b.cfg.MuteAfterReturn, ValidateSettings: b.validateSettings, Tune: tune,
 		Stopped: c.lookAtOnce,
@@ -70,6 +71,7 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 		Env: b.env, BrokerID: id.BrokerID, Host: c.host, Store: b.store, Budget: b.budget,
 		Metrics: partition.NewMetrics(b.reg), Log: b.log, Registerer: b.reg, DiskFull: b.disk.full,
 		Catchup: b.catchup.client, Boot: b.nonce, SegmentBytes: b.cfg.SegmentBytes,
+		Series: agent.Series{Partitions: b.cfg.PartitionMetrics, Kafka: b.cfg.KafkaMetrics},
 		StateCurrent: func() (bool, string) {
 			if c.fresh.Load() {
 				return true, ""

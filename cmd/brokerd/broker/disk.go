@@ -12,6 +12,7 @@ import (
 type disk struct {
 	dir     string
 	free    func() (int64, error) // bytes
+	total   func() (int64, error) // bytes
 	reserve atomic.Int64          // bytes; changes while the broker runs
 	log     *slog.Logger
 	low     atomic.Bool
@@ -27,6 +28,16 @@ func (d *disk) register(r prometheus.Registerer) {
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_broker_disk_free_bytes", Help: "Free space of the data folder's disk.",
 	}, func() float64 { return float64(d.last.Load()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "runnel_broker_disk_total_bytes", Help: "Size of the data folder's disk.",
+	}, func() float64 {
+		n, err := d.total()
+		if err != nil {
+			return 0 // look says why
+		}
+		return float64(n)
+	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "runnel_broker_disk_reserve_bytes", Help: "Free space below which records are refused (disk.reserve.bytes).",
+	}, func() float64 { return float64(d.reserve.Load()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_broker_disk_full", Help: "1 while records are refused for want of space, else 0.",
 	}, func() float64 {
 		if d.full() {

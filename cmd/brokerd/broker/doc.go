@@ -3,7 +3,7 @@
 // # The order of a start
 //
 //  1. Listen on the four addresses, so that a taken port is said before anything is written.
-//  2. Open the data folder (raftlog.Store): its lock, its identity, its format.
+//  2. Read certificates and keys, if any (tls.go), and open the data folder (raftlog.Store): its lock, its identity, its format.
 //  3. Start the peer service and the host of the Raft groups (multiraft).
 //  4. A broker that knows no cluster founds one or joins one, as gossip.Decide says (join.go). Then it opens its replica of the
 //     controller group; one that has none, or none that can run, or whose own was given up by hand (givenup.go), first
@@ -19,12 +19,22 @@
 // servePeer takes what other brokers ask to whom it is for: controller.* to the controller, ship.* to the shipments
 // (recovery.go), agent.* to the agent. Only a request to join is answered to one who is no member.
 //
+// A broker that was removed ends itself (removed.go), and nothing else that others say or do not say ends one.
+//
 // # Settings
 //
 // Config is what the broker was started with. A few settings change while it runs (runtime.go): with each state of the controller the broker goes
 // by what is set there for all, and before that by what is set for itself.
 //
-// A broker that was removed ends itself (removed.go), and nothing else that others say or do not say ends one.
+// # What is told over HTTP
+//
+// /metrics is walked together when it is asked for: each part registers its own with the broker's registry. health.go tells what /healthz and
+// /readyz mean. They are on an address of their own, and http.go bounds what they cost.
+//
+// # Strangers
+//
+// An address that is not loopback needs certificates or keys for what is served there, or consent by name (exposure.go). Connections of clients
+// and of HTTP are bounded in number, TLS handshakes too (connections.go); peer and gossip have bounds of their own.
 //
 // Invariants: one goroutine (Broker.run) owns start and stop; parts get interfaces of one or two methods, never the
 // Broker. Whoever starts a Broker calls Stop and may then open the data folder again.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
@@ -76,3 +78,6 @@ func (b *Broker) Following() Following {
 
 // DiskFull tells whether the broker refuses records for want of space.
 func (b *Broker) DiskFull() bool { return b.disk.full() }
+
+// Registry has the broker's metrics.
+func (b *Broker) Registry() *prometheus.Registry { return b.reg }

@@ -140,7 +140,7 @@ func newClusterID(a, b uint64) string { return fmt.Sprintf("%016x%016x", a, b) }
 
 // join asks a member for admission. fatal is an error that no retry mends; err one that the next try may not meet.
 func (b *Broker) join(ctx context.Context, d gossip.Decision) (fatal, err error) {
-	body, fatal := controller.EncodeRequest(controller.RegisterBroker{Broker: b.registration()})
+	body, fatal := controller.EncodeRequest(controller.RegisterBroker{Broker: b.registration(), Level: placement.Level})
 	if fatal != nil {
 		return fatal, nil
 	}
@@ -195,7 +195,7 @@ func (b *Broker) register(ctx context.Context) error {
 		case have.Incarnation != want.Incarnation:
 			return fmt.Errorf("broker %d of cluster %s is another incarnation of this disk: empty the data folder to join as a new broker", id.BrokerID, id.ClusterID)
 		case have.ClientAddr != want.ClientAddr || have.PeerAddr != want.PeerAddr || have.Rack != want.Rack || have.Version != want.Version:
-			if err := b.try(ctx, controller.RegisterBroker{Broker: want}); err != nil {
+			if err := b.try(ctx, controller.RegisterBroker{Broker: want, Level: placement.Level}); err != nil {
 				return err
 			}
 		default:
@@ -216,7 +216,7 @@ func (b *Broker) refresh(ctx context.Context) error {
 	c := b.core.Load()
 	asking, cancel := context.WithTimeout(ctx, stateWithin)
 	defer cancel()
-	r, err := c.ctl.Do(asking, controller.RegisterBroker{Broker: b.registration()})
+	r, err := c.ctl.Do(asking, controller.RegisterBroker{Broker: b.registration(), Level: placement.Level})
 	if err != nil && noMember(runnelv1.AsError(err)) {
 		return b.removed(err)
 	}

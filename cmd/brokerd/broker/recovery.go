@@ -15,6 +15,7 @@ import (
 type recovery struct {
 	limiter *catchup.Limiter
 	client  *catchup.Client
+	sent    prometheus.Counter
 }
 
 // newRecovery makes the receiving side; it needs no cluster yet, since a broker that joins one installs a replica first.
@@ -23,7 +24,12 @@ func (b *Broker) newRecovery() recovery {
 	received := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "runnel_recovery_received_bytes_total", Help: "Bytes of other brokers' logs received to make replicas here.",
 	})
-	b.reg.MustRegister(received)
+	r.sent = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "runnel_recovery_sent_bytes_total", Help: "Bytes of logs sent to other brokers to make replicas there.",
+	})
+	b.reg.MustRegister(received, r.sent, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "runnel_recovery_rate_bytes", Help: "Bytes a second that may be sent, and received, to make replicas; 0 for no limit (recovery.rate.bytes).",
+	}, func() float64 { return float64(r.limiter.Rate()) }))
 	r.client = catchup.NewClient(catchup.ClientConfig{
 		Env: b.env, Caller: countingCaller{b.peers.Bulk(), received}, Limiter: r.limiter, Log: b.log,
 	})
@@ -33,6 +39,13 @@ func (b *Broker) newRecovery() recovery {
 // newShips makes the sending side. source gives the replicas of this broker that others may be made of.
 func (r recovery) newShips(e *env.Env, source func(group uint64) catchup.Source) *catchup.Server {
 	return catchup.NewServer(catchup.ServerConfig{Env: e, Source: source, Limiter: r.limiter, Log: e.Log})
+}
+
+// ship answers a call of a broker that makes a replica, and counts what it is sent.
+func (r recovery) ship(ctx context.Context, ships *catchup.Server, from int32, method string, body []byte) ([]byte, error) {
+	out, err := ships.Serve(ctx, from, method, body)
+	r.sent.Add(float64(len(out)))
+	return out, err
 }
 
 // countingCaller counts what the answers hold.

@@ -30,19 +30,20 @@ type services struct {
 func (b *Broker) serve() {
 	b.grpc, b.services.health = rpcbroker.NewGRPCServer(rpcbroker.GRPCOptions{
 		Log: b.log, Reflection: b.cfg.Reflection,
-		Extra: []grpc.ServerOption{grpc.ChainUnaryInterceptor(b.gate.unary), grpc.ChainStreamInterceptor(b.gate.stream)},
+		Extra: append(b.clientTLS(), grpc.ChainUnaryInterceptor(b.gate.unary), grpc.ChainStreamInterceptor(b.gate.stream)),
 	})
 	b.services.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
 	runnelv1.RegisterBrokerServer(b.grpc, &b.services.broker)
 	runnelv1.RegisterAdminServer(b.grpc, &b.services.admin)
 	b.serving = make(chan struct{})
+	l := b.boundClients()
 	go func() { // ends by stopServing
 		defer close(b.serving)
-		if err := b.grpc.Serve(b.client); err != nil && !errors.Is(err, net.ErrClosed) {
+		if err := b.grpc.Serve(l); err != nil && !errors.Is(err, net.ErrClosed) {
 			b.fail(fmt.Errorf("serving clients on %s: %w", b.addrs.Client, err))
 		}
 	}()
-	b.stopHTTP = startHTTP(b.http, b.reg, b.healthy, b.Ready, b.cfg.Pprof)
+	b.stopHTTP = startHTTP(b.boundHTTP(), b.reg, checks{healthy: b.healthy, ready: b.Ready, replicated: b.Replicated}, b.cfg.Pprof, b.log)
 }
 
 // openServices makes the services of a member and opens the gate.
@@ -83,6 +84,7 @@ func (b *Broker) stop(handOver bool) error {
 	b.ready.Store(false)
 	b.cancel()
 	<-b.done // run starts nothing any more
+	<-b.secrets.done
 	var errs []error
 	c := b.core.Load()
 	if c != nil {

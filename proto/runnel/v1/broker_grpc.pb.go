@@ -37,12 +37,14 @@ type BrokerClient interface {
 	// Produce writes record batches. One stream carries any number of requests, each answered by one response with the
 	// same correlation_id; responses may come in another order than requests. Batches of one partition are appended in
 	// the order of the requests. The stream may be pipelined; a broker that is over its budget stops reading.
-	// An answer without error means: on disk on a majority of the partition's replicas.
+	// An answer without error means: on disk on a majority of the partition's replicas. The header runnel-broker of the answers holds the id of
+	// the broker that gives them: behind a name there may be another one than expected.
 	Produce(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ProduceRequest, ProduceResponse], error)
 	// Fetch streams committed batches. The first request opens the stream and names what to read and how much
 	// (credit_bytes); every later request adds credit. The broker never sends more bytes than it has credit for, except
 	// that a single batch larger than the whole credit is sent alone. Batches of a partition arrive in offset order
-	// without gaps. A partition that fails is reported once with its error and is then not served on this stream.
+	// without gaps. A partition that fails is reported once with its error and is then not served on this stream. The header is as that of
+	// Produce.
 	Fetch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[FetchRequest, FetchResponse], error)
 	// FetchOnce is Fetch for clients that prefer a long poll: it answers as soon as min_bytes are there or max_wait_ms
 	// is over.
@@ -136,12 +138,14 @@ type BrokerServer interface {
 	// Produce writes record batches. One stream carries any number of requests, each answered by one response with the
 	// same correlation_id; responses may come in another order than requests. Batches of one partition are appended in
 	// the order of the requests. The stream may be pipelined; a broker that is over its budget stops reading.
-	// An answer without error means: on disk on a majority of the partition's replicas.
+	// An answer without error means: on disk on a majority of the partition's replicas. The header runnel-broker of the answers holds the id of
+	// the broker that gives them: behind a name there may be another one than expected.
 	Produce(grpc.BidiStreamingServer[ProduceRequest, ProduceResponse]) error
 	// Fetch streams committed batches. The first request opens the stream and names what to read and how much
 	// (credit_bytes); every later request adds credit. The broker never sends more bytes than it has credit for, except
 	// that a single batch larger than the whole credit is sent alone. Batches of a partition arrive in offset order
-	// without gaps. A partition that fails is reported once with its error and is then not served on this stream.
+	// without gaps. A partition that fails is reported once with its error and is then not served on this stream. The header is as that of
+	// Produce.
 	Fetch(grpc.BidiStreamingServer[FetchRequest, FetchResponse]) error
 	// FetchOnce is Fetch for clients that prefer a long poll: it answers as soon as min_bytes are there or max_wait_ms
 	// is over.

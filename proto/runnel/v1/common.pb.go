@@ -120,6 +120,7 @@ const (
 	ErrorReason_ERROR_REASON_BROKER_IN_USE         ErrorReason = 30 // definite: the broker holds replicas or votes in the controller group; retriable while a removal takes its vote
 	ErrorReason_ERROR_REASON_QUORUM_ALIVE          ErrorReason = 31 // definite: a majority of the partition's replicas is there
 	ErrorReason_ERROR_REASON_OUTDATED              ErrorReason = 32 // definite: what the request is based on has changed since
+	ErrorReason_ERROR_REASON_OLD_RELEASE           ErrorReason = 33 // definite: a broker's release does not know what this needs; the message says whose
 )
 
 // Enum value maps for ErrorReason.
@@ -158,6 +159,7 @@ var (
 		30: "ERROR_REASON_BROKER_IN_USE",
 		31: "ERROR_REASON_QUORUM_ALIVE",
 		32: "ERROR_REASON_OUTDATED",
+		33: "ERROR_REASON_OLD_RELEASE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -193,6 +195,7 @@ var (
 		"ERROR_REASON_BROKER_IN_USE":         30,
 		"ERROR_REASON_QUORUM_ALIVE":          31,
 		"ERROR_REASON_OUTDATED":              32,
+		"ERROR_REASON_OLD_RELEASE":           33,
 	}
 )
 
@@ -460,7 +463,7 @@ const file_runnel_v1_common_proto_rawDesc = "" +
 	"\x16ERROR_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13ERROR_KIND_DEFINITE\x10\x01\x12\x1c\n" +
 	"\x18ERROR_KIND_INDETERMINATE\x10\x02\x12\x18\n" +
-	"\x14ERROR_KIND_RETRIABLE\x10\x03*\xb6\b\n" +
+	"\x14ERROR_KIND_RETRIABLE\x10\x03*\xd4\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12\x1e\n" +
@@ -495,7 +498,8 @@ const file_runnel_v1_common_proto_rawDesc = "" +
 	"\x19ERROR_REASON_MOVE_TOO_FAR\x10\x1d\x12\x1e\n" +
 	"\x1aERROR_REASON_BROKER_IN_USE\x10\x1e\x12\x1d\n" +
 	"\x19ERROR_REASON_QUORUM_ALIVE\x10\x1f\x12\x19\n" +
-	"\x15ERROR_REASON_OUTDATED\x10 B6Z4github.com/runnel-io/runnel/proto/runnel/v1;runnelv1b\x06proto3"
+	"\x15ERROR_REASON_OUTDATED\x10 \x12\x1c\n" +
+	"\x18ERROR_REASON_OLD_RELEASE\x10!B6Z4github.com/runnel-io/runnel/proto/runnel/v1;runnelv1b\x06proto3"
 
 var (
 	file_runnel_v1_common_proto_rawDescOnce sync.Once

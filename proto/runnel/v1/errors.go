@@ -33,7 +33,8 @@ func KindOf(r ErrorReason) ErrorKind {
 		ErrorReason_ERROR_REASON_MOVE_TOO_FAR,
 		ErrorReason_ERROR_REASON_BROKER_IN_USE,
 		ErrorReason_ERROR_REASON_QUORUM_ALIVE,
-		ErrorReason_ERROR_REASON_OUTDATED:
+		ErrorReason_ERROR_REASON_OUTDATED,
+		ErrorReason_ERROR_REASON_OLD_RELEASE:
 		return ErrorKind_ERROR_KIND_DEFINITE
 	case ErrorReason_ERROR_REASON_NOT_LEADER,
 		ErrorReason_ERROR_REASON_OVERLOADED,
@@ -97,7 +98,8 @@ func ToStatus(e *Error) error {
 			code = codes.AlreadyExists
 		case ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS, ErrorReason_ERROR_REASON_MOVE_UNDER_WAY,
 			ErrorReason_ERROR_REASON_MOVE_TOO_FAR, ErrorReason_ERROR_REASON_BROKER_IN_USE, ErrorReason_ERROR_REASON_QUORUM_ALIVE,
-			ErrorReason_ERROR_REASON_OUTDATED:
+			ErrorReason_ERROR_REASON_OUTDATED,
+			ErrorReason_ERROR_REASON_OLD_RELEASE:
 			code = codes.FailedPrecondition
 		case ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE:
 			code = codes.OutOfRange
@@ -134,7 +136,10 @@ func FromStatus(err error) *Error {
 	switch st.Code() {
 	case codes.DeadlineExceeded, codes.Canceled:
 		e.Reason = ErrorReason_ERROR_REASON_TIMEOUT
-	case codes.Unimplemented, codes.InvalidArgument, codes.Unauthenticated, codes.PermissionDenied:
+	case codes.Unimplemented:
+		e.Reason, e.Kind = ErrorReason_ERROR_REASON_OLD_RELEASE, ErrorKind_ERROR_KIND_DEFINITE
+		e.Message = fmt.Sprintf("the broker that was asked does not know this call: its release is older than this program; upgrade it first (%s)", st.Message())
+	case codes.InvalidArgument, codes.Unauthenticated, codes.PermissionDenied:
 		e.Reason, e.Kind = ErrorReason_ERROR_REASON_INVALID_ARGUMENT, ErrorKind_ERROR_KIND_DEFINITE
 	case codes.Internal, codes.Unknown:
 		e.Reason = ErrorReason_ERROR_REASON_INTERNAL

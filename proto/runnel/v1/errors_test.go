@@ -3,8 +3,11 @@ package runnelv1
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -37,5 +40,14 @@ func TestAsErrorNeverClaimsMoreThanIsKnown(t *testing.T) {
 	in := Errorf(ErrorReason_ERROR_REASON_STOPPING, "x")
 	if AsError(fmt.Errorf("around: %w", in)) != in {
 		t.Error("the error in the chain was not found")
+	}
+}
+
+// A program that is newer than the broker it asks says so, rather than in gRPC's words alone.
+func TestACallThatABrokerDoesNotKnowSaysWhoIsOld(t *testing.T) {
+	e := FromStatus(status.Error(codes.Unimplemented, "unknown method Fly"))
+	if e.GetKind() != ErrorKind_ERROR_KIND_DEFINITE || e.GetReason() != ErrorReason_ERROR_REASON_OLD_RELEASE ||
+		!strings.Contains(e.GetMessage(), "upgrade") || !strings.Contains(e.GetMessage(), "unknown method Fly") {
+		t.Errorf("%v", e)
 	}
 }

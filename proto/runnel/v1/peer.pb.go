@@ -24,17 +24,20 @@ const (
 )
 
 type HelloRequest struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	ProtocolVersion uint32                 `protobuf:"varint,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
-	ClusterId       string                 `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	BrokerId        int32                  `protobuf:"varint,3,opt,name=broker_id,json=brokerId,proto3" json:"broker_id,omitempty"`
-	Incarnation     string                 `protobuf:"bytes,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	BootNonce       uint64                 `protobuf:"varint,5,opt,name=boot_nonce,json=bootNonce,proto3" json:"boot_nonce,omitempty"`
-	Version         string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The oldest version of the protocol between brokers that this one speaks. A release that knows no max_protocol_version speaks that one only.
+	ProtocolVersion uint32 `protobuf:"varint,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
+	ClusterId       string `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	BrokerId        int32  `protobuf:"varint,3,opt,name=broker_id,json=brokerId,proto3" json:"broker_id,omitempty"`
+	Incarnation     string `protobuf:"bytes,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	BootNonce       uint64 `protobuf:"varint,5,opt,name=boot_nonce,json=bootNonce,proto3" json:"boot_nonce,omitempty"`
+	Version         string `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
 	// Founding: the seeds this broker was given, resolved or not, as written.
-	Seeds         []string `protobuf:"bytes,7,rep,name=seeds,proto3" json:"seeds,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Seeds []string `protobuf:"bytes,7,rep,name=seeds,proto3" json:"seeds,omitempty"`
+	// The newest version that this one speaks; below protocol_version: that one only. The highest that both speak is spoken.
+	MaxProtocolVersion uint32 `protobuf:"varint,8,opt,name=max_protocol_version,json=maxProtocolVersion,proto3" json:"max_protocol_version,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *HelloRequest) Reset() {
@@ -116,19 +119,28 @@ func (x *HelloRequest) GetSeeds() []string {
 	return nil
 }
 
+func (x *HelloRequest) GetMaxProtocolVersion() uint32 {
+	if x != nil {
+		return x.MaxProtocolVersion
+	}
+	return 0
+}
+
 type HelloResponse struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	ProtocolVersion uint32                 `protobuf:"varint,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in HelloRequest.
+	ProtocolVersion uint32 `protobuf:"varint,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
 	// Empty while the broker belongs to no cluster.
-	ClusterId     string   `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	BrokerId      int32    `protobuf:"varint,3,opt,name=broker_id,json=brokerId,proto3" json:"broker_id,omitempty"`
-	Incarnation   string   `protobuf:"bytes,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	BootNonce     uint64   `protobuf:"varint,5,opt,name=boot_nonce,json=bootNonce,proto3" json:"boot_nonce,omitempty"`
-	Version       string   `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
-	Seeds         []string `protobuf:"bytes,7,rep,name=seeds,proto3" json:"seeds,omitempty"`
-	Error         *Error   `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ClusterId          string   `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	BrokerId           int32    `protobuf:"varint,3,opt,name=broker_id,json=brokerId,proto3" json:"broker_id,omitempty"`
+	Incarnation        string   `protobuf:"bytes,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	BootNonce          uint64   `protobuf:"varint,5,opt,name=boot_nonce,json=bootNonce,proto3" json:"boot_nonce,omitempty"`
+	Version            string   `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	Seeds              []string `protobuf:"bytes,7,rep,name=seeds,proto3" json:"seeds,omitempty"`
+	Error              *Error   `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
+	MaxProtocolVersion uint32   `protobuf:"varint,9,opt,name=max_protocol_version,json=maxProtocolVersion,proto3" json:"max_protocol_version,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *HelloResponse) Reset() {
@@ -215,6 +227,13 @@ func (x *HelloResponse) GetError() *Error {
 		return x.Error
 	}
 	return nil
+}
+
+func (x *HelloResponse) GetMaxProtocolVersion() uint32 {
+	if x != nil {
+		return x.MaxProtocolVersion
+	}
+	return 0
 }
 
 type Frame struct {
@@ -369,7 +388,7 @@ var File_runnel_v1_peer_proto protoreflect.FileDescriptor
 
 const file_runnel_v1_peer_proto_rawDesc = "" +
 	"\n" +
-	"\x14runnel/v1/peer.proto\x12\trunnel.v1\x1a\x16runnel/v1/common.proto\"\xe6\x01\n" +
+	"\x14runnel/v1/peer.proto\x12\trunnel.v1\x1a\x16runnel/v1/common.proto\"\x98\x02\n" +
 	"\fHelloRequest\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x1d\n" +
 	"\n" +
@@ -379,7 +398,8 @@ const file_runnel_v1_peer_proto_rawDesc = "" +
 	"\n" +
 	"boot_nonce\x18\x05 \x01(\x04R\tbootNonce\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12\x14\n" +
-	"\x05seeds\x18\a \x03(\tR\x05seeds\"\x8f\x02\n" +
+	"\x05seeds\x18\a \x03(\tR\x05seeds\x120\n" +
+	"\x14max_protocol_version\x18\b \x01(\rR\x12maxProtocolVersion\"\xc1\x02\n" +
 	"\rHelloResponse\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x1d\n" +
 	"\n" +
@@ -390,7 +410,8 @@ const file_runnel_v1_peer_proto_rawDesc = "" +
 	"boot_nonce\x18\x05 \x01(\x04R\tbootNonce\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12\x14\n" +
 	"\x05seeds\x18\a \x03(\tR\x05seeds\x12&\n" +
-	"\x05error\x18\b \x01(\v2\x10.runnel.v1.ErrorR\x05error\"\x1b\n" +
+	"\x05error\x18\b \x01(\v2\x10.runnel.v1.ErrorR\x05error\x120\n" +
+	"\x14max_protocol_version\x18\t \x01(\rR\x12maxProtocolVersion\"\x1b\n" +
 	"\x05Frame\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"9\n" +
 	"\vCallRequest\x12\x16\n" +

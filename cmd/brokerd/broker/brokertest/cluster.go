@@ -26,6 +26,7 @@ type Cluster struct {
 	dir     string
 	hosts   string // "127.a.b."
 	edit    []func(n int, c *broker.Config)
+	certs   string // folder of certificates; "" without TLS
 	log     *slog.Logger
 	mu      sync.Mutex
 	brokers map[int]*broker.Broker // running ones, by number from 1

@@ -1,0 +1,5 @@
+package check
+
+import "flag"
+
+var rewrite = flag.Bool("rewrite", false, "write deploy/kubernetes/runnel.yaml anew")

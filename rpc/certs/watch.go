@@ -1,0 +1,104 @@
+package certs
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+)
+
+// maxFile bounds a file: a bundle of hundreds of certificates.
+const maxFile = 1 << 20
+
+// watch reads a set of files again when their contents change. It is for one goroutine at a time.
+type watch struct {
+	use   string
+	paths []string
+	// take puts new contents in force, in the order of paths, or says why it cannot and changes nothing.
+	take func(contents [][]byte) error
+
+	log     *slog.Logger
+	metrics *Metrics
+
+	inForce, bad [sha256.Size]byte // what take took, and what it refused last
+	told         bool              // bad was logged and counted
+}
+
+// open is the first look: what it cannot take is an error.
+func (w *watch) open() error {
+	contents, err := readAll(w.paths)
+	if err != nil {
+		return err
+	}
+	if err := w.take(contents); err != nil {
+		return err
+	}
+	w.inForce = sum(contents, nil)
+	return nil
+}
+
+// look takes what has changed. Changed times alone mean nothing, and unchanged ones neither: a link may point elsewhere.
+func (w *watch) look() {
+	contents, err := readAll(w.paths)
+	seen := sum(contents, err)
+	if seen == w.inForce {
+		w.bad, w.told = seen, false
+		return
+	}
+	if err == nil {
+		err = w.take(contents)
+	}
+	switch {
+	case err == nil:
+		w.inForce = seen
+		w.metrics.reloads.WithLabelValues(w.use, "ok").Inc()
+		w.log.Info("new certificates or keys are in force, for connections from now on", "use", w.use)
+	case seen != w.bad: // perhaps half written: the next look tells
+		w.bad, w.told = seen, false
+	case !w.told:
+		w.told = true
+		w.metrics.reloads.WithLabelValues(w.use, "failed").Inc()
+		w.log.Error("changed certificates or keys cannot be used, the former ones stay in force", "use", w.use, "error", err)
+	}
+}
+
+func readAll(paths []string) ([][]byte, error) {
+	out := make([][]byte, len(paths))
+	var errs []error
+	for i, p := range paths {
+		var err error
+		if out[i], err = readFile(p); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) > maxFile {
+		err = fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	}
+	return text, err
+}
+
+// sum stands for contents, or for the reason why there are none.
+func sum(contents [][]byte, err error) (out [sha256.Size]byte) {
+	h := sha256.New()
+	for _, c := range contents {
+		one := sha256.Sum256(c)
+		_, _ = h.Write(one[:]) // a hash never fails
+	}
+	if err != nil {
+		_, _ = h.Write([]byte(err.Error()))
+	}
+	h.Sum(out[:0])
+	return out
+}
