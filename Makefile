@@ -26,6 +26,7 @@ lint: ## formatting, vet and golangci-lint
 proto: ## regenerate the code of the .proto files
 	$(TOOL) buf lint proto
 	$(TOOL) buf generate proto --template proto/buf.gen.yaml
+	go test ./bench/docs/wire -count 1 -run TestThePage -rewrite
 
 verify: ## fail if generated code or go.mod is stale
 	.ci/verify
@@ -107,6 +108,11 @@ starvation: ## all processors saturated by others: is a slow broker taken for de
 diskfull: ## disks that others fill, below the reserve and to the last byte, under load; needs root, and says so
 	go run ./bench/diskfull
 
+observe: ## real Prometheus over three brokers that are broken in turn: does each alert fire, does each panel show data (CHARTS=dir draws them); needs root, and says so
+	go run ./bench/observe $(if $(CHARTS),-charts $(CHARTS))
+
+dashboards: ## write Grafana's dashboards anew from bench/observe/dashboards
+	go run ./bench/observe -write deploy/grafana/dashboards
 netns: ## three hosts with addresses of their own, in network namespaces: cut cables, changed addresses; needs root and ip, and says so
 	@mkdir -p bin && go build -o bin/netns ./bench/netns && bin/netns -hold $(or $(HOLD),15s)
 
@@ -115,6 +121,8 @@ upgrade: ## the previous build and this one in one cluster, forward, back and fo
 vuln: ## known vulnerabilities in what the product reaches; where their database cannot be reached it says skipped, and fails
 	@.ci/vuln
 
+docs: ## the commands of deploy/README.md, in its order, against real clusters: make docs REWRITE=1 puts what they print into the page
+	go run ./bench/docs $(if $(REWRITE),-rewrite) deploy/README.md
 metrics-doc: ## write deploy/prometheus/METRICS.md from what a cluster shows
 	go test ./cmd/brokerd/broker -run TestTheMetricsPageIsTrue -rewrite
 
