@@ -47,8 +47,9 @@ of the cluster. It survives restarts, and a broker that joins has it too. ` + "`
 controller goes by it, so give all brokers the same one in their files. Each change is a line in the log of that broker, with the old and the new value
 and who made it, and an entry in the controller's log.
 
-A release without settings at run time cannot read the command that sets them. While a member runs one, the controller refuses to set any. Once one
-was set there is no way back to such a release: it stops its replica of the controller and says so (deploy/VERSIONS.md).
+Releases before these settings cannot read the command that sets them. The first time that anything is set, the controller wants to hear from every member
+that its release can; one that is older, or silent, makes it refuse. From then on no broker can go back to such a release, or join with it; until then an upgrade
+can be taken back.
 
 `
 

@@ -65,15 +65,21 @@ func TestAlteredSettingsAreFollowedByTheLeaderAtOnce(t *testing.T) {
 	if r := do(t, nodes[0].c, Overview{}); r.Overview.ReplaceAfterMS != 50 {
 		t.Errorf("the overview tells of %d ms", r.Overview.ReplaceAfterMS)
 	}
+	judges := func(want time.Duration) {
+		t.Helper()
+		h := nodes[0].c.hearing
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.replaceAfter != want {
+			t.Errorf("silences are judged by %v, not %v", h.replaceAfter, want)
+		}
+	}
+	judges(50 * time.Millisecond)
 	do(t, nodes[0].c, AlterSettings{Unset: []string{"after", "automatic"}})
 	if got := nodes[0].c.cfg.tuning(nodes[0].c.State()); got.ReplaceAfter != time.Hour || got.Automatic {
 		t.Errorf("what the broker was started with does not hold again: %+v", got)
 	}
-	nodes[0].c.hearing.mu.Lock()
-	defer nodes[0].c.hearing.mu.Unlock()
-	if nodes[0].c.hearing.replaceAfter != time.Hour {
-		t.Error("silences are still judged by the setting that was removed")
-	}
+	judges(time.Hour)
 }
 
 func TestOneLineTellsWhoChangedWhatAndOnlyOnTheBrokerThatDidIt(t *testing.T) {
