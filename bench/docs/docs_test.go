@@ -74,6 +74,7 @@ func TestNumbersMayDifferAndWordsMayNot(t *testing.T) {
 		{"cluster qUz3sWv1AAAA, took 1.2s of 3m0s", "cluster xxxx-yyyyyyy, took 300ms of 1h2m3s", true},
 		{"broker 1 runs development-0123456789ab", "broker 3 runs v1.2.0", true},
 		{"written: runnel-doctor-20261126T054000Z.tar.gz, 1.2 MiB", "written: runnel-doctor-20271126T054000Z.tar.gz, 95 KiB", true},
+		{"spread  1.5 KiB", "spread  192 bytes", true},
 		{"alive  yes", "alive  no", false},
 		{"a\nb", "a", false},
 		{"a", "a\nb", false},

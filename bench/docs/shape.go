@@ -16,7 +16,7 @@ var vary = []struct {
 	{regexp.MustCompile(`\bcluster [A-Za-z0-9_-]{8,}`), "cluster ID"},
 	{regexp.MustCompile(`\b(development(-[0-9a-f]{12})?|v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?)\b`), "VERSION"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|µs|ms|h|m|s)(\d+(\.\d+)?(m|s))*\b`), "SPAN"},
-	{regexp.MustCompile(`\b\d+(\.\d+)? ?(B|KiB|MiB|GiB|TiB)\b`), "SIZE"},
+	{regexp.MustCompile(`\b\d+(\.\d+)? ?(B|bytes|KiB|MiB|GiB|TiB)\b`), "SIZE"},
 	{regexp.MustCompile(`\d+(,\d+)*`), "N"},
 	{regexp.MustCompile(`[ \t]+`), " "},
 }
