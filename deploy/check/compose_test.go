@@ -117,21 +117,6 @@ func setting(s types.ServiceConfig, name string) string {
 
 var composeSets = [][]string{{"compose.yaml"}, {"compose.yaml", "compose.inside.yaml"}}
 
-// withoutOthers leaves out what is said of files that other parts of deploy/ bring, where this tree has none of them yet.
-func withoutOthers(t *testing.T, wrong []string) []string {
-	for part, sure := range map[string]string{"prometheus": "prometheus.yml", "grafana": "dashboards"} {
-		if _, err := os.Stat(filepath.Join("..", part, sure)); err != nil {
-			t.Logf("deploy/%s/%s is not here: what is mounted of it is not checked", part, sure)
-			abs, err := filepath.Abs("../" + part)
-			if err != nil {
-				t.Fatal(err)
-			}
-			wrong = slices.DeleteFunc(wrong, func(s string) bool { return strings.Contains(s, "there is no "+abs) })
-		}
-	}
-	return wrong
-}
-
 func TestComposeLoadsAndHolds(t *testing.T) {
 	for _, names := range composeSets {
 		var files []string
@@ -145,7 +130,7 @@ func TestComposeLoadsAndHolds(t *testing.T) {
 		if len(p.Services) != 5 {
 			t.Errorf("%v: %d services", names, len(p.Services))
 		}
-		for _, w := range withoutOthers(t, composeProblems(p)) {
+		for _, w := range composeProblems(p) {
 			t.Errorf("%v: %s", names, w)
 		}
 		for _, name := range []string{"broker-1", "broker-2", "broker-3"} {
