@@ -21,7 +21,7 @@ type TopicCounts struct {
 	producedRecords, producedBytes, fetchedBytes atomic.Int64
 }
 
-// ProducedRecords, ProducedBytes and FetchedBytes count acknowledged records, the bytes of their batches, and the bytes of batches read.
+// ProducedRecords is how many records were acknowledged.
 func (c *TopicCounts) ProducedRecords() int64 { return c.producedRecords.Load() }
 
 // ProducedBytes is the size of the acknowledged batches.

@@ -20,6 +20,9 @@ import (
 // refusedWithin is how long a broker of the previous build has to say that it cannot go on.
 const refusedWithin = 15 * time.Second
 
+// saysSo is how it does.
+var saysSo = regexp.MustCompile(`upgrade this broker|run the version that wrote it`)
+
 // newChange is a change of the newest level, which the previous build does not read.
 var newChange = &runnelv1.AlterSettingsRequest{Set: map[string]string{"log.level": "info"}}
 
@@ -86,7 +89,7 @@ func (r *run) end(ctx context.Context) error {
 			return err
 		}
 		for line := range bytes.Lines(log[len(before):]) {
-			if bytes.Contains(line, []byte("upgrade")) {
+			if saysSo.Match(line) {
 				said = string(bytes.TrimSpace(line))
 				return nil
 			}

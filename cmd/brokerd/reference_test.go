@@ -47,9 +47,8 @@ of the cluster. It survives restarts, and a broker that joins has it too. ` + "`
 controller goes by it, so give all brokers the same one in their files. Each change is a line in the log of that broker, with the old and the new value
 and who made it, and an entry in the controller's log.
 
-A release without settings at run time cannot read the command that sets them. While a member is known to run one, the controller refuses to set any; one that
-comes later stops its replica of the controller and says so. Before you go back to such a release, unset them all and stop each broker cleanly, so that its
-checkpoint is newer than the commands.
+A release without settings at run time cannot read the command that sets them. While a member runs one, the controller refuses to set any. Once one
+was set there is no way back to such a release: it stops its replica of the controller and says so (deploy/VERSIONS.md).
 
 `
 

@@ -376,7 +376,7 @@ func told(v *viper.Viper, fs *pflag.FlagSet) []broker.Told {
 		if list, ok := shown(v, s).([]string); ok {
 			text = strings.Join(list, ",")
 		}
-		out[i] = broker.Told{Key: s.key, Value: text, Source: source(v, fs, s.key), Reload: string(s.takes)}
+		out[i] = broker.Told{Key: s.key, Value: tellable(s.key, text), Source: source(v, fs, s.key), Reload: string(s.takes)}
 	}
 	return out
 }

@@ -202,6 +202,7 @@ func newHarness(t *testing.T) *harness {
 		local:  fakeStatuses{"t/0": {Leader: true, Term: 3, HW: 50, LogStart: 10, InSync: []uint64{101, 102, 103}}},
 	}
 	cfg := Config{Controller: h.ctrl, Cluster: h.cluster, Caller: h.caller, BrokerID: 1, Env: &env.Env{Clock: h.clock}}
+	cfg.HTTPAddresses = func() map[int32]string { return map[int32]string{1: "b1:3", 3: "b3:3"} }
 	h.ctrl.topics = h.cluster.st.Topics
 	h.s = newServer(cfg, h.local)
 	h.others = map[int32]fakeStatuses{2: {"t/1": {Leader: true, Term: 4, HW: 7, LogStart: 0, InSync: []uint64{112, 111}}}, 3: {}}

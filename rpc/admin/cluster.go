@@ -31,13 +31,14 @@ func (s *Server) brokers(st *placement.State) []*runnelv1.BrokerDescription {
 			}
 		}
 	}
+	http := s.http()
 	out := make([]*runnelv1.BrokerDescription, 0, len(st.Brokers))
 	for _, id := range st.BrokerIDs() {
 		b := st.Brokers[id]
 		out = append(out, &runnelv1.BrokerDescription{
 			Id: b.ID, Address: b.ClientAddr, PeerAddress: b.PeerAddr, Alive: s.cluster.Alive(b.ID),
 			Leaders: leaders[id], Replicas: replicas[id], Version: b.Version, Rack: b.Rack,
-			Draining: b.Draining,
+			Draining: b.Draining, HttpAddress: http[id],
 		})
 	}
 	return out

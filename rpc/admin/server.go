@@ -58,10 +58,12 @@ type Config struct {
 	Cluster    Cluster
 	Partitions Partitions
 	// Caller asks other brokers.
-	Caller   controller.Caller
-	BrokerID int32
-	Env      *env.Env
-	Log      *slog.Logger
+	Caller controller.Caller
+	// HTTPAddresses tells, by broker id, where the brokers that are seen serve metrics and health; nil if nobody knows.
+	HTTPAddresses func() map[int32]string
+	BrokerID      int32
+	Env           *env.Env
+	Log           *slog.Logger
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
 	// Settings are those of this broker, as they are in force. Nil: it has none to tell.
@@ -76,6 +78,7 @@ type Server struct {
 	cluster    Cluster
 	local      statuses
 	caller     controller.Caller
+	http       func() map[int32]string
 	id         int32
 	clock      env.Clock
 	log        *slog.Logger
@@ -106,12 +109,15 @@ func newServer(c Config, local statuses) *Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	settings := c.Settings
+	settings, http := c.Settings, c.HTTPAddresses
 	if settings == nil {
 		settings = func() []Setting { return nil }
 	}
+	if http == nil {
+		http = func() map[int32]string { return nil }
+	}
 	return &Server{
-		controller: c.Controller, cluster: c.Cluster, local: local, caller: c.Caller, id: c.BrokerID,
+		controller: c.Controller, cluster: c.Cluster, local: local, caller: c.Caller, http: http, id: c.BrokerID,
 		clock: c.Env.Clock, log: log.With("component", "rpc.admin"), metrics: newMetrics(c.Registerer), settings: settings,
 	}
 }

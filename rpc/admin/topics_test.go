@@ -299,6 +299,9 @@ func TestListsComeFromTheLocalView(t *testing.T) {
 	}
 	for i, want := range []string{"1 true 1 2 b1:1 b1:2", "2 false 1 2 b2:1 b2:2", "3 true 0 2 b3:1 b3:2"} {
 		b := bs.GetBrokers()[i]
+		if http := map[int32]string{1: "b1:3", 3: "b3:3"}[b.GetId()]; b.GetHttpAddress() != http { // gossip does not see broker 2
+			t.Errorf("broker %d serves HTTP at %q, want %q", b.GetId(), b.GetHttpAddress(), http)
+		}
 		if got := fmt.Sprint(b.GetId(), b.GetAlive(), b.GetLeaders(), b.GetReplicas(), " ", b.GetAddress(), " ", b.GetPeerAddress()); got != want {
 			t.Errorf("broker %q, want %q", got, want)
 		}

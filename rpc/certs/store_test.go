@@ -100,7 +100,7 @@ func (f *fixture) reloads(use, result string) float64 {
 }
 
 // shake has a client and a server shake hands and say a word each, and gives what each met.
-func shake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, state tls.ConnectionState) {
+func shake(t *testing.T, server, client *tls.Config) (state tls.ConnectionState, serverErr, clientErr error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -138,7 +138,7 @@ func shake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error
 	}
 	state = c.ConnectionState()
 	_ = raw.Close()
-	return <-done, clientErr, state
+	return state, <-done, clientErr
 }
 
 func TestBrokersOfOneCATrustEachOther(t *testing.T) {
@@ -148,7 +148,7 @@ func TestBrokersOfOneCATrustEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	se, ce, state := shake(t, s.Server(), s.Client())
+	state, se, ce := shake(t, s.Server(), s.Client())
 	if se != nil || ce != nil {
 		t.Fatalf("%v, %v", se, ce)
 	}
@@ -183,20 +183,20 @@ func TestStrangersAreNoBrokers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			se, _, _ := shake(t, s.Server(), &tls.Config{Certificates: []tls.Certificate{pair}, InsecureSkipVerify: true})
+			_, se, _ := shake(t, s.Server(), &tls.Config{Certificates: []tls.Certificate{pair}, InsecureSkipVerify: true})
 			if se == nil {
 				t.Error("it was accepted")
 			}
-			_, ce, _ := shake(t, &tls.Config{Certificates: []tls.Certificate{pair}}, s.Client())
+			_, _, ce := shake(t, &tls.Config{Certificates: []tls.Certificate{pair}}, s.Client())
 			if ce == nil {
 				t.Error("its listener was trusted")
 			}
 		})
 	}
-	if se, _, _ := shake(t, s.Server(), &tls.Config{InsecureSkipVerify: true}); se == nil {
+	if _, se, _ := shake(t, s.Server(), &tls.Config{InsecureSkipVerify: true}); se == nil {
 		t.Error("no certificate at all was accepted")
 	}
-	se, _, _ := shake(t, s.Server(), &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
+	_, se, _ := shake(t, s.Server(), &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
 	if se == nil || !strings.Contains(se.Error(), "version") {
 		t.Errorf("TLS 1.1: %v", se)
 	}
@@ -245,7 +245,7 @@ func TestClientsShowACertificateWhereItIsRequired(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			se, ce, _ := shake(t, s.Server(), x.with)
+			_, se, ce := shake(t, s.Server(), x.with)
 			if ok := se == nil && ce == nil; ok != x.ok {
 				t.Errorf("accepted: %v, want %v (%v, %v)", ok, x.ok, se, ce)
 			}
@@ -308,7 +308,7 @@ func TestChangedFilesAreInForceForTheNextHandshake(t *testing.T) {
 		return &tls.Config{Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true}
 	}
 	accepts := func(ca *dev.CA) bool {
-		se, ce, _ := shake(t, server, of(ca))
+		_, se, ce := shake(t, server, of(ca))
 		return se == nil && ce == nil
 	}
 	if !accepts(first) || accepts(second) {
@@ -324,10 +324,10 @@ func TestChangedFilesAreInForceForTheNextHandshake(t *testing.T) {
 	if accepts(first) || !accepts(second) {
 		t.Error("a CA that was taken away is still trusted")
 	}
-	if _, ce, _ := shake(t, of(first), client); ce == nil {
+	if _, _, ce := shake(t, of(first), client); ce == nil {
 		t.Error("a listener of the CA that was taken away is trusted")
 	}
-	if se, ce, _ := shake(t, server, client); se != nil || ce != nil {
+	if _, se, ce := shake(t, server, client); se != nil || ce != nil {
 		t.Errorf("%v, %v", se, ce)
 	}
 	if n := f.reloads("peer", "ok"); n != 2 {
@@ -363,7 +363,7 @@ func TestBrokenFilesLeaveTheFormerOnesInForce(t *testing.T) {
 	if text := f.log.String(); strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, "no pair") {
 		t.Errorf("logged: %s", text)
 	}
-	if se, ce, _ := shake(t, s.Server(), s.Client()); se != nil || ce != nil || !s.NotAfter().Equal(before) {
+	if _, se, ce := shake(t, s.Server(), s.Client()); se != nil || ce != nil || !s.NotAfter().Equal(before) {
 		t.Errorf("the former pair is not in force: %v, %v", se, ce)
 	}
 	f.write("a.key", next.Key)
@@ -376,7 +376,7 @@ func TestBrokenFilesLeaveTheFormerOnesInForce(t *testing.T) {
 	}
 	s.Look()
 	s.Look()
-	if se, ce, _ := shake(t, s.Server(), s.Client()); se != nil || ce != nil || f.reloads("peer", "failed") != 2 {
+	if _, se, ce := shake(t, s.Server(), s.Client()); se != nil || ce != nil || f.reloads("peer", "failed") != 2 {
 		t.Errorf("a file that is gone: %v, %v", se, ce)
 	}
 	if n := testutil.CollectAndCount(f.reg, "runnel_tls_certificate_not_after_seconds"); n != 1 {

@@ -11,7 +11,9 @@ import (
 
 // leaveStranger closes the connection of a stream that has had its first answer, if another broker than the expected one gave it. Its
 // name, or its address, led there when it was made; on it that broker would say for ever that it does not lead.
-func (c *conns) leaveStranger(log *slog.Logger, rpc interface{ Header() (grpcmetadata.MD, error) }, want int32, addr string, cc *grpc.ClientConn) {
+func (c *conns) leaveStranger(log *slog.Logger, rpc interface {
+	Header() (grpcmetadata.MD, error)
+}, want int32, addr string, cc *grpc.ClientConn) {
 	h, err := rpc.Header()
 	if err != nil {
 		return // the stream has broken, and its receiver will see it

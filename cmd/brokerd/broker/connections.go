@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// defaultConnections is how many clients may be connected. One that is idle costs some 40 KiB with TLS, less without.
+	// defaultConnections is how many clients may be connected. One that is idle costs 50 KiB with TLS and 20 without.
 	defaultConnections = 20_000
 	// maxHandshakes bounds the TLS handshakes of clients at once: each costs a processor about a third of a millisecond, and some 50 KiB.
 	maxHandshakes = 512

@@ -17,6 +17,7 @@ type disk struct {
 	log     *slog.Logger
 	low     atomic.Bool
 	last    atomic.Int64 // bytes that were free
+	size    atomic.Int64 // bytes in all; 0 before it is known. Scrapes ask the disk nothing: it may hang
 	unknown bool         // of look: the last one failed
 }
 
@@ -29,13 +30,7 @@ func (d *disk) register(r prometheus.Registerer) {
 		Name: "runnel_broker_disk_free_bytes", Help: "Free space of the data folder's disk.",
 	}, func() float64 { return float64(d.last.Load()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_broker_disk_total_bytes", Help: "Size of the data folder's disk.",
-	}, func() float64 {
-		n, err := d.total()
-		if err != nil {
-			return 0 // look says why
-		}
-		return float64(n)
-	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	}, func() float64 { return float64(d.size.Load()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_broker_disk_reserve_bytes", Help: "Free space below which records are refused (disk.reserve.bytes).",
 	}, func() float64 { return float64(d.reserve.Load()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_broker_disk_full", Help: "1 while records are refused for want of space, else 0.",
@@ -59,6 +54,9 @@ func (d *disk) look() {
 	}
 	d.unknown = false
 	d.last.Store(free)
+	if n, err := d.total(); err == nil { // it was just asked, and gave an answer
+		d.size.Store(n)
+	}
 	was := d.low.Load()
 	reserve := d.reserve.Load()
 	low := free < reserve || was && free < reserve+reserve/again

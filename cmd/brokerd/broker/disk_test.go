@@ -9,7 +9,8 @@ import (
 func TestADiskCountsAsFullUntilThereIsMoreThanTheReserve(t *testing.T) {
 	const reserve = 1600
 	free, fails := int64(0), error(nil)
-	d := &disk{free: func() (int64, error) { return free, fails }, log: slog.New(slog.DiscardHandler)}
+	size := func() (int64, error) { return 1 << 41, nil }
+	d := &disk{free: func() (int64, error) { return free, fails }, total: size, log: slog.New(slog.DiscardHandler)}
 	d.reserve.Store(reserve)
 	for i, step := range []struct {
 		free int64
@@ -32,7 +33,7 @@ func TestADiskCountsAsFullUntilThereIsMoreThanTheReserve(t *testing.T) {
 	if !d.full() {
 		t.Error("what cannot be asked is taken for space")
 	}
-	none := &disk{free: func() (int64, error) { return 0, nil }, log: d.log}
+	none := &disk{free: func() (int64, error) { return 0, nil }, total: size, log: d.log}
 	none.look()
 	if none.full() {
 		t.Error("a broker without a reserve refuses")

@@ -79,3 +79,49 @@ func replicaFolder(t *testing.T, cfg broker.Config) string {
 	}
 	return all[1]
 }
+
+// What hangs must show, so a scrape waits for nothing that waits for the disk.
+func TestAScrapeAnswersWhileTheDiskHangs(t *testing.T) {
+	t.Parallel()
+	var hangs atomic.Bool
+	release := make(chan struct{})
+	cfg := brokertest.Lone(t)
+	cfg.Hooks.Commit = func(path string, commit func() error) error {
+		if hangs.Load() && !strings.HasSuffix(path, "meta.db") {
+			<-release
+		}
+		return commit()
+	}
+	b, err := broker.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := b.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	brokertest.Eventually(t, func() bool { return b.Ready() == nil }, func() string { return b.Ready().Error() })
+	cl, err := client.New([]string{cfg.Listen})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cl.Close() }()
+	create(t, cl, "orders", 1, 1)
+	hangs.Store(true)
+	answered := make(chan error, 1)
+	cl.Produce(patient(t), &client.Record{Topic: "orders", Value: []byte("late")}, func(_ *client.Record, err error) { answered <- err })
+	brokertest.Eventually(t, func() bool {
+		_, text := ask(t, "http://"+cfg.HTTPListen+"/metrics")
+		return strings.Contains(text, "\nrunnel_raft_stalled_groups 1\n")
+	},
+		func() string { return "no replica shows as stalled" })
+	if code, text := ask(t, "http://"+cfg.HTTPListen+"/healthz"); code != http.StatusOK {
+		t.Errorf("a disk that hangs is not mended by a restart: %d %s", code, text)
+	}
+	hangs.Store(false)
+	close(release)
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+}

@@ -18,7 +18,7 @@ const (
 // warnLimits says at start what the system allows too little of (rule 33).
 func warnLimits(log *slog.Logger) {
 	for _, low := range LowLimits() {
-		log.Warn(low, "component", "broker")
+		log.Warn("the system allows too little for many partitions", "component", "broker", "reason", low)
 	}
 }
 

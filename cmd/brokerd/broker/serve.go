@@ -53,7 +53,8 @@ func (b *Broker) openServices() {
 		Partitions: v, Cluster: v, Producers: newProducerIDs(v), BrokerID: b.ID(), Budget: b.budget, Env: b.env, Log: b.log, Registerer: b.reg,
 	})
 	rpcAdmin := admin.New(admin.Config{
-		Controller: v, Cluster: v, Partitions: v, Caller: v, BrokerID: b.ID(), Env: b.env, Log: b.log, Registerer: b.reg, Settings: b.settings,
+		Controller: v, Cluster: v, Partitions: v, Caller: v, HTTPAddresses: b.httpAddresses,
+		BrokerID: b.ID(), Env: b.env, Log: b.log, Registerer: b.reg, Settings: b.settings,
 	})
 	b.services.rpcAdmin.Store(rpcAdmin)
 	var bs runnelv1.BrokerServer = b.services.rpcBroker

@@ -46,6 +46,19 @@ func (v view) ControllerID() int32 {
 	return id
 }
 
+// httpAddresses tells where the brokers that gossip sees serve metrics and health. One of another cluster is left out: its ids mean
+// others.
+func (b *Broker) httpAddresses() map[int32]string {
+	out := map[int32]string{}
+	cluster := b.store.Identity().ClusterID
+	for _, m := range b.gossip.Members() {
+		if m.BrokerID != 0 && m.ClusterID == cluster {
+			out[m.BrokerID] = m.HTTP
+		}
+	}
+	return out
+}
+
 // Changed is closed when the state or a leader changes.
 func (v view) Changed() <-chan struct{} { return v.b.changes.changed() }
 

@@ -428,9 +428,10 @@ func (x *DescribeTopicRequest) GetName() string {
 }
 
 type DescribeTopicResponse struct {
-	state         protoimpl.MessageState  `protogen:"open.v1"`
-	Name          string                  `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Id            uint64                  `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Id    uint64                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Settings that were given; the others have their defaults.
 	Config        map[string]string       `protobuf:"bytes,3,rep,name=config,proto3" json:"config,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Partitions    []*PartitionDescription `protobuf:"bytes,4,rep,name=partitions,proto3" json:"partitions,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -498,10 +499,13 @@ func (x *DescribeTopicResponse) GetPartitions() []*PartitionDescription {
 type PartitionDescription struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Partition int32                  `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	// -1 if none.
-	Leader   int32   `protobuf:"varint,2,opt,name=leader,proto3" json:"leader,omitempty"`
-	Term     int64   `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	// A broker's id; -1 if none.
+	Leader int32 `protobuf:"varint,2,opt,name=leader,proto3" json:"leader,omitempty"`
+	// The leader's term: Kafka's leader epoch.
+	Term int64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	// Brokers of the replicas that vote, the preferred leader first.
 	Replicas []int32 `protobuf:"varint,4,rep,packed,name=replicas,proto3" json:"replicas,omitempty"`
+	// Brokers of replicas that a move adds and that do not vote yet.
 	Learners []int32 `protobuf:"varint,5,rep,packed,name=learners,proto3" json:"learners,omitempty"`
 	// -1 if the leader did not answer.
 	LogStartOffset int64 `protobuf:"varint,6,opt,name=log_start_offset,json=logStartOffset,proto3" json:"log_start_offset,omitempty"`
@@ -697,17 +701,23 @@ func (x *ListBrokersResponse) GetBrokers() []*BrokerDescription {
 }
 
 type BrokerDescription struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Id          int32                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Address     string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	PeerAddress string                 `protobuf:"bytes,3,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"`
-	Alive       bool                   `protobuf:"varint,4,opt,name=alive,proto3" json:"alive,omitempty"`
-	Leaders     int32                  `protobuf:"varint,5,opt,name=leaders,proto3" json:"leaders,omitempty"`
-	Replicas    int32                  `protobuf:"varint,6,opt,name=replicas,proto3" json:"replicas,omitempty"`
-	Version     string                 `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
-	Rack        string                 `protobuf:"bytes,8,opt,name=rack,proto3" json:"rack,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    int32                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// host:port for clients.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// host:port for other brokers.
+	PeerAddress string `protobuf:"bytes,3,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"`
+	// Its heartbeats reach the broker that answers.
+	Alive bool `protobuf:"varint,4,opt,name=alive,proto3" json:"alive,omitempty"`
+	// Partitions that it leads, and of which it has a replica.
+	Leaders  int32  `protobuf:"varint,5,opt,name=leaders,proto3" json:"leaders,omitempty"`
+	Replicas int32  `protobuf:"varint,6,opt,name=replicas,proto3" json:"replicas,omitempty"`
+	Version  string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	Rack     string `protobuf:"bytes,8,opt,name=rack,proto3" json:"rack,omitempty"`
 	// It is being emptied.
-	Draining      bool `protobuf:"varint,9,opt,name=draining,proto3" json:"draining,omitempty"`
+	Draining bool `protobuf:"varint,9,opt,name=draining,proto3" json:"draining,omitempty"`
+	// host:port of /metrics, /healthz and /readyz, as gossip has it; empty while gossip does not see the broker.
+	HttpAddress   string `protobuf:"bytes,10,opt,name=http_address,json=httpAddress,proto3" json:"http_address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -805,6 +815,13 @@ func (x *BrokerDescription) GetDraining() bool {
 	return false
 }
 
+func (x *BrokerDescription) GetHttpAddress() string {
+	if x != nil {
+		return x.HttpAddress
+	}
+	return ""
+}
+
 type ClusterStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -842,14 +859,16 @@ func (*ClusterStatusRequest) Descriptor() ([]byte, []int) {
 }
 
 type ClusterStatusResponse struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	ClusterId       string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	ControllerId    int32                  `protobuf:"varint,2,opt,name=controller_id,json=controllerId,proto3" json:"controller_id,omitempty"`
-	Brokers         []*BrokerDescription   `protobuf:"bytes,3,rep,name=brokers,proto3" json:"brokers,omitempty"`
-	Topics          int32                  `protobuf:"varint,4,opt,name=topics,proto3" json:"topics,omitempty"`
-	Partitions      int32                  `protobuf:"varint,5,opt,name=partitions,proto3" json:"partitions,omitempty"`
-	Leaderless      []*PartitionProblem    `protobuf:"bytes,6,rep,name=leaderless,proto3" json:"leaderless,omitempty"`
-	UnderReplicated []*PartitionProblem    `protobuf:"bytes,7,rep,name=under_replicated,json=underReplicated,proto3" json:"under_replicated,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ClusterId string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// The broker that leads the controller group; 0 if none is known.
+	ControllerId int32                `protobuf:"varint,2,opt,name=controller_id,json=controllerId,proto3" json:"controller_id,omitempty"`
+	Brokers      []*BrokerDescription `protobuf:"bytes,3,rep,name=brokers,proto3" json:"brokers,omitempty"`
+	Topics       int32                `protobuf:"varint,4,opt,name=topics,proto3" json:"topics,omitempty"`
+	Partitions   int32                `protobuf:"varint,5,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	// Partitions that take no records, and those that fewer replicas have than should.
+	Leaderless      []*PartitionProblem `protobuf:"bytes,6,rep,name=leaderless,proto3" json:"leaderless,omitempty"`
+	UnderReplicated []*PartitionProblem `protobuf:"bytes,7,rep,name=under_replicated,json=underReplicated,proto3" json:"under_replicated,omitempty"`
 	// Not all if there are very many; the *_more count the rest.
 	Moves     []*MoveDescription `protobuf:"bytes,8,rep,name=moves,proto3" json:"moves,omitempty"`
 	MovesMore int32              `protobuf:"varint,9,opt,name=moves_more,json=movesMore,proto3" json:"moves_more,omitempty"`
@@ -2746,7 +2765,7 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	" \x01(\v2\x1a.runnel.v1.MoveDescriptionR\x04move\"\x14\n" +
 	"\x12ListBrokersRequest\"M\n" +
 	"\x13ListBrokersResponse\x126\n" +
-	"\abrokers\x18\x01 \x03(\v2\x1c.runnel.v1.BrokerDescriptionR\abrokers\"\xf6\x01\n" +
+	"\abrokers\x18\x01 \x03(\v2\x1c.runnel.v1.BrokerDescriptionR\abrokers\"\x99\x02\n" +
 	"\x11BrokerDescription\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12!\n" +
@@ -2756,7 +2775,9 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\breplicas\x18\x06 \x01(\x05R\breplicas\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x12\x12\n" +
 	"\x04rack\x18\b \x01(\tR\x04rack\x12\x1a\n" +
-	"\bdraining\x18\t \x01(\bR\bdraining\"\x16\n" +
+	"\bdraining\x18\t \x01(\bR\bdraining\x12!\n" +
+	"\fhttp_address\x18\n" +
+	" \x01(\tR\vhttpAddress\"\x16\n" +
 	"\x14ClusterStatusRequest\"\xa5\x04\n" +
 	"\x15ClusterStatusResponse\x12\x1d\n" +
 	"\n" +

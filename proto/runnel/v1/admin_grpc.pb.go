@@ -49,10 +49,15 @@ type AdminClient interface {
 	// CreateTopic answers when every partition has a leader, or with a retriable error when that takes too long; the
 	// topic then exists.
 	CreateTopic(ctx context.Context, in *CreateTopicRequest, opts ...grpc.CallOption) (*CreateTopicResponse, error)
+	// DeleteTopic answers when the deletion is recorded. Its records can no longer be read then; their space comes back soon after.
 	DeleteTopic(ctx context.Context, in *DeleteTopicRequest, opts ...grpc.CallOption) (*DeleteTopicResponse, error)
+	// ListTopics lists all topics by name.
 	ListTopics(ctx context.Context, in *ListTopicsRequest, opts ...grpc.CallOption) (*ListTopicsResponse, error)
+	// DescribeTopic tells a topic's settings and, as their leaders answer, of each partition who leads it and what is wrong with it.
 	DescribeTopic(ctx context.Context, in *DescribeTopicRequest, opts ...grpc.CallOption) (*DescribeTopicResponse, error)
+	// ListBrokers lists the brokers that belong to the cluster, those that are down as well.
 	ListBrokers(ctx context.Context, in *ListBrokersRequest, opts ...grpc.CallOption) (*ListBrokersResponse, error)
+	// ClusterStatus tells what is in trouble, and why. It asks the brokers for at most two seconds.
 	ClusterStatus(ctx context.Context, in *ClusterStatusRequest, opts ...grpc.CallOption) (*ClusterStatusResponse, error)
 	// AlterTopic changes one thing of a topic: settings, the number of partitions, or the replication factor. A request
 	// for more than one is refused, so that a definite error tells that nothing was changed.
@@ -69,12 +74,15 @@ type AdminClient interface {
 	CancelMove(ctx context.Context, in *CancelMoveRequest, opts ...grpc.CallOption) (*CancelMoveResponse, error)
 	// TransferLeadership answers when the partition's leader has handed over.
 	TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*TransferLeadershipResponse, error)
+	// ListMoves tells which replicas are moving, how far they are, and what they wait for.
 	ListMoves(ctx context.Context, in *ListMovesRequest, opts ...grpc.CallOption) (*ListMovesResponse, error)
 	// Plan tells what the controller would do next, and why, and changes nothing.
 	Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error)
 	// DrainBroker has a broker emptied; DescribeDrain tells how far that is. The broker goes on serving meanwhile.
 	DrainBroker(ctx context.Context, in *DrainBrokerRequest, opts ...grpc.CallOption) (*DrainBrokerResponse, error)
+	// UndrainBroker lets a broker have replicas again.
 	UndrainBroker(ctx context.Context, in *UndrainBrokerRequest, opts ...grpc.CallOption) (*UndrainBrokerResponse, error)
+	// DescribeDrain tells how far a broker is emptied, and what blocks it.
 	DescribeDrain(ctx context.Context, in *DescribeDrainRequest, opts ...grpc.CallOption) (*DescribeDrainResponse, error)
 	// RemoveBroker removes an empty broker for good: its id is never given again. If a silent one still votes in the controller group,
 	// that is ended first, by draining it; until it is, the answer is BROKER_IN_USE, retriable. A removal that is given up then leaves it
@@ -290,10 +298,15 @@ type AdminServer interface {
 	// CreateTopic answers when every partition has a leader, or with a retriable error when that takes too long; the
 	// topic then exists.
 	CreateTopic(context.Context, *CreateTopicRequest) (*CreateTopicResponse, error)
+	// DeleteTopic answers when the deletion is recorded. Its records can no longer be read then; their space comes back soon after.
 	DeleteTopic(context.Context, *DeleteTopicRequest) (*DeleteTopicResponse, error)
+	// ListTopics lists all topics by name.
 	ListTopics(context.Context, *ListTopicsRequest) (*ListTopicsResponse, error)
+	// DescribeTopic tells a topic's settings and, as their leaders answer, of each partition who leads it and what is wrong with it.
 	DescribeTopic(context.Context, *DescribeTopicRequest) (*DescribeTopicResponse, error)
+	// ListBrokers lists the brokers that belong to the cluster, those that are down as well.
 	ListBrokers(context.Context, *ListBrokersRequest) (*ListBrokersResponse, error)
+	// ClusterStatus tells what is in trouble, and why. It asks the brokers for at most two seconds.
 	ClusterStatus(context.Context, *ClusterStatusRequest) (*ClusterStatusResponse, error)
 	// AlterTopic changes one thing of a topic: settings, the number of partitions, or the replication factor. A request
 	// for more than one is refused, so that a definite error tells that nothing was changed.
@@ -310,12 +323,15 @@ type AdminServer interface {
 	CancelMove(context.Context, *CancelMoveRequest) (*CancelMoveResponse, error)
 	// TransferLeadership answers when the partition's leader has handed over.
 	TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipResponse, error)
+	// ListMoves tells which replicas are moving, how far they are, and what they wait for.
 	ListMoves(context.Context, *ListMovesRequest) (*ListMovesResponse, error)
 	// Plan tells what the controller would do next, and why, and changes nothing.
 	Plan(context.Context, *PlanRequest) (*PlanResponse, error)
 	// DrainBroker has a broker emptied; DescribeDrain tells how far that is. The broker goes on serving meanwhile.
 	DrainBroker(context.Context, *DrainBrokerRequest) (*DrainBrokerResponse, error)
+	// UndrainBroker lets a broker have replicas again.
 	UndrainBroker(context.Context, *UndrainBrokerRequest) (*UndrainBrokerResponse, error)
+	// DescribeDrain tells how far a broker is emptied, and what blocks it.
 	DescribeDrain(context.Context, *DescribeDrainRequest) (*DescribeDrainResponse, error)
 	// RemoveBroker removes an empty broker for good: its id is never given again. If a silent one still votes in the controller group,
 	// that is ended first, by draining it; until it is, the answer is BROKER_IN_USE, retriable. A removal that is given up then leaves it

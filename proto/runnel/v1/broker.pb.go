@@ -206,7 +206,8 @@ type ProducePartitionResult struct {
 	// Absent: acknowledged.
 	Error *Error `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
 	// Offset of the batch's first record.
-	BaseOffset     int64 `protobuf:"varint,2,opt,name=base_offset,json=baseOffset,proto3" json:"base_offset,omitempty"`
+	BaseOffset int64 `protobuf:"varint,2,opt,name=base_offset,json=baseOffset,proto3" json:"base_offset,omitempty"`
+	// The first offset that is still there.
 	LogStartOffset int64 `protobuf:"varint,3,opt,name=log_start_offset,json=logStartOffset,proto3" json:"log_start_offset,omitempty"`
 	// The batch had been written before; base_offset is the original one.
 	Duplicate     bool `protobuf:"varint,4,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
@@ -538,10 +539,13 @@ func (x *FetchPartitionResult) GetNextOffset() int64 {
 type FetchOnceRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Partitions []*FetchPartition      `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
-	MaxWaitMs  int32                  `protobuf:"varint,2,opt,name=max_wait_ms,json=maxWaitMs,proto3" json:"max_wait_ms,omitempty"`
-	MinBytes   int32                  `protobuf:"varint,3,opt,name=min_bytes,json=minBytes,proto3" json:"min_bytes,omitempty"`
-	MaxBytes   int32                  `protobuf:"varint,4,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
-	AnyReplica bool                   `protobuf:"varint,5,opt,name=any_replica,json=anyReplica,proto3" json:"any_replica,omitempty"`
+	// A minute at most.
+	MaxWaitMs int32 `protobuf:"varint,2,opt,name=max_wait_ms,json=maxWaitMs,proto3" json:"max_wait_ms,omitempty"`
+	MinBytes  int32 `protobuf:"varint,3,opt,name=min_bytes,json=minBytes,proto3" json:"min_bytes,omitempty"`
+	// Of all partitions together, 16 MiB at most. A single batch above it is sent alone.
+	MaxBytes int32 `protobuf:"varint,4,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	// As in FetchRequest.
+	AnyReplica bool `protobuf:"varint,5,opt,name=any_replica,json=anyReplica,proto3" json:"any_replica,omitempty"`
 	// Answer with plain records instead of batches, for clients without a RecordBatch decoder.
 	PlainRecords  bool `protobuf:"varint,6,opt,name=plain_records,json=plainRecords,proto3" json:"plain_records,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1097,11 +1101,12 @@ func (x *MetadataRequest) GetNoTopics() bool {
 }
 
 type MetadataResponse struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	ClusterId    string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	ControllerId int32                  `protobuf:"varint,2,opt,name=controller_id,json=controllerId,proto3" json:"controller_id,omitempty"`
-	Brokers      []*BrokerInfo          `protobuf:"bytes,3,rep,name=brokers,proto3" json:"brokers,omitempty"`
-	Topics       []*TopicMetadata       `protobuf:"bytes,4,rep,name=topics,proto3" json:"topics,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ClusterId string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// The broker that leads the controller group; 0 if none is known.
+	ControllerId int32            `protobuf:"varint,2,opt,name=controller_id,json=controllerId,proto3" json:"controller_id,omitempty"`
+	Brokers      []*BrokerInfo    `protobuf:"bytes,3,rep,name=brokers,proto3" json:"brokers,omitempty"`
+	Topics       []*TopicMetadata `protobuf:"bytes,4,rep,name=topics,proto3" json:"topics,omitempty"`
 	// Revision of the controller's state that this answer is drawn from; never falls on one broker.
 	Revision      uint64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1251,12 +1256,14 @@ func (x *BrokerInfo) GetVersion() string {
 }
 
 type TopicMetadata struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Id            uint64                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
-	Error         *Error                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
-	Partitions    []*PartitionMetadata   `protobuf:"bytes,4,rep,name=partitions,proto3" json:"partitions,omitempty"`
-	Config        map[string]string      `protobuf:"bytes,5,rep,name=config,proto3" json:"config,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Never given twice: a topic that was deleted and made again has another.
+	Id uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	// UNKNOWN_TOPIC if there is none of this name.
+	Error         *Error               `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Partitions    []*PartitionMetadata `protobuf:"bytes,4,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	Config        map[string]string    `protobuf:"bytes,5,rep,name=config,proto3" json:"config,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1331,9 +1338,11 @@ type PartitionMetadata struct {
 	Partition int32                  `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
 	// -1 if none is known.
 	LeaderId int32 `protobuf:"varint,2,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`
-	Term     int64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	// The leader's term: Kafka's leader epoch.
+	Term int64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
 	// Broker ids.
-	Replicas      []int32 `protobuf:"varint,4,rep,packed,name=replicas,proto3" json:"replicas,omitempty"`
+	Replicas []int32 `protobuf:"varint,4,rep,packed,name=replicas,proto3" json:"replicas,omitempty"`
+	// Broker ids of replicas that do not vote yet.
 	Learners      []int32 `protobuf:"varint,5,rep,packed,name=learners,proto3" json:"learners,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1441,9 +1450,10 @@ func (*InitProducerRequest) Descriptor() ([]byte, []int) {
 }
 
 type InitProducerResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ProducerId    int64                  `protobuf:"varint,1,opt,name=producer_id,json=producerId,proto3" json:"producer_id,omitempty"`
-	ProducerEpoch int32                  `protobuf:"varint,2,opt,name=producer_epoch,json=producerEpoch,proto3" json:"producer_epoch,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Goes into each batch, with the epoch and a sequence that begins at 0 for each partition.
+	ProducerId    int64 `protobuf:"varint,1,opt,name=producer_id,json=producerId,proto3" json:"producer_id,omitempty"`
+	ProducerEpoch int32 `protobuf:"varint,2,opt,name=producer_epoch,json=producerEpoch,proto3" json:"producer_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

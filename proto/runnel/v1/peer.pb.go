@@ -29,9 +29,11 @@ type HelloRequest struct {
 	ProtocolVersion uint32 `protobuf:"varint,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
 	ClusterId       string `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	BrokerId        int32  `protobuf:"varint,3,opt,name=broker_id,json=brokerId,proto3" json:"broker_id,omitempty"`
-	Incarnation     string `protobuf:"bytes,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	BootNonce       uint64 `protobuf:"varint,5,opt,name=boot_nonce,json=bootNonce,proto3" json:"boot_nonce,omitempty"`
-	Version         string `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	// Drawn when the data folder was made: an emptied one has another.
+	Incarnation string `protobuf:"bytes,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Drawn at each start.
+	BootNonce uint64 `protobuf:"varint,5,opt,name=boot_nonce,json=bootNonce,proto3" json:"boot_nonce,omitempty"`
+	Version   string `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
 	// Founding: the seeds this broker was given, resolved or not, as written.
 	Seeds []string `protobuf:"bytes,7,rep,name=seeds,proto3" json:"seeds,omitempty"`
 	// The newest version that this one speaks; below protocol_version: that one only. The highest that both speak is spoken.

@@ -12,14 +12,19 @@ import (
 // peerRole is certs.PeerRole, without what that package needs; a test holds them together.
 const peerRole = "runnel://peer"
 
-// The files of a set.
+// The files of a set. CACert signs what brokers show clients, and what clients show brokers.
 const (
-	CACert, CAKey         = "ca.crt", "ca.key" // signs what brokers show clients, and what clients show brokers
-	BrokerCert, BrokerKey = "broker.crt", "broker.key"
-	ClientCert, ClientKey = "client.crt", "client.key"
-	PeerCACert, PeerCAKey = "peer-ca.crt", "peer-ca.key"
-	PeerCert, PeerKey     = "peer.crt", "peer.key"
-	GossipKeyFile         = "gossip.key"
+	CACert        = "ca.crt"
+	CAKey         = "ca.key"
+	BrokerCert    = "broker.crt"
+	BrokerKey     = "broker.key"
+	ClientCert    = "client.crt"
+	ClientKey     = "client.key"
+	PeerCACert    = "peer-ca.crt"
+	PeerCAKey     = "peer-ca.key"
+	PeerCert      = "peer.crt"
+	PeerKey       = "peer.key"
+	GossipKeyFile = "gossip.key"
 )
 
 // Files lists them.
