@@ -291,7 +291,7 @@ func lonely(_ context.Context, r *run) (func(context.Context) error, error) {
 }
 
 // rest is a while in which everything comes back.
-func rest(ctx context.Context, r *run) (func(context.Context) error, error) {
+func rest(ctx context.Context, _ *run) (func(context.Context) error, error) {
 	return nil, proc.Wait(ctx, 8*time.Second)
 }
 
