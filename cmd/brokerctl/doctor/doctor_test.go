@@ -119,7 +119,7 @@ func unpack(t *testing.T, bundle []byte) map[string]string {
 	var order []string
 	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -163,9 +163,8 @@ func unpack(t *testing.T, bundle []byte) map[string]string {
 }
 
 func TestABrokerThatIsDownCostsItsOwnEntriesOnly(t *testing.T) {
-	gone := fakeBroker(t, nil)
 	s := httptest.NewServer(http.NotFoundHandler())
-	gone = strings.TrimPrefix(s.URL, "http://")
+	gone := strings.TrimPrefix(s.URL, "http://")
 	s.Close()
 	pages := healthy()
 	pages["/debug/pprof/goroutine"], pages["/debug/pprof/heap"], pages["/debug/pprof/profile"] = "goroutine profile: total 9", "a heap", "a profile"
