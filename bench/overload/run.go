@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,9 +37,10 @@ type overload struct {
 	before   []state
 	limit    int64 // the highest so far
 	phases   []phase
-	tallies  map[string]*tally // of loads that ended, added up
-	flooded  int64             // records that the measurement of capacity got acknowledged
-	wrong    []string          // violations
+	tallies  map[string]*tally    // of loads that ended, added up
+	flooded  int64                // records that the measurement of capacity got acknowledged
+	closed   []map[string]float64 // connections of each broker that ended, by reason
+	wrong    []string             // violations
 }
 
 func (r *overload) violated(format string, args ...any) {
@@ -140,6 +142,9 @@ func (r *overload) watched(ctx context.Context) error {
 		r.before = append(r.before, s)
 	}
 	for _, name := range order {
+		if !slices.Contains(r.o.phases, name) {
+			continue
+		}
 		d := r.o.duration
 		if name == "topics" {
 			d *= 2 // thousands of them
@@ -148,8 +153,10 @@ func (r *overload) watched(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.under(ctx, "all at once", 2*r.o.duration, order...); err != nil {
-		return err
+	if slices.Contains(r.o.phases, together) {
+		if err := r.under(ctx, "all at once", 2*r.o.duration, order...); err != nil {
+			return err
+		}
 	}
 	if err := r.comeBack(ctx); err != nil {
 		return err
@@ -161,7 +168,9 @@ func (r *overload) watched(ctx context.Context) error {
 func (r *overload) under(ctx context.Context, name string, d time.Duration, names ...string) (err error) {
 	n := map[string]int{}
 	var up []*running
-	defer func() {
+	began := time.Now()
+	defer func() { // the loads end, and tell
+		defer func() { fmt.Printf("%-12s took %s in all\n", name, time.Since(began).Round(time.Second)) }()
 		for _, l := range up {
 			t, lerr := l.end()
 			if lerr != nil {

@@ -88,6 +88,16 @@ func (b *Broker) boundClients() net.Listener {
 	b.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_broker_connections", Help: "Connections of clients that are open, those included that shake hands.",
 	}, func() float64 { return float64(l.Open()) }))
+	closed := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "runnel_broker_closed_connections_total",
+		Help: "Connections of clients that ended, by why: the client closed it (client), its system refused what was sent (reset), nothing was " +
+			"heard of it (gone), it did not begin to speak HTTP/2 in time (handshake), or the broker closed it (broker).",
+	}, []string{"reason"})
+	for _, reason := range listen.Ends {
+		closed.WithLabelValues(reason)
+	}
+	b.reg.MustRegister(closed)
+	l.Tell(func(reason string) { closed.WithLabelValues(reason).Inc() })
 	return l
 }
 
