@@ -82,3 +82,16 @@ func TestWhatAConsumerThatNeverReadsMakesTheBrokerHold(t *testing.T) {
 		t.Errorf("%d consumers made the broker hold %d responses", consumers, n)
 	}
 }
+
+// usedPool counts the bytes that are out.
+type usedPool struct{ bytes, most atomic.Int64 }
+
+func (p *usedPool) Get(n int) *[]byte {
+	now := p.bytes.Add(int64(n))
+	for most := p.most.Load(); now > most && !p.most.CompareAndSwap(most, now); most = p.most.Load() {
+	}
+	b := make([]byte, n)
+	return &b
+}
+
+func (p *usedPool) Put(b *[]byte) { p.bytes.Add(-int64(cap(*b))) }
