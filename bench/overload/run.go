@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/runnel-io/runnel/bench/proc"
 	"github.com/runnel-io/runnel/bench/stream"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
@@ -23,6 +25,8 @@ const (
 	times = 5
 	// calm is how long the well-behaved client is watched before and after.
 	calm = 20 * time.Second
+	// spare is how many connections come beside the idle ones, and more.
+	spare = 1000
 	// comesBackWithin bounds the wait for memory, goroutines and files to be as before.
 	comesBackWithin = 90 * time.Second
 )
@@ -47,7 +51,23 @@ func (r *overload) violated(format string, args ...any) {
 	r.wrong = append(r.wrong, fmt.Sprintf(format, args...))
 }
 
+// openFiles sees to it that the brokers may have the connections that come: a broker keeps half of the open files for its logs.
+func openFiles(o options) error {
+	need := uint64(2 * (o.n["idle"] + spare)) //nolint:gosec // a number of connections
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil || l.Cur >= need {
+		return err
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: need, Max: max(need, l.Max)}); err != nil {
+		return fmt.Errorf("%d idle connections and the others need %d open files a process, the limit is %d: raise it (ulimit -n), or run as root: %w", o.n["idle"], need, l.Cur, err)
+	}
+	return nil
+}
+
 func run(ctx context.Context, o options, dir string) (err error) {
+	if err := openFiles(o); err != nil {
+		return err
+	}
 	brokerctl, err := proc.Build(ctx, dir, "brokerctl")
 	if err != nil {
 		return err
