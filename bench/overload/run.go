@@ -51,9 +51,9 @@ func (r *overload) violated(format string, args ...any) {
 	r.wrong = append(r.wrong, fmt.Sprintf(format, args...))
 }
 
-// openFiles sees to it that the brokers may have the connections that come: a broker keeps half of the open files for its logs.
+// openFiles sees to it that the brokers may have the connections that come: a broker keeps a quarter of the open files for its log.
 func openFiles(o options) error {
-	need := uint64(2 * (o.n["idle"] + spare)) //nolint:gosec // a number of connections
+	need := uint64((o.n["idle"] + spare) * 4 / 3) //nolint:gosec // a number of connections
 	var l unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil || l.Cur >= need {
 		return err

@@ -67,12 +67,12 @@ func (r *refusals) refused(reason string, from net.Addr, err error) {
 	r.silent++
 }
 
-// mostClients is how many may be connected. However many are configured, half of the open files stay for the log.
+// mostClients is how many may be connected. However many are configured, a quarter of the open files stays for the log.
 func (b *Broker) mostClients() int {
 	most := b.cfg.MaxConnections
 	var lim unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err == nil && uint64(most) > lim.Cur/2 { //nolint:gosec // it is positive
-		most = int(lim.Cur / 2) //nolint:gosec // below most
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err == nil && uint64(most) > lim.Cur/4*3 { //nolint:gosec // it is positive
+		most = int(lim.Cur / 4 * 3) //nolint:gosec // below most
 		if b.cfg.QuietLimits {
 			return most
 		}
