@@ -3,12 +3,13 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // The frames of HTTP/2 that a connection needs which says nothing (RFC 9113).
@@ -46,11 +47,8 @@ func idle(ctx context.Context, o loadOptions, t *tally) error {
 		open.Add(1)
 		wg.Go(func() {
 			if why := answer(c); ctx.Err() == nil {
-				if open.Load() == int64(o.n) { // the first
-					fmt.Fprintln(os.Stderr, "an idle connection ended:", why)
-				}
 				open.Add(-1)
-				t.count("closed by the broker", 1)
+				t.count("ended, "+how(why), 1)
 			}
 		})
 	}
@@ -58,6 +56,20 @@ func idle(ctx context.Context, o loadOptions, t *tally) error {
 	ready()
 	<-ctx.Done()
 	return nil
+}
+
+var errGoodbye = errors.New("GOAWAY")
+
+// how says what this end was told when a connection ended.
+func how(err error) string {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "closed by the broker"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE): // what this end sent was not read any more
+		return "closed by the broker before it read what had come"
+	default:
+		return err.Error()
+	}
 }
 
 // answer acknowledges settings and pings until the connection ends, and says how it did.
@@ -79,7 +91,7 @@ func answer(c net.Conn) error {
 		}
 		switch {
 		case kind == frameGoAway:
-			return fmt.Errorf("goodbye")
+			return errGoodbye
 		case kind == frameSettings && flags&flagAck == 0:
 			head, payload = [frameHead]byte{0, 0, 0, frameSettings, flagAck}, nil
 		case kind == framePing && flags&flagAck == 0:

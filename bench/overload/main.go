@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,10 +17,14 @@ type options struct {
 	most     time.Duration
 	brokerd  string
 	n        map[string]int // of each load, at a time
+	phases   []string       // loads that come by themselves, and together
 }
 
 // order is that in which the loads come.
 var order = []string{"idle", "readers", "producers", "largest", "topics"}
+
+// together is the phase in which all of them come.
+const together = "all"
 
 func main() {
 	o := options{n: map[string]int{}}
@@ -28,6 +33,8 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", 30*time.Second, "how long each load is watched by itself; all together twice as long")
 	flag.DurationVar(&o.most, "most", 20*time.Second, "longest wait of the well-behaved client that passes")
 	flag.StringVar(&o.brokerd, "brokerd", "", "program to run (default: the one of this source)")
+	var phases string
+	flag.StringVar(&phases, "phases", strings.Join(append(slices.Clone(order), together), ","), "which loads come, each by itself, and all at once")
 	wanted := map[string]*int{}
 	for what, n := range map[string]int{"idle": 10_000, "readers": 30, "producers": 24, "largest": 16, "topics": 8} {
 		wanted[what] = flag.Int(what, n, "how many "+what+" at a time")
@@ -48,6 +55,12 @@ func main() {
 	proc.Main("overload", 25*time.Minute, func(ctx context.Context, dir string) error {
 		for what, n := range wanted {
 			o.n[what] = *n
+		}
+		o.phases = strings.Split(phases, ",")
+		for _, p := range o.phases {
+			if p != together && loads[p] == nil {
+				return fmt.Errorf("-phases: there is no %q: use %s and %s", p, strings.Join(order, ", "), together)
+			}
 		}
 		return run(ctx, o, dir)
 	})

@@ -43,11 +43,12 @@ type state struct {
 	goroutines, fds float64
 	errors          map[string]float64 // given to clients, by reason
 	waited          float64            // requests, for room in the budget
+	closed          map[string]float64 // connections of clients, by why
 }
 
 // look asks /proc and the broker's metrics.
 func look(ctx context.Context, b *proc.Broker) (s state, err error) {
-	s.errors = map[string]float64{}
+	s.errors, s.closed = map[string]float64{}, map[string]float64{}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.HTTP+"/metrics", nil)
 	if err != nil {
 		return s, err
@@ -77,10 +78,14 @@ func look(ctx context.Context, b *proc.Broker) (s state, err error) {
 			*to = v
 			seen++
 		}
-		if rest, ok := strings.CutPrefix(name, "runnel_broker_errors_total{"); ok {
-			if _, reason, ok := strings.Cut(rest, `reason="`); ok {
-				reason, _, _ = strings.Cut(reason, `"`)
-				s.errors[reason] += v
+		for prefix, to := range map[string]map[string]float64{
+			"runnel_broker_errors_total{": s.errors, "runnel_broker_closed_connections_total{": s.closed,
+		} {
+			if rest, ok := strings.CutPrefix(name, prefix); ok {
+				if _, reason, ok := strings.Cut(rest, `reason="`); ok {
+					reason, _, _ = strings.Cut(reason, `"`)
+					to[reason] += v
+				}
 			}
 		}
 	}

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/runnel-io/runnel/bench/proc"
 	"github.com/runnel-io/runnel/bench/stream"
@@ -22,6 +25,8 @@ const (
 	times = 5
 	// calm is how long the well-behaved client is watched before and after.
 	calm = 20 * time.Second
+	// spare is how many connections come beside the idle ones, and more.
+	spare = 1000
 	// comesBackWithin bounds the wait for memory, goroutines and files to be as before.
 	comesBackWithin = 90 * time.Second
 )
@@ -36,16 +41,33 @@ type overload struct {
 	before   []state
 	limit    int64 // the highest so far
 	phases   []phase
-	tallies  map[string]*tally // of loads that ended, added up
-	flooded  int64             // records that the measurement of capacity got acknowledged
-	wrong    []string          // violations
+	tallies  map[string]*tally    // of loads that ended, added up
+	flooded  int64                // records that the measurement of capacity got acknowledged
+	closed   []map[string]float64 // connections of each broker that ended, by reason
+	wrong    []string             // violations
 }
 
 func (r *overload) violated(format string, args ...any) {
 	r.wrong = append(r.wrong, fmt.Sprintf(format, args...))
 }
 
+// openFiles sees to it that the brokers may have the connections that come: a broker keeps a quarter of the open files for its log.
+func openFiles(o options) error {
+	need := uint64((o.n["idle"] + spare) * 4 / 3) //nolint:gosec // a number of connections
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil || l.Cur >= need {
+		return err
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: need, Max: max(need, l.Max)}); err != nil {
+		return fmt.Errorf("%d idle connections and the others need %d open files a process, the limit is %d: raise it (ulimit -n), or run as root: %w", o.n["idle"], need, l.Cur, err)
+	}
+	return nil
+}
+
 func run(ctx context.Context, o options, dir string) (err error) {
+	if err := openFiles(o); err != nil {
+		return err
+	}
 	brokerctl, err := proc.Build(ctx, dir, "brokerctl")
 	if err != nil {
 		return err
@@ -140,6 +162,9 @@ func (r *overload) watched(ctx context.Context) error {
 		r.before = append(r.before, s)
 	}
 	for _, name := range order {
+		if !slices.Contains(r.o.phases, name) {
+			continue
+		}
 		d := r.o.duration
 		if name == "topics" {
 			d *= 2 // thousands of them
@@ -148,8 +173,10 @@ func (r *overload) watched(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.under(ctx, "all at once", 2*r.o.duration, order...); err != nil {
-		return err
+	if slices.Contains(r.o.phases, together) {
+		if err := r.under(ctx, "all at once", 2*r.o.duration, order...); err != nil {
+			return err
+		}
 	}
 	if err := r.comeBack(ctx); err != nil {
 		return err
@@ -161,7 +188,9 @@ func (r *overload) watched(ctx context.Context) error {
 func (r *overload) under(ctx context.Context, name string, d time.Duration, names ...string) (err error) {
 	n := map[string]int{}
 	var up []*running
-	defer func() {
+	began := time.Now()
+	defer func() { // the loads end, and tell
+		defer func() { fmt.Printf("%-12s took %s in all\n", name, time.Since(began).Round(time.Second)) }()
 		for _, l := range up {
 			t, lerr := l.end()
 			if lerr != nil {

@@ -27,7 +27,7 @@ type left struct {
 
 // leftovers says which sample is which.
 var leftovers = map[string]func(*left) *float64{
-	`runnel_controller_topics`:                func(l *left) *float64 { return &l.topics },
+	`runnel_controller_applied_topics`:        func(l *left) *float64 { return &l.topics },
 	`runnel_controller_tombstones`:            func(l *left) *float64 { return &l.tombstones },
 	`runnel_agent_replicas{state="deleting"}`: func(l *left) *float64 { return &l.deleting },
 	`runnel_agent_replicas{state="running"}`:  func(l *left) *float64 { return &l.running },

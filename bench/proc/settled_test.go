@@ -12,7 +12,7 @@ import (
 )
 
 func text(l left) string {
-	return fmt.Sprintf(`runnel_controller_topics %v
+	return fmt.Sprintf(`runnel_controller_applied_topics %v
 runnel_controller_tombstones %v
 runnel_agent_replicas{state="running"} %v
 runnel_agent_replicas{state="deleting"} %v

@@ -9,6 +9,7 @@ type collector struct {
 
 	leader, moves, finished, actions                         *prometheus.Desc
 	topics, partitions, replicas, leaderless, under, brokers *prometheus.Desc
+	applied                                                  *prometheus.Desc
 }
 
 func newCollector(c *Controller) *collector {
@@ -24,6 +25,7 @@ func newCollector(c *Controller) *collector {
 		actions:  desc("actions_total", "Changes of the cluster that this broker made as the controller's leader, by command; transfer_leader is a leader sent where it belongs.", "action"),
 		topics:   desc("topics", "Topics of the cluster."+told),
 
+		applied:    desc("applied_topics", "Topics in the state that this broker has applied."),
 		partitions: desc("partitions", "Partitions of the cluster."+told),
 		replicas:   desc("replicas", "Replicas of all topics of the cluster, those that moves add included."+told),
 		leaderless: desc("leaderless_partitions", "Partitions of which no leader is heard."+told),
@@ -34,7 +36,7 @@ func newCollector(c *Controller) *collector {
 
 // Describe implements prometheus.Collector.
 func (m *collector) Describe(ds chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.leader, m.moves, m.finished, m.actions, m.topics, m.partitions, m.replicas, m.leaderless, m.under, m.brokers} {
+	for _, d := range []*prometheus.Desc{m.leader, m.moves, m.finished, m.actions, m.applied, m.topics, m.partitions, m.replicas, m.leaderless, m.under, m.brokers} {
 		ds <- d
 	}
 }
@@ -53,6 +55,7 @@ func (m *collector) Collect(ms chan<- prometheus.Metric) {
 	counter(m.finished, c.counts.failed.Load(), "failed")
 	counter(m.actions, c.counts.transfers.Load(), actionTransfer)
 	c.actions.each(func(action string, n int64) { counter(m.actions, n, action) })
+	gauge(m.applied, len(c.State().Topics))
 	if !c.leads() {
 		gauge(m.leader, 0)
 		for _, phase := range movePhases {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime/debug"
 	"time"
 
@@ -37,6 +38,9 @@ const (
 	bufferBytes     = 256 << 10
 )
 
+// never is gRPC's word for a ping that is not sent.
+const never = time.Duration(math.MaxInt64)
+
 // NewGRPCServer makes the server of the client port, with the health service registered (serving nothing until
 // SetServingStatus says so; the empty service name starts as SERVING, as gRPC has it). Register the services, then
 // Serve. On the way down: health.Shutdown, Server.Stop, then GracefulStop bounded by a timer, then Stop.
@@ -57,7 +61,7 @@ func NewGRPCServer(o GRPCOptions) (*grpc.Server, *health.Server) {
 		grpc.ConnectionTimeout(10 * time.Second),
 		// Clients may ping often enough to outlive a NAT's forgetting, and not more.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: never}), // package listen finds clients that are gone
 		grpc.ChainUnaryInterceptor(recoverUnary(log)), grpc.ChainStreamInterceptor(recoverStream(log)),
 	}, o.Extra...)...)
 	h := health.NewServer()

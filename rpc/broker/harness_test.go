@@ -75,6 +75,8 @@ type harnessOptions struct {
 	budget    int64
 	plain     bool // gRPC's own codec
 	producers Producers
+	extra     []grpc.ServerOption
+	dial      []grpc.DialOption
 }
 
 func newHarness(t testing.TB, o harnessOptions) *harness {
@@ -88,7 +90,7 @@ func newHarness(t testing.TB, o harnessOptions) *harness {
 		Cluster: newFakeCluster(), Producers: o.producers, BrokerID: 1, Limits: o.limits,
 		Env: &env.Env{Clock: h.clock}, Log: slog.New(slog.DiscardHandler),
 	}, h.replicas, h.budget)
-	g, _ := NewGRPCServer(GRPCOptions{Limits: o.limits})
+	g, _ := NewGRPCServer(GRPCOptions{Limits: o.limits, Extra: o.extra})
 	if o.plain {
 		g = grpc.NewServer()
 	}
@@ -96,9 +98,11 @@ func newHarness(t testing.TB, o harnessOptions) *harness {
 	lis := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(lis) }()
-	conn, err := grpc.NewClient("passthrough:bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),
+	conn, err := grpc.NewClient("passthrough:bufconn", append([]grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64 << 20)),
+	}, o.dial...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,17 @@ import (
 const maxTopicBytes = 256
 
 // Limits bound what one client can make the broker hold. A zero field means its default.
+//
+// In all, the client port holds at most, in bytes, and as much again that Go's collector has not found yet:
+//
+//	  memory.produce.bytes                       requests in flight
+//	+ streams x (MessageBytes + windowBytes)     of each: a request that is being received or waits for the budget, and what follows it
+//	+ fetch streams x 2 x the largest response   one that waits for its client, and the next: 5/4 ResponseBytes, or a batch if that is larger
+//	+ connections x 40 KiB                       that say nothing
+//
+// So it grows with the streams, of which a connection has up to GRPCOptions.MaxStreams. A producer of the SDK sends requests of about
+// 1 MB, so that a hundred that wait hold 300 MB, and ten thousand 30 GB: gRPC has the whole of a request in memory before anybody is asked
+// whether there is room.
 type Limits struct {
 	// MessageBytes is the largest request on the wire. Default 17 MiB: the largest batch, and room for the rest. Each stream may have one
 	// that waits for the budget.

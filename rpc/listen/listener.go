@@ -20,6 +20,7 @@ type Listener struct {
 	net.Listener
 	most    int64
 	refused func(reason string, from net.Addr)
+	ended   func(reason string) // nil: nobody wants to know
 	open    atomic.Int64
 }
 
@@ -27,6 +28,9 @@ type Listener struct {
 func Bound(l net.Listener, most int, refused func(reason string, from net.Addr)) *Listener {
 	return &Listener{Listener: l, most: int64(most), refused: refused}
 }
+
+// Tell has ended told why each connection ended, one of [Ends]. Call it before Accept.
+func (l *Listener) Tell(ended func(reason string)) { l.ended = ended }
 
 // Open is how many connections are open.
 func (l *Listener) Open() int64 { return l.open.Load() }
@@ -58,11 +62,7 @@ type conn struct {
 	l     *Listener
 	close sync.Once
 	ready *ready // nil: reads just wait
-}
-
-func (c *conn) Close() error {
-	c.close.Do(func() { c.l.open.Add(-1) })
-	return c.Conn.Close()
+	first atomic.Pointer[string]
 }
 
 // CloseWrite is of a TCP connection.
@@ -77,7 +77,9 @@ func (c *conn) CloseWrite() error {
 // knows; without it every idle connection holds a buffer. Like Read in gRPC, it is for one goroutine at a time.
 func (c *conn) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
 	if c.ready != nil {
-		return c.ready.read(size, pool)
+		buf, n, err := c.ready.read(size, pool)
+		c.failed(err)
+		return buf, n, err
 	}
 	buf := pool.Get(size)
 	n, err := c.Read(*buf)

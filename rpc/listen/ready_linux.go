@@ -5,15 +5,9 @@ import (
 	"io"
 	"net"
 	"syscall"
-	"time"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/mem"
 )
-
-// userTimeout is how long sent bytes may stay unacknowledged before the kernel gives a connection up. gRPC sets the same for connections that
-// it knows, and it does not know ours.
-const userTimeout = 10 * time.Second
 
 // ready reads a TCP connection once it is readable.
 type ready struct {
@@ -34,9 +28,6 @@ func newReady(c *net.TCPConn) *ready {
 	if err != nil {
 		return nil
 	}
-	_ = raw.Control(func(fd uintptr) { // without it a lost client is noticed later, by gRPC's pings
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
-	})
 	r := &ready{raw: raw}
 	r.once = func(fd uintptr) bool {
 		r.buf = r.pool.Get(r.size)

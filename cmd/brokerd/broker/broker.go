@@ -23,6 +23,7 @@ import (
 	"github.com/runnel-io/runnel/placement/ask"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 	"github.com/runnel-io/runnel/rpc/admin"
+	"github.com/runnel-io/runnel/rpc/listen"
 	"github.com/runnel-io/runnel/rpc/peer"
 )
 
@@ -233,11 +234,13 @@ func (c *Config) setDefaults() {
 
 // listen opens the three TCP addresses; gossip opens its own.
 func (b *Broker) listen() error {
+	plain := func(_ context.Context, addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
 	for _, l := range []struct {
 		key, addr string
+		open      func(ctx context.Context, addr string) (net.Listener, error)
 		to        *net.Listener
-	}{{"listen", b.cfg.Listen, &b.client}, {"peer.listen", b.cfg.PeerListen, &b.peerL}, {"http.listen", b.cfg.HTTPListen, &b.http}} {
-		got, err := net.Listen("tcp", l.addr)
+	}{{"listen", b.cfg.Listen, listen.TCP, &b.client}, {"peer.listen", b.cfg.PeerListen, plain, &b.peerL}, {"http.listen", b.cfg.HTTPListen, plain, &b.http}} {
+		got, err := l.open(b.ctx, l.addr)
 		if err != nil {
 			b.closeListeners()
 			return fmt.Errorf("%s: cannot listen on %s: %w", l.key, l.addr, err)

@@ -67,12 +67,12 @@ func (r *refusals) refused(reason string, from net.Addr, err error) {
 	r.silent++
 }
 
-// mostClients is how many may be connected. However many are configured, half of the open files stay for the log.
+// mostClients is how many may be connected. However many are configured, a quarter of the open files stays for the log.
 func (b *Broker) mostClients() int {
 	most := b.cfg.MaxConnections
 	var lim unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err == nil && uint64(most) > lim.Cur/2 { //nolint:gosec // it is positive
-		most = int(lim.Cur / 2) //nolint:gosec // below most
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err == nil && uint64(most) > lim.Cur/4*3 { //nolint:gosec // it is positive
+		most = int(lim.Cur / 4 * 3) //nolint:gosec // below most
 		if b.cfg.QuietLimits {
 			return most
 		}
@@ -88,6 +88,16 @@ func (b *Broker) boundClients() net.Listener {
 	b.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_broker_connections", Help: "Connections of clients that are open, those included that shake hands.",
 	}, func() float64 { return float64(l.Open()) }))
+	closed := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "runnel_broker_closed_connections_total",
+		Help: "Connections of clients that ended, by why: the client closed it (client), its system refused what was sent (reset), nothing was " +
+			"heard of it (gone), it did not begin to speak HTTP/2 in time (handshake), or the broker closed it (broker).",
+	}, []string{"reason"})
+	for _, reason := range listen.Ends {
+		closed.WithLabelValues(reason)
+	}
+	b.reg.MustRegister(closed)
+	l.Tell(func(reason string) { closed.WithLabelValues(reason).Inc() })
 	return l
 }
 
