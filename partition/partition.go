@@ -63,8 +63,6 @@ type Partition struct {
 	log     *slog.Logger
 	metrics *Metrics
 	counts  *TopicCounts // of its topic; only added to
-	// queueLimit bounds queuedBytes.
-	queueLimit int64
 
 	settings atomic.Pointer[Settings]
 	attached atomic.Pointer[attached]
@@ -115,13 +113,10 @@ func New(c Config) *Partition {
 		log = slog.New(slog.DiscardHandler)
 	}
 	p := &Partition{
-		cfg: c, name: fmt.Sprintf("%s/%d", c.Topic, c.Number), metrics: c.Metrics, counts: c.Metrics.topics.get(c.Topic), queueLimit: defaultQueueLimit,
+		cfg: c, name: fmt.Sprintf("%s/%d", c.Topic, c.Number), metrics: c.Metrics, counts: c.Metrics.topics.get(c.Topic),
 		log:      log.With("component", "partition", "topic", c.Topic, "partition", c.Number, "replica", c.Replica),
 		folded:   folded{producers: producers{}},
 		inflight: newInflight(),
-	}
-	if c.Budget != nil {
-		p.queueLimit = c.Budget.Limit()
 	}
 	p.SetSettings(c.Settings)
 	return p

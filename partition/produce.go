@@ -54,7 +54,7 @@ func (p *Partition) ProduceOwned(buf []byte, h record.Header, done func(ProduceR
 		e = p.notLeader(st)
 	case p.cfg.DiskFull != nil && p.cfg.DiskFull(): // of one that leads: from any other the client must hear who does
 		e = runnelv1.Errorf(reasonDiskFull, "the disk of the leader of %s is nearly full: free space or lower the retention", p.name)
-	case p.queuedBytes > 0 && p.queuedBytes+it.size > p.queueLimit:
+	case p.queuedBytes > 0 && p.queuedBytes+it.size > p.queueLimit():
 		e = runnelv1.Errorf(reasonOverloaded, "%s has %d bytes waiting to be written: slow down", p.name, p.queuedBytes)
 	default:
 		p.queue = append(p.queue, it)
@@ -176,4 +176,12 @@ func (p *Partition) checkOverdue() {
 		e.LeaderTerm = int64(st.Term)
 	}
 	p.failAll(items, e)
+}
+
+// queueLimit bounds queuedBytes. The budget may change while the partition runs.
+func (p *Partition) queueLimit() int64 {
+	if p.cfg.Budget == nil {
+		return defaultQueueLimit
+	}
+	return p.cfg.Budget.Limit()
 }

@@ -64,7 +64,7 @@ var settings = map[string]setting{
 		func(s *Settings) *int64 { return &s.RetentionMS }),
 	"retention.bytes": integer("how much of a partition is kept on each replica, by whole segments; -1 for all", "bytes", -1, math.MaxInt64,
 		func(s *Settings) *int64 { return &s.RetentionBytes }),
-	"segment.bytes": integer("size at which a segment is full", "bytes", 64<<10, 1<<30, func(s *Settings) *int64 { return &s.SegmentBytes }),
+	"segment.bytes": integer("size at which a segment is full; a topic that does not name it goes by its broker's", "bytes", 64<<10, 1<<30, func(s *Settings) *int64 { return &s.SegmentBytes }),
 	"segment.ms": integer("age at which a segment is full", "milliseconds", 1, math.MaxInt64/int64(time.Millisecond),
 		func(s *Settings) *int64 { return &s.SegmentMS }),
 	"max.message.bytes": integer("largest record batch, as the producer sends it", "bytes", 1<<10, MaxBatchBytes, func(s *Settings) *int32 { return &s.MaxMessageBytes }),

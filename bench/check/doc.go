@@ -25,6 +25,8 @@
 // Acknowledgements carry offsets, so the order of the log is known and the check is O(n log n): the history is
 // linearizable exactly when no operation precedes another in offset order while starting after that one had returned.
 //
+// partition/RULES.md has what else checks each, and the rules by which the code keeps them.
+//
 // Callers: bench/chaos, bench/sim, bench/elastic. Package linear, below this one, has porcupine say the same of
 // windows of a history.
 package check

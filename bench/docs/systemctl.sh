@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# systemctl start|stop|restart|kill brokerd, on the host that ssh chose: the unit's ExecStart, its SIGTERM and its log.
+# systemctl start|stop|restart brokerd, on the host that ssh chose: the unit's ExecStart, its SIGTERM and its log.
 set -euo pipefail
 host=$DOCS_DIR/host-$DOCS_HOST
 verb=$1
@@ -19,7 +19,6 @@ case $verb in
   start) begin ;;
   stop) end TERM ;;
   restart) end TERM; begin ;;
-  kill) end KILL ;;
   reload) kill -HUP "$(cat "$host/pid")" ;;
   is-active) if running; then echo active; else echo inactive; exit 3; fi ;;
   *) echo "systemctl here does not know $verb" >&2; exit 1 ;;

@@ -95,7 +95,7 @@ func checkFolder(f *findings, cfg broker.Config) {
 	}
 	free := int64(st.Bavail) * int64(st.Bsize) //nolint:gosec,unconvert // a disk; types differ between systems
 	if free < cfg.DiskReserve {
-		f.fail("disk", "%s has %d MiB free, below disk.reserve.bytes of %d MiB: records would be refused", at, free>>20, cfg.DiskReserve>>20)
+		f.warn("disk", "%s has %d MiB free, below disk.reserve.bytes of %d MiB: the broker starts, and refuses records", at, free>>20, cfg.DiskReserve>>20)
 		return
 	}
 	f.ok("disk", "%s has %d MiB free, of which %d MiB are the reserve", at, free>>20, cfg.DiskReserve>>20)

@@ -58,6 +58,7 @@ func (n *notifier) tell(state string) {
 	}
 	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: addr, Net: "unixgram"})
 	if err == nil {
+		_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // a manager that hangs must not keep a broker from stopping
 		_, err = c.Write([]byte(state))
 		_ = c.Close() // nothing is buffered
 	}

@@ -63,7 +63,7 @@ var settings = []setting{
 	{"gossip.key.file", "", "keys of AES in base64, one a line: the first encrypts gossip, all decrypt; the same everywhere", value.File, watched},
 	{"client.connections.max", 20000, "clients' connections at once; one more is refused", value.Number(1, 1_000_000), restart},
 	{"cluster.found.wait", 10 * time.Second, "how long the founding of a cluster waits for a broker that already knows one", value.Duration(0), restart},
-	{"segment.bytes", int64(256 << 20), "size at which a partition's segment is closed, unless the topic says otherwise", value.Bytes(1 << 20), restart},
+	{"segment.bytes", int64(256 << 20), "size at which a partition's segment is closed, unless the topic says otherwise", value.BytesUpTo(1<<20, 1<<30), restart},
 	{"memory.tail.bytes", int64(128 << 20), "memory for the newest records of all partitions together", value.Bytes(1 << 20), restart},
 	{"memory.produce.bytes", int64(64 << 20), "bytes of produce requests in flight before the broker pushes back", broker.ProduceBytes, runtime},
 	{"disk.reserve.bytes", int64(1 << 30), "free space below which the broker refuses to accept records, and which new replicas leave free", broker.DiskReserve, runtime},

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/raftlog"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -307,3 +308,40 @@ func TestTransferKeepsToTheRate(t *testing.T) {
 		t.Errorf("%d bytes took %s, at 1 MiB/s it is %s at least", bytes, took, least)
 	}
 }
+
+func TestAWaitEndsWhenTheRateRises(t *testing.T) {
+	clock := &stillClock{now: time.Unix(100, 0)}
+	l := NewLimiter(clock, 1)
+	done := make(chan error, 1)
+	booked := make(chan struct{})
+	clock.timer = func() { close(booked) }
+	go func() { done <- l.Wait(t.Context(), 1<<20) }() // 12 days
+	<-booked
+	clock.timer = func() {}
+	l.SetRate(0)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	l.SetRate(1000)
+	if d := l.take(1000); d != time.Second {
+		t.Errorf("what was booked at the old rate holds the next one up: %s", d)
+	}
+}
+
+// stillClock is a clock that stands still, with timers that never end.
+type stillClock struct {
+	env.Clock
+	now   time.Time
+	timer func() // told of each
+}
+
+func (c *stillClock) Now() time.Time { return c.now }
+func (c *stillClock) AfterFunc(time.Duration, func()) env.Timer {
+	c.timer()
+	return noTimer{}
+}
+
+type noTimer struct{}
+
+func (noTimer) Stop() bool               { return true }
+func (noTimer) Reset(time.Duration) bool { return true }

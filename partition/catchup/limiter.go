@@ -19,18 +19,25 @@ type Limiter struct {
 	mu   sync.Mutex
 	rate int64     // bytes a second; 0 = no limit
 	next time.Time // when all that was given out is paid for
+	// changed is closed when the rate changes: whoever waits asks anew.
+	changed chan struct{}
 }
 
 // NewLimiter limits to so many bytes a second; 0 is no limit.
 func NewLimiter(clock env.Clock, bytesPerSecond int64) *Limiter {
-	return &Limiter{clock: clock, rate: max(bytesPerSecond, 0)}
+	return &Limiter{clock: clock, rate: max(bytesPerSecond, 0), changed: make(chan struct{})}
 }
 
-// SetRate changes the rate for what is asked for from now on.
+// SetRate changes the rate, also for those that wait: what they booked at the old one may be hours away.
 func (l *Limiter) SetRate(bytesPerSecond int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rate = max(bytesPerSecond, 0)
+	if now := l.clock.Now(); l.next.After(now) {
+		l.next = now
+	}
+	close(l.changed)
+	l.changed = make(chan struct{})
 }
 
 // Rate is the limit in bytes a second; 0 is none.
@@ -48,7 +55,14 @@ func (l *Limiter) Wait(ctx context.Context, n int) error {
 	if l == nil {
 		return ctx.Err()
 	}
-	return sleep(ctx, l.clock, l.take(n))
+	for {
+		l.mu.Lock()
+		changed := l.changed
+		l.mu.Unlock()
+		if again, err := sleep(ctx, l.clock, l.take(n), changed); !again {
+			return err
+		}
+	}
 }
 
 // take books n bytes and tells how long to wait for them.
@@ -66,17 +80,20 @@ func (l *Limiter) take(n int) time.Duration {
 	return l.next.Sub(now)
 }
 
-func sleep(ctx context.Context, clock env.Clock, d time.Duration) error {
+// sleep returns after d, or true once the rate has changed.
+func sleep(ctx context.Context, clock env.Clock, d time.Duration, changed <-chan struct{}) (again bool, err error) {
 	if d <= 0 {
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 	over := make(chan struct{})
 	t := clock.AfterFunc(d, func() { close(over) })
 	defer t.Stop()
 	select {
 	case <-over:
-		return nil
+		return false, nil
+	case <-changed:
+		return true, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 }

@@ -189,8 +189,13 @@ func (n *testNode) stop() {
 type transport struct{ n *testNode }
 
 func (t transport) Send(to int32, _ multiraft.Lane, p *multiraft.Packet) bool {
-	n := t.n.c.node(to)
-	if n == nil || t.n.c.node(t.n.id) != t.n {
+	t.n.c.mu.Lock()
+	var host *multiraft.Host
+	if n := t.n.c.nodes[to]; n != nil && t.n.c.nodes[t.n.id] == t.n {
+		host = n.host // read with the lock: a broker that restarts gets another one
+	}
+	t.n.c.mu.Unlock()
+	if host == nil {
 		return false
 	}
 	q := *p
@@ -198,7 +203,7 @@ func (t transport) Send(to int32, _ multiraft.Lane, p *multiraft.Packet) bool {
 	for i, m := range p.Messages {
 		q.Messages[i] = multiraft.Message{Group: m.Group, Raft: proto.Clone(m.Raft).(*raftpb.Message)}
 	}
-	n.host.Receive(t.n.id, &q)
+	host.Receive(t.n.id, &q)
 	return true
 }
 

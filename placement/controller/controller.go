@@ -30,6 +30,8 @@ type Config struct {
 	Caller Caller
 	// Log may be nil; the Env's is used then.
 	Log *slog.Logger
+	// Audit takes a line for each change of settings, whatever Log leaves out. Nil: Log.
+	Audit *slog.Logger
 	// ValidateConfig checks a topic's settings. The error is shown to the one who asked. May be nil.
 	ValidateConfig func(map[string]string) error
 	// Registerer takes the metrics; nil for none.
@@ -78,6 +80,8 @@ type group interface {
 type Controller struct {
 	cfg Config
 	log *slog.Logger
+	// auditLog takes the lines of audit.
+	auditLog *slog.Logger
 	// nonce marks this Controller's own commands in the log.
 	nonce uint64
 	// published is the newest applied state.
@@ -89,6 +93,7 @@ type Controller struct {
 	// Of the group's worker alone.
 	fold *placement.State // folded up to the last Apply
 	done []applied        // outcomes of own commands since the last Applied
+	told uint64           // index up to which own commands were counted and audited
 
 	hearing *hearing
 
@@ -123,6 +128,10 @@ func New(cfg Config) *Controller {
 	c := &Controller{cfg: cfg, log: cfg.Log, nonce: cfg.Env.Uint64(), fold: placement.New(), overviews: make(chan struct{}, 1), hearing: newHearing(cfg)}
 	if c.log == nil {
 		c.log = cfg.Env.Log
+	}
+	c.auditLog = c.log.With("component", "controller")
+	if cfg.Audit != nil {
+		c.auditLog = cfg.Audit.With("component", "controller")
 	}
 	c.log = c.log.With("component", "controller")
 	c.published.Store(c.fold)

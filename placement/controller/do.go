@@ -98,9 +98,14 @@ func (c *Controller) do(ctx context.Context, r Request) (Response, *runnelv1.Err
 // second now and then.
 const silencePatience = 3 * time.Second
 
-// mayComeBack tells whether there would be enough brokers if all members were alive.
+// mayComeBack tells whether there would be enough brokers, or more known of them, if all members were alive.
 func (c *Controller) mayComeBack(r Request, err *runnelv1.Error) bool {
-	if err.GetReason() != runnelv1.ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS {
+	switch err.GetReason() {
+	case runnelv1.ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS:
+	case runnelv1.ErrorReason_ERROR_REASON_OLD_RELEASE: // or one of which nothing is heard
+		_, settings := r.(AlterSettings)
+		return settings
+	default:
 		return false
 	}
 	s := c.State()

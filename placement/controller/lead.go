@@ -108,6 +108,10 @@ func (c *Controller) admit(r Request) (*proposal, []string, *runnelv1.Error) {
 		if pending == 0 && (applyErr != nil || !res.Changed) {
 			return nil, nil, nil
 		}
+		if placement.LevelOf(cmd) > ahead.Level() && (applyErr != nil || !res.Changed) {
+			// It would stand in the log and not in the state: a broker that went back to an older release would stop at it.
+			return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "other changes are under way: try again")
+		}
 		// With commands pending even a refused one goes into the log: whether it is refused depends on their fate.
 		q, err := c.propose(cmd, version, next)
 		if err != nil {
@@ -121,7 +125,7 @@ func (c *Controller) admit(r Request) (*proposal, []string, *runnelv1.Error) {
 
 // propose queues a command, unless the planned state is no longer that of the version; then it answers nil.
 func (c *Controller) propose(cmd placement.Command, version uint64, next *placement.State) (*proposal, *runnelv1.Error) {
-	if err := c.readable(cmd); err != nil {
+	if err := c.readable(cmd, next); err != nil {
 		return nil, err
 	}
 	b, err := placement.Encode(cmd)

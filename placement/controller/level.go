@@ -7,21 +7,21 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-// readable refuses a command that a member's release does not read: its replica of the controller group would stop there. What the log
-// holds of the level already every member reads, or has stopped at.
-func (c *Controller) readable(cmd placement.Command) *runnelv1.Error {
+// readable refuses a command that a member's release does not read: its replica of the controller group would stop there. next has the members
+// once it is applied, those included whose registration is not committed yet. What the log holds of the level already every member reads, or has stopped at.
+func (c *Controller) readable(cmd placement.Command, next *placement.State) *runnelv1.Error {
 	s, level := c.State(), placement.LevelOf(cmd)
 	if level <= s.Level() || c.cfg.Level == nil {
 		return nil
 	}
-	for _, id := range s.BrokerIDs() {
+	for _, id := range next.BrokerIDs() {
 		if id == c.cfg.BrokerID {
 			continue
 		}
-		release := cmp.Or(s.Brokers[id].Version, "unknown")
+		release := cmp.Or(next.Brokers[id].Version, "unknown")
 		switch reads, heard := c.cfg.Level(id); {
 		case !heard:
-			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
+			return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_OLD_RELEASE,
 				"broker %d is not heard of, so it is not known whether its release (%s when it was) reads changes of level %d, which this would be the first of: start it, or remove it",
 				id, release, level)
 		case max(reads, 1) < level:

@@ -36,7 +36,7 @@ func TestNothingIsProposedThatAMemberCannotRead(t *testing.T) {
 		reason runnelv1.ErrorReason
 		says   string
 	}{
-		{"a member that is not heard of", placement.Level + 1, false, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "broker 3 is not heard of"},
+		{"a member that is not heard of", placement.Level + 1, false, runnelv1.ErrorReason_ERROR_REASON_OLD_RELEASE, "broker 3 is not heard of"},
 		{"a member of the first release", 0, true, runnelv1.ErrorReason_ERROR_REASON_OLD_RELEASE, "upgrade broker 2 first"},
 		{"a member of this release", placement.Level, true, runnelv1.ErrorReason_ERROR_REASON_OLD_RELEASE, "upgrade broker 2 first"},
 	} {
@@ -50,7 +50,7 @@ func TestNothingIsProposedThatAMemberCannotRead(t *testing.T) {
 		}
 	}
 	levels[2], levels[3] = placement.Level+1, placement.Level+2
-	if err := lead.readable(newer{}); err != nil {
+	if err := lead.readable(newer{}, lead.State()); err != nil {
 		t.Errorf("all read it: %v", err)
 	}
 	clear(levels) // what all releases read needs nobody's word

@@ -95,9 +95,12 @@ func (c *Controller) Apply(m record.Meta, payload []byte) {
 	var r placement.Result
 	c.fold, r, err = placement.Apply(c.fold, cmd)
 	if nonce == c.nonce {
-		c.audit(cmd, r, c.fold.Revision)
-		if err == nil && r.Changed {
-			c.actions.did(placement.CommandName(cmd))
+		if m.Index > c.told { // else the replica was opened again, and folds what it has told of
+			c.told = m.Index
+			c.audit(cmd, r, c.fold.Revision)
+			if err == nil && r.Changed {
+				c.actions.did(placement.CommandName(cmd))
+			}
 		}
 		c.done = append(c.done, applied{seq: seq, outcome: outcome{result: r, state: c.fold, err: toError(err), index: m.Index}})
 	}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"maps"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,10 +67,12 @@ func (a *actions) did(action string) {
 	a.n[action]++
 }
 
+// each works on a copy: f may wait for whoever scrapes, and did is called where entries are applied.
 func (a *actions) each(f func(action string, n int64)) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	for action, n := range a.n {
+	n := maps.Clone(a.n)
+	a.mu.Unlock()
+	for action, n := range n {
 		f(action, n)
 	}
 }

@@ -48,8 +48,8 @@ func (c *Controller) planSettings(s *placement.State, r AlterSettings) (placemen
 	return placement.AlterSettings{Broker: r.Broker, Set: r.Set, Unset: r.Unset, By: r.By}, nil
 }
 
-// audit writes who changed what, in one line, on the broker that proposed the command: once, and when it is committed. The command stands in
-// the group's log besides.
+// audit writes who changed what, in one line, on the broker that proposed the command: once, and when it is committed. If that broker ends before,
+// nobody writes it; the command stands in the group's log in any case.
 func (c *Controller) audit(cmd placement.Command, r placement.Result, revision uint64) {
 	var of, by string
 	switch cmd := cmd.(type) {
@@ -75,7 +75,7 @@ func (c *Controller) audit(cmd placement.Command, r placement.Result, revision u
 	if by == "" {
 		by = "unknown"
 	}
-	c.log.Info("settings changed", "of", of, "changes", strings.Join(changes, ", "), "by", by, "revision", revision)
+	c.auditLog.Info("settings changed", "of", of, "changes", strings.Join(changes, ", "), "by", by, "revision", revision)
 }
 
 func orUnset(v string) string {

@@ -58,7 +58,7 @@ func (s *Server) Fetch(stream grpc.BidiStreamingServer[runnelv1.FetchRequest, ru
 	if s.isStopping() {
 		return runnelv1.ToStatus(s.metrics.error(apiFetch, s.stoppingError()))
 	}
-	if err := stream.SetHeader(runnelv1.BrokerHeader(s.id)); err != nil {
+	if err := stream.SetHeader(s.header()); err != nil {
 		return err
 	}
 	open := s.metrics.streams.WithLabelValues(apiFetch)

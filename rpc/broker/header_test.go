@@ -30,6 +30,9 @@ func TestAnswersTellWhoGivesThem(t *testing.T) {
 		if id, told := runnelv1.BrokerOf(header); !told || id != 1 {
 			t.Errorf("%s: %d, %t", what, id, told)
 		}
+		if c := runnelv1.ClusterOf(header); c != "c1" {
+			t.Errorf("%s: cluster %q", what, c)
+		}
 	}
 	if id, told := runnelv1.BrokerOf(nil); told {
 		t.Errorf("no header tells broker %d", id)

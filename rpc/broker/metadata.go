@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 
+	"google.golang.org/grpc/metadata"
+
 	"github.com/runnel-io/runnel/placement"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -61,4 +63,9 @@ func (s *Server) topicMetadata(t *placement.Topic) *runnelv1.TopicMetadata {
 		out.Partitions = append(out.Partitions, pm)
 	}
 	return out
+}
+
+// header tells whoever has connected by a name, or by an address that others had before, who answers.
+func (s *Server) header() metadata.MD {
+	return runnelv1.BrokerHeader(s.id, s.cluster.State().ClusterID)
 }

@@ -15,7 +15,7 @@ const apiListOffsets = "list_offsets"
 // round to the other replicas.
 func (s *Server) ListOffsets(ctx context.Context, r *runnelv1.ListOffsetsRequest) (*runnelv1.ListOffsetsResponse, error) {
 	s.metrics.requests.WithLabelValues(apiListOffsets).Inc()
-	_ = grpc.SetHeader(ctx, runnelv1.BrokerHeader(s.id)) // fails outside of an RPC
+	_ = grpc.SetHeader(ctx, s.header()) // fails outside of an RPC
 	if n := len(r.GetPartitions()); n > s.limits.PartitionsPerRequest {
 		return nil, runnelv1.ToStatus(s.metrics.error(apiListOffsets, runnelv1.Errorf(reasonInvalid,
 			"the request names %d partitions: at most %d", n, s.limits.PartitionsPerRequest)))

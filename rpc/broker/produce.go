@@ -33,7 +33,7 @@ func (s *Server) Produce(stream grpc.BidiStreamingServer[runnelv1.ProduceRequest
 	if s.isStopping() {
 		return runnelv1.ToStatus(s.metrics.error(apiProduce, s.stoppingError()))
 	}
-	if err := stream.SetHeader(runnelv1.BrokerHeader(s.id)); err != nil {
+	if err := stream.SetHeader(s.header()); err != nil {
 		return err
 	}
 	open := s.metrics.streams.WithLabelValues(apiProduce)

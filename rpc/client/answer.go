@@ -15,10 +15,11 @@ func (st *produceStream) receive() {
 			st.sink.p.streamBroke(st, err)
 			return
 		}
-		st.sink.p.answer(st, resp)
-		if first {
-			st.sink.p.conns.leaveStranger(st.sink.p.log, st.rpc, st.sink.broker, st.addr, st.cc) // then the stream breaks
+		p := st.sink.p
+		if first && p.conns.leaveStranger(p.log, st.rpc, p.meta.cluster(), st.sink.broker, st.addr, st.cc) {
+			continue // the stream breaks, and what was sent there is sent to ours
 		}
+		p.answer(st, resp)
 	}
 }
 

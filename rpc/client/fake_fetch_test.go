@@ -9,7 +9,7 @@ import (
 
 // Fetch serves committed batches within the credit.
 func (b *fakeBroker) Fetch(s runnelv1.Broker_FetchServer) error {
-	if err := s.SetHeader(runnelv1.BrokerHeader(b.id)); err != nil {
+	if err := s.SetHeader(runnelv1.BrokerHeader(b.id, b.cluster())); err != nil {
 		return err
 	}
 	first, err := s.Recv()

@@ -60,6 +60,8 @@ type fakeBroker struct {
 	down bool // guarded by fakeCluster.mu
 	// blind: knows of no topics, as a broker that has just started.
 	blind bool
+	// foreign: says that it is of another cluster. Guarded by fakeCluster.mu.
+	foreign bool
 }
 
 // fakeCluster speaks the real protocol. Its log is one for all brokers, as if replication took no time.
@@ -280,13 +282,23 @@ func (p *fakePart) append(batch []byte, h record.Header) *runnelv1.ProducePartit
 	return &runnelv1.ProducePartitionResult{BaseOffset: b.base}
 }
 
+// cluster is what the broker says it belongs to.
+func (b *fakeBroker) cluster() string {
+	b.c.mu.Lock()
+	defer b.c.mu.Unlock()
+	if b.foreign {
+		return "another"
+	}
+	return "fake"
+}
+
 func (b *fakeBroker) Produce(s runnelv1.Broker_ProduceServer) error {
 	var (
 		wg   sync.WaitGroup
 		send sync.Mutex
 	)
 	defer wg.Wait()
-	if err := s.SetHeader(runnelv1.BrokerHeader(b.id)); err != nil {
+	if err := s.SetHeader(runnelv1.BrokerHeader(b.id, b.cluster())); err != nil {
 		return err
 	}
 	for {
@@ -401,7 +413,7 @@ func (b *fakeBroker) InitProducer(context.Context, *runnelv1.InitProducerRequest
 }
 
 func (b *fakeBroker) ListOffsets(ctx context.Context, req *runnelv1.ListOffsetsRequest) (*runnelv1.ListOffsetsResponse, error) {
-	if err := grpc.SetHeader(ctx, runnelv1.BrokerHeader(b.id)); err != nil {
+	if err := grpc.SetHeader(ctx, runnelv1.BrokerHeader(b.id, b.cluster())); err != nil {
 		return nil, err
 	}
 	b.c.mu.Lock()

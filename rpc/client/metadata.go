@@ -98,6 +98,12 @@ func (m *metadata) address(broker int32) string {
 }
 
 // changed is closed when the cache has changed, has been confirmed, or could not be, after this call.
+func (m *metadata) cluster() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.clusterID
+}
+
 func (m *metadata) changed() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -112,6 +112,35 @@ func TestAConnectionToTheWrongBrokerIsGivenUp(t *testing.T) {
 	})
 }
 
+// An address may have gone to a broker of another cluster, which has a topic of the same name.
+func TestAnotherClustersAnswersAreNotTaken(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		c := newFakeCluster(t, 2)
+		c.topic("t", 1)
+		cl := c.client()
+		ctx := within(t, 20*time.Second)
+		if err := cl.ProduceSync(ctx, rec("t", 0, "a")); err != nil {
+			t.Fatal(err)
+		}
+		other := c.client()
+		if _, err := other.ListOffsets(ctx, "t", AtEnd()); err != nil { // it knows its cluster
+			t.Fatal(err)
+		}
+		c.locked(func() { c.brokers[1].foreign = true })
+		done := make(chan error, 1)
+		go func() { done <- other.ProduceSync(ctx, rec("t", 0, "b")) }()
+		select {
+		case err := <-done:
+			t.Fatalf("another cluster's answer was taken: %v", err)
+		case <-time.After(5 * time.Second):
+		}
+		c.locked(func() { c.brokers[1].foreign = false })
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // A reader at an old address would wait for as long as the old host's silence lasts.
 func TestAReaderLeavesAnOldAddress(t *testing.T) {
 	simulate(t, func(t *testing.T) {

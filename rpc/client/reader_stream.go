@@ -119,13 +119,13 @@ func (st *fetchStream) serve(first *runnelv1.FetchRequest) error {
 		if err != nil {
 			return st.unlessStopped(err)
 		}
+		if first && r.c.conns.leaveStranger(r.log, rpc, r.c.meta.cluster(), st.broker, st.addr, cc) {
+			continue // the stream breaks
+		}
 		for _, res := range resp.GetResults() {
 			if !st.take(res) {
 				return nil
 			}
-		}
-		if first {
-			r.c.conns.leaveStranger(r.log, rpc, st.broker, st.addr, cc) // then the stream breaks
 		}
 	}
 }

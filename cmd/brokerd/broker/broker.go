@@ -39,6 +39,7 @@ type Broker struct {
 	cfg   Config
 	log   *slog.Logger
 	level *slog.LevelVar // of log
+	audit *slog.Logger   // with no level: who raises log.level must not silence what tells of it
 	// followed has what follow did last, by key.
 	followed map[string]string
 	reg      *prometheus.Registry
@@ -76,8 +77,9 @@ type Broker struct {
 	phase      atomic.Pointer[string] // why not ready; nil: member of a cluster, replicas opening
 	ready      atomic.Bool            // sticks: rule 28
 	replicated replicated
-	foreign    bool       // owned by run: another cluster was met
-	fatal      chan error // first failure that ends the broker
+	foreign    bool                  // owned by run: another cluster was met
+	fatal      chan error            // first failure that ends the broker, for Wait
+	failed     atomic.Pointer[error] // the same, for whoever looks
 	stopped    sync.Once
 	stopErr    error
 }
@@ -145,9 +147,10 @@ func Start(cfg Config) (_ *Broker, err error) {
 	cfg.setDefaults()
 	level := &slog.LevelVar{}
 	level.Set(cfg.LogLevel)
+	audit := cfg.Log
 	cfg.Log = slog.New(leveled{cfg.Log.Handler(), level})
 	b := &Broker{
-		cfg: cfg, log: cfg.Log, level: level, followed: map[string]string{}, reg: prometheus.NewRegistry(), gate: newGate(),
+		cfg: cfg, log: cfg.Log, audit: audit, level: level, followed: map[string]string{}, reg: prometheus.NewRegistry(), gate: newGate(),
 		done: make(chan struct{}), fatal: make(chan error, 1), changes: newBroadcast(),
 	}
 	b.setPhase("starting")
@@ -320,6 +323,7 @@ func (b *Broker) meta() gossip.Meta {
 
 // fail ends the broker with err; the first one counts.
 func (b *Broker) fail(err error) {
+	b.failed.CompareAndSwap(nil, &err)
 	select {
 	case b.fatal <- err:
 	default:

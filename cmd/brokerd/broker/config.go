@@ -8,6 +8,7 @@ import (
 	"net"
 	"runtime/debug"
 	"time"
+	"unicode/utf8"
 
 	"github.com/runnel-io/runnel/partition/raftlog"
 )
@@ -100,6 +101,9 @@ func (c *Config) Validate() error {
 		if host, _, err := net.SplitHostPort(told); err == nil && (host == "" || net.ParseIP(host).IsUnspecified()) {
 			errs = append(errs, fmt.Errorf("advertise.%s: others cannot reach this broker at %q: set it to an address of this host", a.key, told))
 		}
+	}
+	if !utf8.ValidString(c.Rack) {
+		errs = append(errs, fmt.Errorf("rack: %q is no UTF-8 text", c.Rack))
 	}
 	seen := map[string]bool{}
 	for _, s := range c.Seeds {

@@ -56,7 +56,7 @@ func (b *Broker) newCore(replica uint64, founding bool) error {
 		TickInterval: b.cfg.TickInterval, HeartbeatInterval: b.cfg.HeartbeatInterval, SilentAfter: b.cfg.SilentAfter,
 	})
 	c.ctl = controller.New(controller.Config{
-		Env: b.env, BrokerID: id.BrokerID, Caller: view{b}, Log: b.log, Registerer: b.reg,
+		Env: b.env, BrokerID: id.BrokerID, Caller: view{b}, Log: b.log, Audit: b.audit, Registerer: b.reg,
 		ValidateConfig: func(config map[string]string) error {
 			_, err := partition.ParseSettings(config)
 			return err

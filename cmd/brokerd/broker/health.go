@@ -46,13 +46,10 @@ func (b *Broker) Ready() error {
 }
 
 func (b *Broker) healthy() error {
-	select {
-	case err := <-b.fatal:
-		b.fail(err) // put it back for Run
-		return err
-	default:
-		return nil
+	if err := b.failed.Load(); err != nil {
+		return *err
 	}
+	return nil
 }
 
 // lookEvery is how old an answer of Replicated may be: a look asks other brokers, and whoever probes may probe often.

@@ -85,7 +85,6 @@ func (b *Broker) stop(handOver bool) error {
 	b.ready.Store(false)
 	b.cancel()
 	<-b.done // run starts nothing any more
-	<-b.secrets.done
 	var errs []error
 	c := b.core.Load()
 	if c != nil {
@@ -104,6 +103,10 @@ func (b *Broker) stop(handOver bool) error {
 		c.agent.Stop()
 		c.ships.Stop() // before the logs that it reads are closed
 		c.host.Stop()
+	}
+	select { // it may change gossip's keys
+	case <-b.secrets.done:
+	case <-ctx.Done(): // a file of certificates or keys hangs with its disk
 	}
 	errs = append(errs, b.gossip.Stop(ctx))
 	b.peers.Stop()

@@ -39,6 +39,11 @@ var (
 // Bytes is a size of at least so many bytes, plain or with a unit: 268435456, 256MiB.
 func Bytes(least int64) Kind { return Kind{Type: typeBytes, Least: least} }
 
+// BytesUpTo is a size within bounds.
+func BytesUpTo(least, greatest int64) Kind {
+	return Kind{Type: typeBytes, Least: least, Greatest: greatest}
+}
+
 // Duration is a time of at least so much, with a unit: 10s.
 func Duration(least time.Duration) Kind { return Kind{Type: typeDuration, Least: int64(least)} }
 
@@ -72,7 +77,10 @@ func (k Kind) Unit() string {
 func (k Kind) Bounds() (least, greatest string) {
 	switch k.Type {
 	case typeBytes:
-		return ShortBytes(k.Least), ""
+		if k.Greatest != 0 {
+			greatest = ShortBytes(k.Greatest)
+		}
+		return ShortBytes(k.Least), greatest
 	case typeDuration:
 		return time.Duration(k.Least).String(), ""
 	case typeNumber:
@@ -157,6 +165,9 @@ func (k Kind) Bytes(s string) (int64, error) {
 	}
 	if n*factor < k.Least {
 		return 0, fmt.Errorf("%s is below the least of %d bytes", s, k.Least)
+	}
+	if k.Greatest != 0 && n*factor > k.Greatest {
+		return 0, fmt.Errorf("%s is above the greatest of %d bytes", s, k.Greatest)
 	}
 	return n * factor, nil
 }

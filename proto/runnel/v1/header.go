@@ -6,12 +6,23 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// brokerHeader is the header of the answers of a Produce or a Fetch stream that tells which broker gives them.
-const brokerHeader = "runnel-broker"
+// The headers of the answers of Produce, Fetch and ListOffsets that tell which broker gives them, of which cluster.
+const (
+	brokerHeader  = "runnel-broker"
+	clusterHeader = "runnel-cluster"
+)
 
 // BrokerHeader is the header of a broker's answers.
-func BrokerHeader(id int32) metadata.MD {
-	return metadata.Pairs(brokerHeader, strconv.FormatInt(int64(id), 10))
+func BrokerHeader(id int32, cluster string) metadata.MD {
+	return metadata.Pairs(brokerHeader, strconv.FormatInt(int64(id), 10), clusterHeader, cluster)
+}
+
+// ClusterOf is the cluster that a header tells, "" if it tells none, as those of older releases.
+func ClusterOf(h metadata.MD) string {
+	if v := h.Get(clusterHeader); len(v) == 1 {
+		return v[0]
+	}
+	return ""
 }
 
 // BrokerOf is the broker that a header tells; false if it tells none, as those of older releases.
