@@ -15,6 +15,7 @@ import (
 // tlsFlags say how to speak TLS. Each is also a variable; a flag wins.
 type tlsFlags struct {
 	on            bool
+	onFlag        *pflag.Flag
 	ca, cert, key string
 }
 
@@ -22,6 +23,7 @@ const tlsHint = "--tls-ca, --tls-cert and --tls-key, or RUNNEL_TLS_CA, RUNNEL_TL
 
 func (t *tlsFlags) define(f *pflag.FlagSet) {
 	f.BoolVar(&t.on, "tls", false, "speak TLS and trust the CAs of this system (RUNNEL_TLS=true); the other flags of TLS imply it")
+	t.onFlag = f.Lookup("tls")
 	f.StringVar(&t.ca, "tls-ca", "", "file with the CAs of brokers' certificates (RUNNEL_TLS_CA)")
 	f.StringVar(&t.cert, "tls-cert", "", "file with the certificate that brokers ask for (RUNNEL_TLS_CERT)")
 	f.StringVar(&t.key, "tls-key", "", "file with its key (RUNNEL_TLS_KEY)")
@@ -29,6 +31,12 @@ func (t *tlsFlags) define(f *pflag.FlagSet) {
 
 // config reads the files. nil: plain text.
 func (t *tlsFlags) config(getenv func(string) string) (*tls.Config, error) {
+	if t.onFlag.Changed && !t.on { // plain text, whatever the variables say
+		if cmp.Or(t.ca, t.cert, t.key) != "" {
+			return nil, errors.New("--tls=false and another flag of TLS contradict each other: leave one of them out")
+		}
+		return nil, nil
+	}
 	on := t.on
 	if v := getenv("RUNNEL_TLS"); v != "" && !on {
 		var err error

@@ -19,8 +19,9 @@
 // # Invariants
 //
 //   - What is in force passed all checks: the pair fits, it is valid now, and a peer's certificate would be accepted by its own CA.
-//   - New contents that do not pass leave the old ones in force, are logged and counted once. They are called bad only at the second look
-//     in a row, since a certificate and its key cannot be written at the same instant.
+//   - New contents count only once two looks in a row saw the same: a file that is half written may be a good one, such as a file of CAs that
+//     ends after its first, or a key of 32 bytes that ends after 24; and a certificate and its key cannot be written at the same instant.
+//   - New contents that do not pass leave the old ones in force, are logged and counted once. A file of CAs passes as a whole only.
 //   - No session is resumed: a resumed one would not be checked against a CA that changed meanwhile.
 //   - No error and no log line holds contents of a file.
 //

@@ -27,6 +27,7 @@ func TestKeysAreReadInTheirOrder(t *testing.T) {
 	}
 	f.write("k", []byte(line(2, 16)))
 	k.Look()
+	k.Look()
 	if len(applied) != 1 || applied[0][0] != 2 || f.reloads("gossip", "ok") != 1 {
 		t.Errorf("applied %v", applied)
 	}

@@ -107,9 +107,8 @@ func (s *Store) check(contents [][]byte) (*material, error) {
 	}
 	m := &material{cert: cert}
 	if len(contents) > 2 {
-		m.roots = x509.NewCertPool()
-		if !m.roots.AppendCertsFromPEM(contents[2]) {
-			return nil, fmt.Errorf("%s holds no certificate of a CA", s.files.CA)
+		if m.roots, err = rootsOf(contents[2]); err != nil {
+			return nil, fmt.Errorf("%s %w", s.files.CA, err)
 		}
 	}
 	leaf, now := cert.Leaf, s.o.Now()

@@ -316,10 +316,12 @@ func TestChangedFilesAreInForceForTheNextHandshake(t *testing.T) {
 	}
 	f.files(f.sign(first, dev.PeerLeaf(nil)), first, second) // both CAs, then the other's certificate, then the other alone
 	s.Look()
+	s.Look()
 	if !accepts(first) || !accepts(second) {
 		t.Error("a CA that was added is not trusted, or one that stayed no longer")
 	}
 	f.files(f.sign(second, dev.PeerLeaf(nil)), second)
+	s.Look()
 	s.Look()
 	if accepts(first) || !accepts(second) {
 		t.Error("a CA that was taken away is still trusted")
@@ -367,6 +369,7 @@ func TestBrokenFilesLeaveTheFormerOnesInForce(t *testing.T) {
 		t.Errorf("the former pair is not in force: %v, %v", se, ce)
 	}
 	f.write("a.key", next.Key)
+	s.Look()
 	s.Look()
 	if s.NotAfter().Equal(before) || f.reloads("peer", "ok") != 1 {
 		t.Error("the whole pair was not taken")

@@ -22,8 +22,8 @@ type watch struct {
 	log     *slog.Logger
 	metrics *Metrics
 
-	inForce, bad [sha256.Size]byte // what take took, and what it refused last
-	told         bool              // bad was logged and counted
+	inForce, last [sha256.Size]byte // what take took, and what the last look saw
+	told          bool              // take refused last, which was logged and counted
 }
 
 // open is the first look: what it cannot take is an error.
@@ -36,15 +36,20 @@ func (w *watch) open() error {
 		return err
 	}
 	w.inForce = sum(contents, nil)
+	w.last = w.inForce
 	return nil
 }
 
-// look takes what has changed. Changed times alone mean nothing, and unchanged ones neither: a link may point elsewhere.
+// look takes what has changed, once two looks in a row saw the same: contents that are half written may be good ones. Changed times alone
+// mean nothing, and unchanged ones neither: a link may point elsewhere.
 func (w *watch) look() {
 	contents, err := readAll(w.paths)
 	seen := sum(contents, err)
+	if seen != w.last {
+		w.last, w.told = seen, false
+		return
+	}
 	if seen == w.inForce {
-		w.bad, w.told = seen, false
 		return
 	}
 	if err == nil {
@@ -55,8 +60,6 @@ func (w *watch) look() {
 		w.inForce = seen
 		w.metrics.reloads.WithLabelValues(w.use, "ok").Inc()
 		w.log.Info("new certificates or keys are in force, for connections from now on", "use", w.use)
-	case seen != w.bad: // perhaps half written: the next look tells
-		w.bad, w.told = seen, false
 	case !w.told:
 		w.told = true
 		w.metrics.reloads.WithLabelValues(w.use, "failed").Inc()

@@ -61,6 +61,7 @@ func (c *conn) Write(p []byte) (int, error) {
 func (c *conn) Close() error {
 	c.close.Do(func() {
 		c.l.open.Add(-1)
+		c.l.meet(c)
 		if c.l.ended == nil {
 			return
 		}

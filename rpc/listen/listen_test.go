@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/mem"
 
 	"github.com/runnel-io/runnel/rpc/certs/dev"
@@ -201,8 +202,8 @@ func TestAnIdleConnectionHoldsNoBuffer(t *testing.T) {
 	}
 }
 
-// secured has a server that shakes hands with whoever comes, at most so many at a time.
-func secured(t *testing.T, most int, r *reasons) (*listen.Listener, *tls.Config) {
+// certified are what a server shakes hands with, at most so many at a time, and what a client of it does.
+func certified(t *testing.T, most int, r *reasons) (credentials.TransportCredentials, *tls.Config) {
 	t.Helper()
 	ca, err := dev.NewCA("test", time.Now())
 	if err != nil {
@@ -220,6 +221,21 @@ func secured(t *testing.T, most int, r *reasons) (*listen.Listener, *tls.Config)
 	roots.AppendCertsFromPEM(ca.CertPEM)
 	creds := listen.Secure(&tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots}, most,
 		func(reason string, from net.Addr, _ error) { r.add(reason, from) })
+	mine, err := ca.Sign(dev.Leaf{Client: true}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := tls.X509KeyPair(mine.Cert, mine.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return creds, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", NextProtos: []string{"h2"}, Certificates: []tls.Certificate{own}}
+}
+
+// secured has a server that shakes hands with whoever comes, at most so many at a time.
+func secured(t *testing.T, most int, r *reasons) (*listen.Listener, *tls.Config) {
+	t.Helper()
+	creds, cfg := certified(t, most, r)
 	listen.LingerFor(creds, patience) // the client ends it, not the clock
 	l := open(t, 1000, r)
 	var serving sync.WaitGroup
@@ -240,15 +256,7 @@ func secured(t *testing.T, most int, r *reasons) (*listen.Listener, *tls.Config)
 	})
 	t.Cleanup(serving.Wait)
 	t.Cleanup(func() { _ = l.Close() })
-	mine, err := ca.Sign(dev.Leaf{Client: true}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, err := tls.X509KeyPair(mine.Cert, mine.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", NextProtos: []string{"h2"}, Certificates: []tls.Certificate{own}}
+	return l, cfg
 }
 
 func TestAHandshakeWithoutRoomIsRefused(t *testing.T) {

@@ -22,11 +22,15 @@ type Listener struct {
 	refused func(reason string, from net.Addr)
 	ended   func(reason string) // nil: nobody wants to know
 	open    atomic.Int64
+
+	mu        sync.Mutex
+	closed    bool // to strangers
+	strangers map[*conn]struct{}
 }
 
 // Bound caps the connections of l at most; refused is told of each that is closed for that.
 func Bound(l net.Listener, most int, refused func(reason string, from net.Addr)) *Listener {
-	return &Listener{Listener: l, most: int64(most), refused: refused}
+	return &Listener{Listener: l, most: int64(most), refused: refused, strangers: map[*conn]struct{}{}}
 }
 
 // Tell has ended told why each connection ended, one of [Ends]. Call it before Accept.
@@ -51,6 +55,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 		c := &conn{Conn: raw, l: l}
 		if tcp, ok := raw.(*net.TCPConn); ok {
 			c.ready = newReady(tcp)
+		}
+		if !l.greet(c) {
+			_ = c.Close() // nobody to tell
+			continue
 		}
 		return c, nil
 	}

@@ -85,13 +85,17 @@ func (c *acceptedConn) meet() {
 	}
 }
 
-// hostOf is the zero address for what is no IP address.
+// hostOf is the network of 64 bits for IPv6, of which one host may take any address, and the zero address for what is no IP address.
 func hostOf(a net.Addr) netip.Addr {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}
 	}
-	return tcp.AddrPort().Addr().Unmap().WithZone("")
+	host := tcp.AddrPort().Addr().Unmap().WithZone("")
+	if host.Is6() {
+		host = netip.PrefixFrom(host, 64).Masked().Addr()
+	}
+	return host
 }
 
 func (c *acceptedConn) setCalls(v bool) {

@@ -15,6 +15,7 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 	"github.com/runnel-io/runnel/rpc/admin"
 	rpcbroker "github.com/runnel-io/runnel/rpc/broker"
+	"github.com/runnel-io/runnel/rpc/listen"
 )
 
 // services are the broker's gRPC services and what ends them.
@@ -22,6 +23,7 @@ type services struct {
 	broker    lateBroker
 	admin     lateAdmin
 	health    *health.Server
+	clients   *listen.Listener
 	rpcBroker *rpcbroker.Server
 	rpcAdmin  atomic.Pointer[admin.Server] // nil until the services are open; other brokers may ask before
 }
@@ -37,6 +39,7 @@ func (b *Broker) serve() {
 	runnelv1.RegisterAdminServer(b.grpc, &b.services.admin)
 	b.serving = make(chan struct{})
 	l := b.boundClients()
+	b.services.clients, _ = l.(*listen.Listener)
 	go func() { // ends by stopServing
 		defer close(b.serving)
 		if err := b.grpc.Serve(l); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -123,6 +126,7 @@ func (b *Broker) stopServing(ctx context.Context) {
 			b.log.Warn("streams of clients outlived their time", "component", "broker", "error", err)
 		}
 	}
+	b.services.clients.CloseStrangers() // GracefulStop and Stop would wait for them beyond stopWithin
 	graceful := make(chan struct{})
 	go func() { // ends since Stop below ends every call
 		defer close(graceful)
