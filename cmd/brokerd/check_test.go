@@ -81,12 +81,11 @@ func TestCheckConfigSaysEveryMistakeAtOnce(t *testing.T) {
 
 func TestCheckConfigLooksAtTheFolderAndItsRoom(t *testing.T) {
 	dir := t.TempDir()
-	status, out, errs := checked(t, "--data-dir", dir, "--disk-reserve-bytes", "100000TiB")
-	if status != 1 {
+	status, out, _ := checked(t, "--data-dir", dir, "--disk-reserve-bytes", "100000TiB")
+	if status != 0 { // it starts, so that retention can free the disk
 		t.Errorf("status %d: %s", status, out)
 	}
-	wantWords(t, out, "holds no broker's data yet", "below disk.reserve.bytes", "records would be refused")
-	wantWords(t, errs, "there is 1 mistake, see above")
+	wantWords(t, out, "holds no broker's data yet", "below disk.reserve.bytes", "refuses records")
 	status, out, _ = checked(t, "--config", filepath.Join(dir, "none.yaml"))
 	if status != 1 {
 		t.Errorf("status %d: %s", status, out)

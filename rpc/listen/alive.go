@@ -18,7 +18,8 @@ type alive struct {
 // clients is what [TCP] uses. A client that is gone is found within gone and an interval, 95 s, and so is one that does not acknowledge
 // what was sent.
 //
-// The systems of both ends ask and answer, not the processes: one that is starved, or stopped for a while, is not gone. Who is silent
+// The systems of both ends ask and answer, not the processes: one that is starved, or stopped for a while, is not gone; unless it is stopped with
+// its socket full, for longer than gone, since the kernel may count a closed window as silence. Who is silent
 // on purpose would answer gRPC's pings as well, so those are off. The writer of each connection takes a buffer of 256 KiB for its
 // one, and 10,000 that wait for a processor hold 2.5 GB; who does not get to answer within the time-out is cut off.
 //

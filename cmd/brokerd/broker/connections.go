@@ -83,7 +83,7 @@ func (b *Broker) mostClients() int {
 }
 
 // boundClients caps the connections of the client port.
-func (b *Broker) boundClients() net.Listener {
+func (b *Broker) boundClients() *listen.Listener {
 	l := listen.Bound(b.client, b.mostClients(), func(reason string, from net.Addr) { b.refusals.refused(reason, from, nil) })
 	b.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "runnel_broker_connections", Help: "Connections of clients that are open, those included that shake hands.",

@@ -37,7 +37,7 @@ func folder(t *testing.T, id int32, replicas ...[2]uint64) *Broker {
 }
 
 // A replica made from nothing votes alone: a joiner that made one, or a founder whose replica is lost, would be a second cluster.
-func TestRule3OnlyAFounderThatNeverRanMakesAReplica(t *testing.T) {
+func TestRule03OnlyAFounderThatNeverRanMakesAReplica(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		b    *Broker

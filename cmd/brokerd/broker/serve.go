@@ -39,7 +39,7 @@ func (b *Broker) serve() {
 	runnelv1.RegisterAdminServer(b.grpc, &b.services.admin)
 	b.serving = make(chan struct{})
 	l := b.boundClients()
-	b.services.clients, _ = l.(*listen.Listener)
+	b.services.clients = l
 	go func() { // ends by stopServing
 		defer close(b.serving)
 		if err := b.grpc.Serve(l); err != nil && !errors.Is(err, net.ErrClosed) {
