@@ -1,4 +1,6 @@
 # The commands of README.md and of daily work. Tools are pinned in .ci/tools.mod, so they never enter the product's go.mod.
+# The package whose tests take longest is begun first: the others go on beside it.
+LONGEST := ./cmd/brokerd/broker
 TOOL := go tool -modfile=.ci/tools.mod
 
 .PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :)
@@ -13,10 +15,10 @@ demo: ## three brokers, the standard library's source as input, a SIGKILL midway
 	go run ./bench/demo
 
 test: ## all tests; those of whole clusters mostly wait, so four run side by side
-	go test -timeout 20m -parallel 4 ./...
+	go test -timeout 20m -parallel 4 $(LONGEST) ./...
 
 race: ## all tests but the long ones, with the race detector
-	go test -timeout 20m -parallel 2 -race -short ./...
+	go test -timeout 20m -parallel 2 -race -short $(LONGEST) ./...
 
 lint: ## formatting, vet and golangci-lint
 	@test -z "$$(gofmt -l cmd partition placement gossip rpc bench proto)" || { gofmt -l cmd partition placement gossip rpc bench proto; exit 1; }

@@ -120,6 +120,9 @@ func (r *recording) without(sync func(path string) bool) (*recording, int) {
 
 // The replay is worth something only if it sees each kind of sync that is missing.
 func TestEachMissingSyncIsNoticed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("opens thousands of states")
+	}
 	r := recorded(t)
 	inFolder := func(path string) bool { return filepath.Base(filepath.Dir(path)) == "replicas" }
 	for name, left := range map[string]func(path string) bool{
