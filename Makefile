@@ -1,7 +1,8 @@
 # The commands of README.md and of daily work. Tools are pinned in .ci/tools.mod, so they never enter the product's go.mod.
+TOOL := go tool -modfile=.ci/tools.mod
+
 # The package whose tests take longest is begun first: the others go on beside it.
 LONGEST := ./cmd/brokerd/broker
-TOOL := go tool -modfile=.ci/tools.mod
 
 .PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :)
 
