@@ -21,13 +21,16 @@ var sshScript string
 //go:embed systemctl.sh
 var systemctlScript string
 
+// runuserScript runs a command as whoever runs this program: there is no user runnel here.
+const runuserScript = "#!/bin/sh\n[ \"$1 $2 $3\" = '-u runnel --' ] || exit 1\nshift 3\nexec \"$@\"\n"
+
 // mostHosts that a page may have.
 const mostHosts = 9
 
 // hosts are folders that stand for machines, and the programs that pretend it.
 type hosts struct {
 	dir  string // of this cluster
-	bin  string // ssh, systemctl, brokerd, brokerctl
+	bin  string // ssh, systemctl, runuser, brokerd, brokerctl
 	net  string // "127.a.b.", single digits, in whose place the page has 10.0.10.
 	envs string // file with what blocks have exported
 }
@@ -61,7 +64,7 @@ func newHosts(dir, programs string, cluster int) (*hosts, error) {
 		}
 	}
 	return h, errors.Join(
-		os.WriteFile(filepath.Join(h.bin, "ssh"), []byte(sshScript), 0o700), os.WriteFile(filepath.Join(h.bin, "systemctl"), []byte(systemctlScript), 0o700),
+		os.WriteFile(filepath.Join(h.bin, "ssh"), []byte(sshScript), 0o700), os.WriteFile(filepath.Join(h.bin, "systemctl"), []byte(systemctlScript), 0o700), os.WriteFile(filepath.Join(h.bin, "runuser"), []byte(runuserScript), 0o700),
 		os.WriteFile(filepath.Join(h.bin, "journalctl"), []byte("#!/bin/sh\n"), 0o700), // the operator's machine has no broker
 	)
 }
