@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"placement/controller": {"placement", "placement/ask", "placement/plan", "partition/env", "partition/env/mutant", "partition/record", "partition/raftlog", "partition/multiraft", "proto/runnel/v1"},
 	"placement/agent":      {"placement", "placement/ask", "partition", "partition/catchup", "partition/env", "partition/env/mutant", "partition/record", "partition/raftlog", "partition/multiraft", "proto/runnel/v1"},
 	"gossip":               {},
-	"rpc/peer":             {"partition/multiraft", "partition/env", "partition/env/mutant", "partition/record", "partition/raftlog", "proto/runnel/v1"},
+	"rpc/peer":             {"partition/multiraft", "partition/env", "partition/env/mutant", "partition/record", "partition/raftlog", "proto/runnel/v1", "rpc/listen"},
 	"rpc/certs":            {},
 	"rpc/certs/dev":        {},
 	"rpc/listen":           {},

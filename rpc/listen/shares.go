@@ -23,7 +23,7 @@ func newShares(most int) *shares { return &shares{most: most, by: map[netip.Addr
 
 // enter waits until the host has room, or until end. leave is nil if it had none.
 func (s *shares) enter(a net.Addr, end <-chan struct{}) (leave func()) {
-	host := hostOf(a)
+	host := HostOf(a)
 	s.mu.Lock()
 	one := s.by[host]
 	if one == nil {
@@ -48,8 +48,8 @@ func (s *shares) enter(a net.Addr, end <-chan struct{}) (leave func()) {
 	}
 }
 
-// hostOf is the network of 64 bits for IPv6, of which one host may take any address, and the zero address for what is no IP address.
-func hostOf(a net.Addr) netip.Addr {
+// HostOf is what counts as one host: the network of 64 bits for IPv6, of which one host may take any address, and the zero address for what is no IP address.
+func HostOf(a net.Addr) netip.Addr {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}

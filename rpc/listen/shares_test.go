@@ -16,7 +16,7 @@ func TestAHostOfIPv6IsItsNetwork(t *testing.T) {
 		{"::ffff:10.0.0.1", "10.0.0.1", true},
 		{"::ffff:10.0.0.1", "::ffff:10.0.0.2", false},
 	} {
-		a, b := hostOf(&net.TCPAddr{IP: net.ParseIP(x.a), Port: 1}), hostOf(&net.TCPAddr{IP: net.ParseIP(x.b), Port: 2})
+		a, b := HostOf(&net.TCPAddr{IP: net.ParseIP(x.a), Port: 1}), HostOf(&net.TCPAddr{IP: net.ParseIP(x.b), Port: 2})
 		if (a == b) != x.same {
 			t.Errorf("%s is %v, %s is %v", x.a, a, x.b, b)
 		}

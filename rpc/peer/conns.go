@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"github.com/runnel-io/runnel/rpc/listen"
 )
 
 const (
@@ -63,7 +65,7 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) admit(raw net.Conn) *acceptedConn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := &acceptedConn{Conn: raw, l: l, host: hostOf(raw.RemoteAddr())}
+	c := &acceptedConn{Conn: raw, l: l, host: listen.HostOf(raw.RemoteAddr())}
 	if l.closed || len(l.conns) >= l.max || l.strangers >= max(1, l.max/strangersShare) || l.hosts[c.host] >= max(1, l.max/hostsShare) {
 		return nil
 	}
@@ -83,19 +85,6 @@ func (c *acceptedConn) meet() {
 	if c.l.hosts[c.host]--; c.l.hosts[c.host] == 0 {
 		delete(c.l.hosts, c.host)
 	}
-}
-
-// hostOf is the network of 64 bits for IPv6, of which one host may take any address, and the zero address for what is no IP address.
-func hostOf(a net.Addr) netip.Addr {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	host := tcp.AddrPort().Addr().Unmap().WithZone("")
-	if host.Is6() {
-		host = netip.PrefixFrom(host, 64).Masked().Addr()
-	}
-	return host
 }
 
 func (c *acceptedConn) setCalls(v bool) {
