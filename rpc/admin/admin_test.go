@@ -135,7 +135,7 @@ func (c *fakeCaller) Call(ctx context.Context, broker int32, method string, body
 	c.calls[broker]++
 	c.mu.Unlock()
 	if method != MethodPartitionStatus {
-		return nil, fmt.Errorf("method %q", method)
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "method %q", method) // as calls between brokers fail
 	}
 	return c.f(ctx, broker, body)
 }
