@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/runnel-io/runnel/bench/observe/dashboards"
 	"github.com/runnel-io/runnel/bench/observe/svg"
+	"github.com/runnel-io/runnel/bench/proc"
 )
 
 // picture is a panel that is drawn for people.
@@ -39,7 +39,7 @@ func (r *run) draw(ctx context.Context, dir string) error {
 	to := time.Now()
 	brokers := strings.Join(r.targets(), "|") // those of the cluster, without the one beside them
 	note := fmt.Sprintf("Drawn from the panel's query on data of a real run of make observe: %s, %d processors (%s), commit %s.",
-		r.began.UTC().Format("2006-01-02 15:04 UTC"), runtime.NumCPU(), cpuModel(), commit(ctx))
+		r.began.UTC().Format("2006-01-02 15:04 UTC"), runtime.NumCPU(), proc.CPUModel(), proc.Commit(ctx))
 	for _, p := range pictures {
 		panel, ok := find(p)
 		if !ok {
@@ -107,25 +107,4 @@ func unit(u dashboards.Unit) svg.Unit {
 		return known
 	}
 	return svg.Plain("number")
-}
-
-func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=12", "HEAD").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func cpuModel() string {
-	raw, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown"
-	}
-	for line := range strings.Lines(string(raw)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
 }

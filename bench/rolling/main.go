@@ -97,6 +97,26 @@ func rolling(ctx context.Context, o options, dir string) (err error) {
 
 // restarts restarts each broker in turn and answers the longest wait at each restart, the leaders' way back included.
 func restarts(ctx context.Context, o options, cluster *proc.Cluster, s *stream.Stream) (longest []time.Duration, err error) {
+	return rounds(ctx, o, cluster, s, cluster.Brokers, func(cl *client.Client, b *proc.Broker, began time.Time) (time.Duration, string, error) {
+		if err := b.Ready(ctx); err != nil {
+			return 0, "", err
+		}
+		ready := time.Since(began)
+		w := s.Waits()
+		back, err := home(ctx, cl, s)
+		if err != nil {
+			return 0, "", err
+		}
+		h := s.Waits()
+		return max(w.Longest, h.Longest), fmt.Sprintf("ready after %4d ms, longest wait %s; leaders back after %4.1f s, longest wait %s, p99 %5.1f ms",
+			ready.Milliseconds(), where(w, began), back.Seconds(), where(h, began), float64(h.P99)/1e6), nil
+	})
+}
+
+// rounds stops and starts the brokers in their order, o.rounds times. After each start it has then wait for what has to be waited for, and say what
+// there was and how long the longest wait was.
+func rounds(ctx context.Context, o options, cluster *proc.Cluster, s *stream.Stream, order []*proc.Broker,
+	then func(cl *client.Client, b *proc.Broker, began time.Time) (longest time.Duration, says string, err error)) (all []time.Duration, err error) {
 	cl, err := client.New(cluster.Seeds())
 	if err != nil {
 		return nil, err
@@ -106,7 +126,7 @@ func restarts(ctx context.Context, o options, cluster *proc.Cluster, s *stream.S
 		return nil, err
 	}
 	for round := 1; round <= o.rounds; round++ {
-		for _, b := range cluster.Brokers {
+		for _, b := range order {
 			s.Waits()
 			began := time.Now()
 			if err := b.Stop(ctx); err != nil {
@@ -116,22 +136,15 @@ func restarts(ctx context.Context, o options, cluster *proc.Cluster, s *stream.S
 			if err := b.Start(); err != nil {
 				return nil, err
 			}
-			if err := b.Ready(ctx); err != nil {
-				return nil, err
-			}
-			ready := time.Since(began)
-			w := s.Waits()
-			back, err := home(ctx, cl, s)
+			longest, says, err := then(cl, b, began)
 			if err != nil {
 				return nil, err
 			}
-			h := s.Waits()
-			longest = append(longest, max(w.Longest, h.Longest))
-			fmt.Printf("round %d, broker %d: stopped after %4d ms, ready after %4d ms, longest wait %s; leaders back after %4.1f s, longest wait %s, p99 %5.1f ms\n",
-				round, b.Number, stopped.Milliseconds(), ready.Milliseconds(), where(w, began), back.Seconds(), where(h, began), float64(h.P99)/1e6)
+			all = append(all, longest)
+			fmt.Printf("round %d, broker %d: stopped after %4d ms, %s\n", round, b.Number, stopped.Milliseconds(), says)
 		}
 	}
-	return longest, nil
+	return all, nil
 }
 
 // where tells of the longest wait which partition had it, and when its record was sent.

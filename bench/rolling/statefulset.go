@@ -27,40 +27,20 @@ const (
 // the next one as soon as a readiness probe of /readyz?replicated says yes. It does not wait for leaders to go home, as Kubernetes does not. At
 // each yes it asks the cluster itself whether every replica is in sync: a gate that lets through too early is an error.
 func update(ctx context.Context, o options, cluster *proc.Cluster, s *stream.Stream) (longest []time.Duration, err error) {
-	cl, err := client.New(cluster.Seeds())
-	if err != nil {
-		return nil, err
-	}
-	defer cl.Close()
-	if _, err := home(ctx, cl, s); err != nil {
-		return nil, err
-	}
-	for round := 1; round <= o.rounds; round++ {
-		for _, b := range slices.Backward(cluster.Brokers) {
-			s.Waits()
-			began := time.Now()
-			if err := b.Stop(ctx); err != nil {
-				return nil, err
-			}
-			stopped := time.Since(began)
-			if err := b.Start(); err != nil {
-				return nil, err
-			}
-			waited, err := replicated(ctx, b, s)
-			if err != nil {
-				return nil, err
-			}
-			ready := time.Since(began)
-			if err := inSync(ctx, cl); err != nil {
-				return nil, fmt.Errorf("broker %d says that all is replicated: %w", b.Number, err)
-			}
-			w := s.Waits()
-			longest = append(longest, w.Longest)
-			fmt.Printf("round %d, broker %d: stopped after %4d ms, replicated after %5.1f s, %d times not yet; longest wait %s\n",
-				round, b.Number, stopped.Milliseconds(), ready.Seconds(), waited, where(w, began))
+	order := slices.Clone(cluster.Brokers)
+	slices.Reverse(order)
+	return rounds(ctx, o, cluster, s, order, func(cl *client.Client, b *proc.Broker, began time.Time) (time.Duration, string, error) {
+		waited, err := replicated(ctx, b, s)
+		if err != nil {
+			return 0, "", err
 		}
-	}
-	return longest, nil
+		ready := time.Since(began)
+		if err := inSync(ctx, cl); err != nil {
+			return 0, "", fmt.Errorf("broker %d says that all is replicated: %w", b.Number, err)
+		}
+		w := s.Waits()
+		return w.Longest, fmt.Sprintf("replicated after %5.1f s, %d times not yet; longest wait %s", ready.Seconds(), waited, where(w, began)), nil
+	})
 }
 
 // replicated waits for a yes of the readiness probe, and answers how often it said no.

@@ -7,14 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/runnel-io/runnel/bench/proc"
 )
 
 // measured is a row's runs.
@@ -94,10 +94,6 @@ func save(ctx context.Context, o options, all []measured) error {
 	if err := os.MkdirAll(o.results, 0o755); err != nil {
 		return err
 	}
-	commit, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=12", "HEAD").Output()
-	if err != nil {
-		commit = []byte("unknown")
-	}
 	line, err := json.Marshal(struct {
 		Time     time.Time  `json:"time"`
 		Commit   string     `json:"commit"`
@@ -106,7 +102,7 @@ func save(ctx context.Context, o options, all []measured) error {
 		Go       string     `json:"go"`
 		Duration string     `json:"duration"`
 		Rows     []measured `json:"rows"`
-	}{time.Now().UTC(), strings.TrimSpace(string(commit)), cpuModel(), runtime.NumCPU(), runtime.Version(), o.duration.String(), all})
+	}{time.Now().UTC(), proc.Commit(ctx), proc.CPUModel(), runtime.NumCPU(), runtime.Version(), o.duration.String(), all})
 	if err != nil {
 		return err
 	}
@@ -116,17 +112,4 @@ func save(ctx context.Context, o options, all []measured) error {
 	}
 	_, err = f.Write(append(line, '\n'))
 	return errors.Join(err, f.Close())
-}
-
-func cpuModel() string {
-	raw, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown"
-	}
-	for line := range strings.Lines(string(raw)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
 }

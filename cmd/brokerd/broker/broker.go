@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -209,30 +210,14 @@ func Start(cfg Config) (_ *Broker, err error) {
 }
 
 func (c *Config) setDefaults() {
-	if c.TailBytes == 0 {
-		c.TailBytes = defaultTailBytes
-	}
-	if c.TickInterval == 0 {
-		c.TickInterval = defaultTick
-	}
-	if c.ControllerEvery == 0 {
-		c.ControllerEvery = controllerEvery
-	}
-	if c.ProduceBytes == 0 {
-		c.ProduceBytes = defaultProduceBytes
-	}
-	if c.CertsEvery == 0 {
-		c.CertsEvery = certsEvery
-	}
-	if c.MaxConnections == 0 {
-		c.MaxConnections = defaultConnections
-	}
-	if c.ReplaceAfter == 0 {
-		c.ReplaceAfter = defaultReplaceAfter
-	}
-	if c.RecoveryParallel == 0 {
-		c.RecoveryParallel = defaultParallel
-	}
+	c.TailBytes = cmp.Or(c.TailBytes, defaultTailBytes)
+	c.TickInterval = cmp.Or(c.TickInterval, defaultTick)
+	c.ControllerEvery = cmp.Or(c.ControllerEvery, controllerEvery)
+	c.ProduceBytes = cmp.Or(c.ProduceBytes, defaultProduceBytes)
+	c.CertsEvery = cmp.Or(c.CertsEvery, certsEvery)
+	c.MaxConnections = cmp.Or(c.MaxConnections, defaultConnections)
+	c.ReplaceAfter = cmp.Or(c.ReplaceAfter, defaultReplaceAfter)
+	c.RecoveryParallel = cmp.Or(c.RecoveryParallel, defaultParallel)
 }
 
 // listen opens the three TCP addresses; gossip opens its own.
