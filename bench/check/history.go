@@ -69,6 +69,7 @@ type TopicOp struct {
 	Delete         bool
 	Invoke, Return time.Duration
 	Outcome        Outcome
+	Error          string // the client's words for what is not OK
 }
 
 // Batch is one stored batch: records that must be there together.

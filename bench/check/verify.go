@@ -194,7 +194,10 @@ func (v *verifier) topics() {
 	if v.h.FinalTopics == nil {
 		return
 	}
-	type fate struct{ made, gone Outcome } // Fail also: never asked for
+	type fate struct {
+		made, gone Outcome // Fail also: never asked for
+		refusal    string
+	}
 	fates := map[string]*fate{}
 	for _, o := range v.h.Topics {
 		if fates[o.Name] == nil {
@@ -202,6 +205,7 @@ func (v *verifier) topics() {
 		}
 		if o.Outcome == Fail {
 			v.facts["I22"]++
+			fates[o.Name].refusal = o.Error
 			continue
 		}
 		f := fates[o.Name]
@@ -220,7 +224,7 @@ func (v *verifier) topics() {
 		case f.gone == Fail && f.made == OK && !there:
 			v.add("I18", "topic %s is not there, its creation was acknowledged, and nobody deleted it", name)
 		case f.made == Fail && there:
-			v.add("I22", "topic %s is there, and its creation was refused for certain", name)
+			v.add("I22", "topic %s is there, and its creation was refused for certain: %s", name, f.refusal)
 		}
 	}
 }

@@ -55,6 +55,12 @@ func (d *disk) free() (int64, error) {
 	return int64(st.Bavail) * st.Bsize, nil
 }
 
+// used is what is written on the disk.
+func (d *disk) used() (int64, error) {
+	free, err := d.free()
+	return diskBytes - free, err
+}
+
 // leave fills the disk until so many bytes are free.
 func (d *disk) leave(bytes int64) error {
 	f, err := os.OpenFile(d.filler, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)

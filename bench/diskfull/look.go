@@ -21,6 +21,10 @@ import (
 
 // await waits for something to come about, and says how long that took. What it waits for in vain is an error.
 func (r *diskfull) await(ctx context.Context, what string, ok func() (string, error)) (time.Duration, error) {
+	return r.awaitWithin(ctx, within, what, ok)
+}
+
+func (r *diskfull) awaitWithin(ctx context.Context, within time.Duration, what string, ok func() (string, error)) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	began := time.Now()

@@ -31,6 +31,8 @@ const (
 
 	diskBytes = 640 << 20
 	reserve   = 128 << 20
+	// recoveryRate (bytes a second) is so low that a disk is full before a new broker is filled.
+	recoveryRate = 2 << 20
 	// skipped is the status of a run that could show nothing.
 	skipped = 77
 )
@@ -97,7 +99,7 @@ func run(ctx context.Context, o options, dir string) (err error) {
 		r.disks = append(r.disks, d)
 	}
 	r.cluster, err = proc.Start(ctx, proc.Options{Dir: dir, Brokers: brokers, Brokerd: o.brokerd, Args: []string{
-		"--disk-reserve-bytes", fmt.Sprint(reserve), "--recovery-rate-bytes", "2MiB", "--memory-tail-bytes", "32MiB",
+		"--disk-reserve-bytes", fmt.Sprint(reserve), "--recovery-rate-bytes", fmt.Sprint(recoveryRate), "--memory-tail-bytes", "32MiB",
 	}})
 	if err != nil {
 		return err

@@ -202,12 +202,21 @@ func (r *diskfull) newcomer(ctx context.Context) error {
 	if err := d.clear(); err != nil {
 		return err
 	}
-	took, err := r.await(ctx, "the new broker is filled", func() (string, error) {
+	// Its share is so many of the replicas that each of the others had before, and is bound to take what the rate allows; twice that, since the
+	// sources grow meanwhile.
+	const share = partitions * 3 / (brokers + 1)
+	used, err := r.disks[0].used()
+	if err != nil {
+		return err
+	}
+	least := time.Duration(float64(used) * share / partitions / recoveryRate * float64(time.Second))
+	took, err := r.awaitWithin(ctx, within+2*least, "the new broker is filled", func() (string, error) {
 		n, err := r.replicasOn(ctx, id)
-		return fmt.Sprintf("it has %d replicas", n), orWait(err, n >= partitions*3/(brokers+1))
+		return fmt.Sprintf("it has %d replicas", n), orWait(err, n >= share)
 	})
 	if err == nil {
-		fmt.Printf("  the new broker had its share %.1f s after there was space again\n", took.Seconds())
+		fmt.Printf("  the new broker had its share %.1f s after there was space again; at its rate of recovery, %d MiB take %.1f s\n",
+			took.Seconds(), used*share/partitions>>20, least.Seconds())
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
@@ -22,6 +23,11 @@ func main() {
 		if flag.NArg() == 0 {
 			return errors.New("which pages? For example: go run ./bench/docs deploy/README.md")
 		}
+		dir, done, err := roomy(dir)
+		if err != nil {
+			return err
+		}
+		defer done()
 		programs, err := programs(ctx, *bin, dir)
 		if err != nil {
 			return err
@@ -33,6 +39,38 @@ func main() {
 		}
 		return nil
 	})
+}
+
+// roomy gives the folder, or one in memory where the folder's disk is so full that brokerctl doctor speaks of it: on a page, nothing is amiss.
+// Where neither has room, that is said instead of a difference in what a block prints. done removes the one in memory.
+func roomy(dir string) (_ string, done func(), _ error) {
+	low, err := isLow(dir)
+	if err != nil || !low {
+		return dir, func() {}, err
+	}
+	memory, err := os.MkdirTemp("/dev/shm", "runnel-docs-")
+	if err == nil {
+		if low, err = isLow(memory); err == nil && !low {
+			return memory, func() { _ = os.RemoveAll(memory) }, nil
+		}
+		_ = os.RemoveAll(memory)
+	}
+	return "", nil, fmt.Errorf("the disk of %s is nearly full, as brokerctl doctor would say of it, and no page does: name a folder on another one with -temp (%w)",
+		dir, errors.Join(err, errLow))
+}
+
+var errLow = errors.New("and /dev/shm has no room either")
+
+// isLow tells whether brokers with a folder there would be said to have little room (brokerctl/doctor; the reserve is brokerd's default).
+func isLow(dir string) (bool, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return false, err
+	}
+	const reserve = 1 << 30
+	free, total := int64(st.Bavail)*st.Bsize, int64(st.Blocks)*st.Bsize //nolint:gosec // disks are smaller
+	const margin = 1 << 30                                              // that other programs may write meanwhile
+	return free-margin < max(2*reserve, total/10), nil
 }
 
 func programs(ctx context.Context, bin, dir string) (string, error) {

@@ -60,7 +60,9 @@ func (w *Workload) topic(ctx context.Context, n int, name string, remove bool, d
 	if err != nil && runnelv1.AsError(err).GetKind() != runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
 		err = runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INTERNAL, "unknown: %v", err)
 	}
-	o.Outcome = w.count(kind, err)
+	if o.Outcome = w.count(kind, err); err != nil {
+		o.Error = err.Error()
+	}
 	w.rec.Topic(o)
 	return o.Outcome
 }

@@ -245,7 +245,7 @@ func (h *harness) create(ctx context.Context) chan created {
 	}
 	ch := make(chan created, 1)
 	go func() {
-		r, err := h.s.CreateTopic(ctx, &runnelv1.CreateTopicRequest{Name: "t", Config: map[string]string{"a": "b"}})
+		r, err := h.s.CreateTopic(ctx, &runnelv1.CreateTopicRequest{Name: "t", Config: map[string]string{"a": "b"}, RequestId: "r"})
 		ch <- created{r, err}
 	}()
 	h.waits = <-h.clock.timer

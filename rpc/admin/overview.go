@@ -63,6 +63,24 @@ func (s *Server) topic(ctx context.Context, name string) (*placement.Topic, erro
 	return s.newest(ctx, name)
 }
 
+// known is topic for a question, which waits no longer than for other brokers' answers.
+func (s *Server) known(ctx context.Context, name string) (*placement.Topic, error) {
+	if t := s.cluster.State().Topics[name]; t != nil {
+		return t, nil
+	}
+	ctx, end := s.within(ctx, askWait)
+	defer end()
+	t, err := s.newest(ctx, name)
+	switch {
+	case err == nil:
+		return t, nil
+	case runnelv1.AsError(err).GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC:
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "topic %q does not exist: create it first", name)
+	}
+	return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
+		"broker %d has not heard of topic %q, and the controller, which would know, does not answer: %v", s.id, name, err)
+}
+
 // newest finds a topic as the controller has it now.
 func (s *Server) newest(ctx context.Context, name string) (*placement.Topic, error) {
 	res, err := s.controller.Do(ctx, controller.LookUpTopic{Name: name})

@@ -9,6 +9,9 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
+// maxRequestID bounds a request id, in bytes: the controller keeps it with the topic.
+const maxRequestID = 64
+
 // CreateTopic implements runnelv1.AdminServer. It answers when this broker knows a leader of every partition, and in any
 // case before the client's deadline.
 func (s *Server) CreateTopic(ctx context.Context, r *runnelv1.CreateTopicRequest) (*runnelv1.CreateTopicResponse, error) {
@@ -21,10 +24,13 @@ func (s *Server) CreateTopic(ctx context.Context, r *runnelv1.CreateTopicRequest
 			"%d partitions with replication factor %d: neither may be below 0, and 0 means the default",
 			r.GetPartitions(), r.GetReplicationFactor()))
 	}
+	if n := len(r.GetRequestId()); n > maxRequestID {
+		return nil, s.fail(api, invalid("the request id has %d bytes: at most %d are allowed", n, maxRequestID))
+	}
 	wait, cancel := s.within(ctx, s.patience(ctx))
 	defer cancel()
 	res, err := s.controller.Do(wait, controller.CreateTopic{
-		Name: r.GetName(), Partitions: int(r.GetPartitions()), RF: int(r.GetReplicationFactor()), Config: r.GetConfig(),
+		Name: r.GetName(), Partitions: int(r.GetPartitions()), RF: int(r.GetReplicationFactor()), Config: r.GetConfig(), RequestID: r.GetRequestId(),
 	})
 	if err != nil {
 		return nil, s.fail(api, err)
@@ -131,16 +137,16 @@ func (s *Server) ListTopics(context.Context, *runnelv1.ListTopicsRequest) (*runn
 	return out, nil
 }
 
-// DescribeTopic implements runnelv1.AdminServer.
+// DescribeTopic implements runnelv1.AdminServer. That there is no such topic is the controller's word: this broker may not have heard of
+// one that was created.
 func (s *Server) DescribeTopic(ctx context.Context, r *runnelv1.DescribeTopicRequest) (*runnelv1.DescribeTopicResponse, error) {
 	const api = "describe_topic"
 	if err := s.begin(api); err != nil {
 		return nil, err
 	}
-	st := s.cluster.State()
-	t := st.Topics[r.GetName()]
-	if t == nil {
-		return nil, s.fail(api, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "topic %q does not exist: create it first", r.GetName()))
+	t, err := s.known(ctx, r.GetName())
+	if err != nil {
+		return nil, s.fail(api, err)
 	}
 	views := s.view(ctx, []*placement.Topic{t})
 	out := &runnelv1.DescribeTopicResponse{Name: t.Name, Id: t.ID, Config: t.Config}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -31,8 +32,8 @@ func TestCreateTopicAnswersWhenEveryPartitionHasALeader(t *testing.T) {
 	if c.err != nil || c.r.GetId() != 5 || c.r.GetPartitions() != 2 || c.r.GetReplicationFactor() != 3 {
 		t.Fatalf("%v", c)
 	}
-	want := controller.CreateTopic{Name: "t", Config: map[string]string{"a": "b"}}
-	if got, ok := h.ctrl.last.(controller.CreateTopic); !ok || got.Name != want.Name || got.Partitions != 0 || got.RF != 0 || !maps.Equal(got.Config, want.Config) {
+	want := controller.CreateTopic{Name: "t", Config: map[string]string{"a": "b"}, RequestID: "r"}
+	if got, ok := h.ctrl.last.(controller.CreateTopic); !ok || got.Name != want.Name || got.Partitions != 0 || got.RF != 0 || got.RequestID != want.RequestID || !maps.Equal(got.Config, want.Config) {
 		t.Errorf("asked the controller for %+v", h.ctrl.last)
 	}
 }
@@ -112,6 +113,8 @@ func TestRefusalsOfTheControllerReachTheOperator(t *testing.T) {
 	h.ctrl.last = nil
 	_, err = h.s.CreateTopic(t.Context(), &runnelv1.CreateTopicRequest{Name: "t", Partitions: -1})
 	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, definite)
+	_, err = h.s.CreateTopic(t.Context(), &runnelv1.CreateTopicRequest{Name: "t", RequestId: strings.Repeat("x", maxRequestID+1)})
+	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, definite)
 	if h.ctrl.last != nil {
 		t.Error("the controller was asked nonsense")
 	}
@@ -166,6 +169,28 @@ func TestDescribeTopicAsksEachBrokerOnce(t *testing.T) {
 	_, err = h.s.DescribeTopic(t.Context(), &runnelv1.DescribeTopicRequest{Name: "no"})
 	e := wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, definite)
 	if e.GetMessage() != `topic "no" does not exist: create it first` {
+		t.Errorf("message %q", e.GetMessage())
+	}
+}
+
+// A broker that lags does not say of a topic that was created that there is none.
+func TestDescribeTopicBelievesTheControllerThatThereIsNoTopic(t *testing.T) {
+	h := newHarness(t)
+	late := *topicT(2)
+	late.Name = "late"
+	h.ctrl.topics = map[string]*placement.Topic{"late": &late}
+	r, err := h.s.DescribeTopic(t.Context(), &runnelv1.DescribeTopicRequest{Name: "late"})
+	if err != nil || r.GetName() != "late" || len(r.GetPartitions()) != len(late.Partitions) {
+		t.Errorf("%v, %v", r, err)
+	}
+	h.ctrl.wait = func(ctx context.Context) error {
+		h.clock.fire() // two seconds pass
+		<-ctx.Done()
+		return fmt.Errorf("no controller answered: %w", context.Cause(ctx))
+	}
+	_, err = h.s.DescribeTopic(t.Context(), &runnelv1.DescribeTopicRequest{Name: "late"})
+	e := wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, retriable)
+	if !strings.Contains(e.GetMessage(), `broker 1 has not heard of topic "late", and the controller, which would know, does not answer`) {
 		t.Errorf("message %q", e.GetMessage())
 	}
 }

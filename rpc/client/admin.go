@@ -2,6 +2,9 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
+
+	"google.golang.org/protobuf/proto"
 
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -19,30 +22,14 @@ func (a *Admin) caller() caller {
 	return caller{refresh: a.c.refresh, conns: a.c.conns, patience: adminPatience}
 }
 
-// CreateTopic makes a topic and waits for its leaders. A topic that was there before is the definite error TOPIC_EXISTS;
-// one that an earlier attempt of this call may have made is success if it has the wanted partitions and replicas.
+// CreateTopic makes a topic and waits for its leaders. A topic that was there before is the definite error TOPIC_EXISTS; one that an
+// earlier attempt of this call made is success: all carry one request id, which is drawn if req has none.
 func (a *Admin) CreateTopic(ctx context.Context, req *runnelv1.CreateTopicRequest) (*runnelv1.CreateTopicResponse, error) {
-	c, again := a.caller(), false
-	c.failed = func(*Error) { again = true }
-	resp, err := retry(ctx, c, req, adminCall(runnelv1.AdminClient.CreateTopic))
-	if err == nil || !again || runnelv1.AsError(err).GetReason() != runnelv1.ErrorReason_ERROR_REASON_TOPIC_EXISTS {
-		return resp, err
+	if req.GetRequestId() == "" {
+		req = proto.CloneOf(req)
+		req.RequestId = rand.Text()
 	}
-	d, derr := a.DescribeTopic(ctx, &runnelv1.DescribeTopicRequest{Name: req.GetName()})
-	if derr != nil {
-		return nil, derr
-	}
-	made := &runnelv1.CreateTopicResponse{Id: d.GetId(), Partitions: int32(len(d.GetPartitions()))}
-	if len(d.GetPartitions()) > 0 {
-		made.ReplicationFactor = int32(len(d.GetPartitions()[0].GetReplicas()))
-	}
-	if n := req.GetPartitions(); n != 0 && n != made.GetPartitions() {
-		return nil, err
-	}
-	if n := req.GetReplicationFactor(); n != 0 && n != made.GetReplicationFactor() {
-		return nil, err
-	}
-	return made, nil
+	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.CreateTopic))
 }
 
 // DeleteTopic deletes a topic and its data. A topic that does not exist is the definite error UNKNOWN_TOPIC, unless an

@@ -124,11 +124,10 @@ func (b *fakeBroker) fetchLocked(topic string, n int32, at, credit int64) *runne
 func (b *fakeBroker) CreateTopic(_ context.Context, req *runnelv1.CreateTopicRequest) (*runnelv1.CreateTopicResponse, error) {
 	b.c.mu.Lock()
 	defer b.c.mu.Unlock()
-	exists := b.c.created[req.GetName()]
-	if exists {
+	if by, exists := b.c.created[req.GetName()]; exists && by != req.GetRequestId() {
 		return nil, runnelv1.ToStatus(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TOPIC_EXISTS, "topic exists"))
 	}
-	b.c.created[req.GetName()] = true
+	b.c.created[req.GetName()] = req.GetRequestId()
 	if len(b.c.adminErr) > 0 {
 		e := b.c.adminErr[0]
 		b.c.adminErr = b.c.adminErr[1:]

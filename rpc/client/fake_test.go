@@ -83,10 +83,10 @@ type fakeCluster struct {
 	config   map[string]string // of every topic
 	denials  int               // metadata answers to come that know of no topics, of a broker that says it is up to date
 	adminErr []*Error
-	created  map[string]bool
-	mute     bool             // fetch streams that are opened now deliver nothing
-	strays   map[string]int32 // the next connection to an address leads to this broker
-	moved    map[int32]string // addresses of brokers that are not where they were
+	created  map[string]string // topics by name: the request that made them
+	mute     bool              // fetch streams that are opened now deliver nothing
+	strays   map[string]int32  // the next connection to an address leads to this broker
+	moved    map[int32]string  // addresses of brokers that are not where they were
 }
 
 func addr(id int32) string { return fmt.Sprintf("broker-%d:1", id) }
@@ -101,7 +101,7 @@ func (c *fakeCluster) addrLocked(id int32) string {
 
 func newFakeCluster(t testing.TB, brokers int) *fakeCluster {
 	c := &fakeCluster{t: t, brokers: make(map[int32]*fakeBroker), topics: make(map[string][]*fakePart), revision: 1,
-		nextPID: 1000, changed: make(chan struct{}), pending: make(map[int32]int), created: make(map[string]bool)}
+		nextPID: 1000, changed: make(chan struct{}), pending: make(map[int32]int), created: make(map[string]string)}
 	for id := int32(1); id <= int32(brokers); id++ {
 		b := &fakeBroker{c: c, id: id}
 		c.brokers[id] = b

@@ -167,6 +167,7 @@ func TestBadTopicsAreRefused(t *testing.T) {
 		{&runnelv1.CreateTopicRequest{Name: "a", ReplicationFactor: 5}, "replication factor"},
 		{&runnelv1.CreateTopicRequest{Name: "a", Config: map[string]string{"retention.mss": "1"}}, "retention.ms"},
 		{&runnelv1.CreateTopicRequest{Name: "a", Config: map[string]string{"retention.ms": "soon"}}, "retention.ms"},
+		{&runnelv1.CreateTopicRequest{Name: "a", RequestId: strings.Repeat("r", 65)}, "request id"},
 	} {
 		_, err := r.CreateTopic(ctx, x.req)
 		e := runnelv1.FromStatus(err)

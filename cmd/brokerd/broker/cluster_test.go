@@ -116,6 +116,24 @@ func TestThreeBrokersProduceAndFetch(t *testing.T) {
 	wantEach(t, readAll(t, cl, "orders"), 5000)
 }
 
+// A client whose broker dies before it answers asks another one.
+func TestACreationThatIsSentAgainToAnyBrokerFindsItsTopic(t *testing.T) {
+	t.Parallel()
+	c := brokertest.Start(t, 3)
+	var id uint64
+	for _, addr := range c.Seeds() {
+		r, err := rawDial(t, addr).CreateTopic(patient(t), &runnelv1.CreateTopicRequest{Name: "orders", Partitions: 2, RequestId: "one"})
+		if err != nil || r.GetPartitions() != 2 || r.GetReplicationFactor() != 3 || id != 0 && r.GetId() != id {
+			t.Fatalf("%v, %v; before that id %d", r, err, id)
+		}
+		id = r.GetId()
+	}
+	_, err := rawDial(t, c.Seeds()[0]).CreateTopic(patient(t), &runnelv1.CreateTopicRequest{Name: "orders", Partitions: 2, RequestId: "another"})
+	if e := runnelv1.FromStatus(err); e.GetReason() != runnelv1.ErrorReason_ERROR_REASON_TOPIC_EXISTS {
+		t.Fatalf("another creation: %v", err)
+	}
+}
+
 func TestAckedRecordsSurviveTheLeadersDeath(t *testing.T) {
 	t.Parallel()
 	c := brokertest.Start(t, 3)
