@@ -18,21 +18,27 @@ demo: ## three brokers, the standard library's source as input, a SIGKILL midway
 test: ## all tests; those of whole clusters mostly wait, so four run side by side
 	go test -timeout 20m -parallel 4 $(LONGEST) ./...
 
-race: ## all tests but the long ones, with the race detector
-	go test -timeout 20m -parallel 2 -race -short $(LONGEST) ./...
+# What has goroutines. The other programs of bench are tested without the race detector only: it takes minutes to build and run them.
+RACED := ./cmd/... ./gossip/... ./partition/... ./placement/... ./rpc/... ./bench/chaos/... ./bench/proc ./bench/stream ./bench/trial ./bench/workload
 
-lint: ## formatting, vet and golangci-lint
+race: ## tests with the race detector, but the long ones, and those of programs without goroutines
+	go test -timeout 20m -parallel 2 -race -short -vet=off $(LONGEST) $(RACED)
+
+lint: ## formatting, and golangci-lint, vet among its linters
 	@test -z "$$(gofmt -l cmd partition placement gossip rpc bench proto)" || { gofmt -l cmd partition placement gossip rpc bench proto; exit 1; }
-	go vet ./...
 	$(TOOL) golangci-lint run ./...
 
 proto: ## regenerate the code of the .proto files
 	$(TOOL) buf lint proto
 	$(TOOL) buf generate proto --template proto/buf.gen.yaml
 	go test ./bench/docs/wire -count 1 -run TestThePage -rewrite
+	.ci/verify --write
 
 verify: ## fail if generated code or go.mod is stale
 	.ci/verify
+
+verify-anew: ## generate the code of the .proto files anew, elsewhere, and compare
+	.ci/verify --anew
 
 failover: ## SIGKILL the broker that leads most, 20 times: how long until the next acknowledged record
 	go run ./bench/failover
@@ -76,7 +82,7 @@ test-peers: ## vet and test the comparison, a module of its own
 mutants: ## seed bugs into the product, one at a time: does each layer of tests find its own (NAME=a,b: only these)
 	go run ./bench/mutants $(if $(NAME),-only $(NAME))
 
-ci-full: mutants overload starvation diskfull soak bench ## what takes too long for every change: some three hours
+ci-full: verify-anew mutants overload starvation diskfull soak bench ## what takes too long for every change: some three hours
 
 many: ## what a thousand partitions cost, idle and written to: make many N=1000
 	go run ./bench/many -partitions $(or $(N),1000)

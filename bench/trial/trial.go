@@ -42,7 +42,8 @@ type Trial struct {
 	h      check.History             // the same
 }
 
-// Start creates the topic, starts the clients, and returns when each partition has taken records.
+// Start creates the topic, starts the clients, and returns when each partition has taken records and its end was asked for since: what is done next
+// may be over before the clients have got anything else answered.
 func Start(ctx context.Context, o Options) (*Trial, error) {
 	t := &Trial{o: o, topics: []workload.Topic{{Name: o.Topic, Partitions: o.Partitions}}, rec: check.NewRecorder()}
 	if err := workload.CreateTopics(ctx, workload.Target{Seeds: o.Seeds}, t.topics); err != nil {
@@ -61,7 +62,21 @@ func Start(ctx context.Context, o Options) (*Trial, error) {
 	if err := t.Advanced(ctx, warmWithin); err != nil {
 		return nil, t.Abort(err)
 	}
+	if err := t.asked(ctx, warmWithin); err != nil {
+		return nil, t.Abort(err)
+	}
 	return t, nil
+}
+
+// asked waits until a question for the ends was answered that was put after the call. The one before it may be under way.
+func (t *Trial) asked(ctx context.Context, within time.Duration) error {
+	before := t.w.Tallies()[workload.OpEnd].OK
+	return Until(ctx, within, func(context.Context) error {
+		if t.w.Tallies()[workload.OpEnd].OK < before+2 {
+			return errors.New("no question for the ends of partitions is answered")
+		}
+		return nil
+	})
 }
 
 // Now is the time since the trial's start.
