@@ -18,10 +18,11 @@ demo: ## three brokers, the standard library's source as input, a SIGKILL midway
 test: ## all tests; those of whole clusters mostly wait, so four run side by side
 	go test -timeout 20m -parallel 4 $(LONGEST) ./...
 
-# What has goroutines. The other programs of bench are tested without the race detector only: it takes minutes to build and run them.
-RACED := ./cmd/... ./gossip/... ./partition/... ./placement/... ./rpc/... ./bench/chaos/... ./bench/proc ./bench/stream ./bench/trial ./bench/workload
+# The product, and of bench what runs it and clients of it. The other programs are left out for their time: minutes to build and run.
+RACED := ./cmd/... ./gossip/... ./partition/... ./placement/... ./rpc/... \
+	./bench/chaos/... ./bench/proc ./bench/sim ./bench/stream ./bench/trial ./bench/workload
 
-race: ## tests with the race detector, but the long ones, and those of programs without goroutines
+race: ## the product's tests with the race detector, but the long ones
 	go test -timeout 20m -parallel 2 -race -short -vet=off $(LONGEST) $(RACED)
 
 lint: ## formatting, and golangci-lint, vet among its linters

@@ -205,7 +205,9 @@ func (v *verifier) topics() {
 		}
 		if o.Outcome == Fail {
 			v.facts["I22"]++
-			fates[o.Name].refusal = o.Error
+			if !o.Delete {
+				fates[o.Name].refusal = o.Error
+			}
 			continue
 		}
 		f := fates[o.Name]

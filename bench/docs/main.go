@@ -23,15 +23,15 @@ func main() {
 		if flag.NArg() == 0 {
 			return errors.New("which pages? For example: go run ./bench/docs deploy/README.md")
 		}
+		programs, err := programs(ctx, *bin, dir)
+		if err != nil {
+			return err
+		}
 		dir, done, err := roomy(dir)
 		if err != nil {
 			return err
 		}
 		defer done()
-		programs, err := programs(ctx, *bin, dir)
-		if err != nil {
-			return err
-		}
 		for i, page := range flag.Args() {
 			if err := onePage(ctx, filepath.Join(dir, fmt.Sprint(i)), programs, page, *rewrite); err != nil {
 				return fmt.Errorf("%s: %w", page, err)
@@ -55,11 +55,11 @@ func roomy(dir string) (_ string, done func(), _ error) {
 		}
 		_ = os.RemoveAll(memory)
 	}
-	return "", nil, fmt.Errorf("the disk of %s is nearly full, as brokerctl doctor would say of it, and no page does: name a folder on another one with -temp (%w)",
-		dir, errors.Join(err, errLow))
+	if err == nil {
+		err = errors.New("/dev/shm has no room either")
+	}
+	return "", nil, fmt.Errorf("the disk of %s is nearly full, as brokerctl doctor would say of it, and no page does: name a folder on another one with -temp: %w", dir, err)
 }
-
-var errLow = errors.New("and /dev/shm has no room either")
 
 // isLow tells whether brokers with a folder there would be said to have little room (brokerctl/doctor; the reserve is brokerd's default).
 func isLow(dir string) (bool, error) {

@@ -56,10 +56,6 @@ func (w *Workload) topic(ctx context.Context, n int, name string, remove bool, d
 	defer cancel()
 	err := do(call)
 	o.Return = w.rec.Now()
-	// A topic exists although its creation is answered with a retriable error, if its leaders took too long.
-	if err != nil && runnelv1.AsError(err).GetKind() != runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
-		err = runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INTERNAL, "unknown: %v", err)
-	}
 	if o.Outcome = w.count(kind, err); err != nil {
 		o.Error = err.Error()
 	}

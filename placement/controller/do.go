@@ -76,6 +76,12 @@ func (c *Controller) do(ctx context.Context, r Request) (Response, *runnelv1.Err
 			if _, cancel := r.(CancelMove); cancel && unsure && err.GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE {
 				return Response{}, nil // the earlier try cancelled it
 			}
+			if unsure {
+				return Response{}, &runnelv1.Error{
+					Kind: runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE, Reason: err.GetReason(),
+					Message: "an earlier try may have made the change, look whether it did; the last one was refused: " + err.GetMessage(),
+				}
+			}
 			return Response{}, err
 		case runnelv1.ErrorKind_ERROR_KIND_RETRIABLE:
 		default:

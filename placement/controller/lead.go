@@ -264,11 +264,11 @@ func (c *Controller) plan(s *placement.State, r Request) (placement.Command, []s
 
 func (c *Controller) planTopic(s *placement.State, r CreateTopic) (placement.Command, []string, *runnelv1.Error) {
 	cmd := placement.CreateTopic{Name: r.Name, RequestID: r.RequestID, Config: r.Config}
-	if err := c.validateConfig(r.Config); err != nil {
-		return nil, nil, err
-	}
 	if s.ClusterID == "" || s.Topics[r.Name] != nil {
 		return cmd, nil, nil // Apply has the answer, and it needs no plan
+	}
+	if err := c.validateConfig(r.Config); err != nil {
+		return nil, nil, err
 	}
 	alive := c.aliveOf(s)
 	partitions, rf := r.Partitions, r.RF

@@ -68,7 +68,7 @@ func (s *Server) known(ctx context.Context, name string) (*placement.Topic, erro
 	if t := s.cluster.State().Topics[name]; t != nil {
 		return t, nil
 	}
-	ctx, end := s.within(ctx, askWait)
+	ctx, end := s.within(ctx, min(askWait, s.patience(ctx)))
 	defer end()
 	t, err := s.newest(ctx, name)
 	switch {

@@ -80,8 +80,10 @@ func (s *Server) awaitLeaders(ctx, wait context.Context, t *placement.Topic, rev
 			missing += "it was elected just now"
 		}
 	}
-	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
+	e := runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
 		"topic %q was created, but %s; do not create it again, ask for its description", t.Name, missing)
+	e.Kind = runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE // it had an effect
+	return e
 }
 
 // ledOrGone looks whether this broker knows a leader of each partition of a topic as it was at revision, or that the topic has

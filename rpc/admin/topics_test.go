@@ -44,7 +44,7 @@ func TestCreateTopicSaysWhichPartitionsHaveNoLeader(t *testing.T) {
 		ch := h.create(t.Context())
 		h.cluster.set(func() { h.cluster.st, h.cluster.leaders = stateWith(8, topicT(2)), map[uint64]int32{10: 1} })
 		h.clock.fire()
-		e := wantReason(t, (<-ch).err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, retriable)
+		e := wantReason(t, (<-ch).err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE)
 		want := `topic "t" was created, but 1 of 2 partitions has no leader yet: partition 1: no leader is known: an election should be under way; ` +
 			`do not create it again, ask for its description`
 		if e.GetMessage() != want {
@@ -67,7 +67,7 @@ func TestCreateTopicSaysWhichPartitionsHaveNoLeader(t *testing.T) {
 		h.cluster.set(func() { h.cluster.st = stateWith(8, topicT(2)) })
 		<-h.cluster.asked
 		h.clock.fire()
-		e := wantReason(t, (<-ch).err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, retriable)
+		e := wantReason(t, (<-ch).err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE)
 		if !strings.Contains(e.GetMessage(), "2 of 2 partitions have no leader yet: partition 0: no quorum: the replicas on brokers 2 and 3 are silent") {
 			t.Errorf("message %q", e.GetMessage())
 		}
@@ -90,7 +90,7 @@ func TestCreateTopicSaysWhichPartitionsHaveNoLeader(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ch := h.create(ctx)
 		cancel()
-		wantReason(t, (<-ch).err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, retriable)
+		wantReason(t, (<-ch).err, runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE)
 	})
 	t.Run("deleted meanwhile", func(t *testing.T) {
 		h := newHarness(t)

@@ -22,14 +22,22 @@ func (a *Admin) caller() caller {
 	return caller{refresh: a.c.refresh, conns: a.c.conns, patience: adminPatience}
 }
 
+// changer is caller for what changes something.
+func (a *Admin) changer() caller {
+	c := a.caller()
+	c.changes = true
+	return c
+}
+
 // CreateTopic makes a topic and waits for its leaders. A topic that was there before is the definite error TOPIC_EXISTS; one that an
-// earlier attempt of this call made is success: all carry one request id, which is drawn if req has none.
+// earlier attempt of this call made is success: all carry one request id, which is drawn if req has none. An older broker ignores that; so
+// TOPIC_EXISTS is indeterminate after an attempt whose outcome is not known.
 func (a *Admin) CreateTopic(ctx context.Context, req *runnelv1.CreateTopicRequest) (*runnelv1.CreateTopicResponse, error) {
 	if req.GetRequestId() == "" {
 		req = proto.CloneOf(req)
 		req.RequestId = rand.Text()
 	}
-	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.CreateTopic))
+	return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.CreateTopic))
 }
 
 // DeleteTopic deletes a topic and its data. A topic that does not exist is the definite error UNKNOWN_TOPIC, unless an

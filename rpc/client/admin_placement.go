@@ -10,7 +10,7 @@ import (
 
 // AlterTopic changes a topic's settings, its number of partitions or its replication factor: one of them a call.
 func (a *Admin) AlterTopic(ctx context.Context, req *runnelv1.AlterTopicRequest) (*runnelv1.AlterTopicResponse, error) {
-	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.AlterTopic))
+	return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.AlterTopic))
 }
 
 // ListSettings tells a broker's settings and where each value is from, or, of broker 0, what is set while brokers run.
@@ -20,12 +20,12 @@ func (a *Admin) ListSettings(ctx context.Context, req *runnelv1.ListSettingsRequ
 
 // AlterSettings sets and removes settings that brokers follow while they run.
 func (a *Admin) AlterSettings(ctx context.Context, req *runnelv1.AlterSettingsRequest) (*runnelv1.AlterSettingsResponse, error) {
-	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.AlterSettings))
+	return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.AlterSettings))
 }
 
 // MovePartition asks for a move of a partition's replicas and answers when it is recorded; ListMoves tells how far it is.
 func (a *Admin) MovePartition(ctx context.Context, req *runnelv1.MovePartitionRequest) (*runnelv1.MovePartitionResponse, error) {
-	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.MovePartition))
+	return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.MovePartition))
 }
 
 // CancelMove turns a partition's move back. A partition without a move is the definite error UNKNOWN_MOVE, unless an
@@ -37,7 +37,7 @@ func (a *Admin) CancelMove(ctx context.Context, req *runnelv1.CancelMoveRequest)
 
 // TransferLeadership has a partition's leader hand over, and answers when it has.
 func (a *Admin) TransferLeadership(ctx context.Context, req *runnelv1.TransferLeadershipRequest) (*runnelv1.TransferLeadershipResponse, error) {
-	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.TransferLeadership))
+	return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.TransferLeadership))
 }
 
 // ListMoves lists the moves under way, with their progress.
@@ -52,12 +52,12 @@ func (a *Admin) Plan(ctx context.Context, req *runnelv1.PlanRequest) (*runnelv1.
 
 // DrainBroker has a broker emptied; DescribeDrain tells how far that is.
 func (a *Admin) DrainBroker(ctx context.Context, req *runnelv1.DrainBrokerRequest) (*runnelv1.DrainBrokerResponse, error) {
-	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.DrainBroker))
+	return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.DrainBroker))
 }
 
 // UndrainBroker lets a broker have replicas again.
 func (a *Admin) UndrainBroker(ctx context.Context, req *runnelv1.UndrainBrokerRequest) (*runnelv1.UndrainBrokerResponse, error) {
-	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.UndrainBroker))
+	return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.UndrainBroker))
 }
 
 // DescribeDrain tells what a broker has left and what blocks its drain, or would.
@@ -75,7 +75,7 @@ func (a *Admin) RemoveBroker(ctx context.Context, req *runnelv1.RemoveBrokerRequ
 // RecoverPartition gives up a partition's majority that is lost for good. Call it first without AcceptDataLoss: it then only
 // tells what would be lost, which the consent has to name.
 func (a *Admin) RecoverPartition(ctx context.Context, req *runnelv1.RecoverPartitionRequest) (*runnelv1.RecoverPartitionResponse, error) {
-	return retry(ctx, a.caller(), req, adminCall(runnelv1.AdminClient.RecoverPartition))
+	return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.RecoverPartition))
 }
 
 // retryOnce is retry for what can be done once only: gone is the error of doing it again, which is success if an earlier
@@ -83,7 +83,7 @@ func (a *Admin) RecoverPartition(ctx context.Context, req *runnelv1.RecoverParti
 func retryOnce[Req, Resp any](ctx context.Context, a *Admin, req Req,
 	f func(runnelv1.AdminClient, context.Context, Req, ...grpc.CallOption) (Resp, error), gone runnelv1.ErrorReason, done Resp,
 ) (Resp, error) {
-	c, maybe := a.caller(), false
+	c, maybe := a.changer(), false
 	c.failed = func(e *Error) { maybe = maybe || e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE }
 	resp, err := retry(ctx, c, req, adminCall(f))
 	if err != nil && maybe && runnelv1.AsError(err).GetReason() == gone {

@@ -301,6 +301,21 @@ func TestListOffsets(t *testing.T) {
 	})
 }
 
+// What was asked of one broker may be done after another one has refused it.
+func TestAChangeIsNotRefusedForCertainAfterAnAttemptThatMayHaveMadeIt(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		const few = runnelv1.ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS
+		c := newFakeCluster(t, 3)
+		refused := runnelv1.Errorf(few, "too few brokers")
+		c.adminErr = []*Error{refused, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT, "no answer"), refused}
+		a := c.client().Admin()
+		_, err := a.CreateTopic(within(t, 5*time.Second), &runnelv1.CreateTopicRequest{Name: "t"})
+		wantError(t, err, runnelv1.ErrorKind_ERROR_KIND_DEFINITE, few)
+		_, err = a.CreateTopic(within(t, 5*time.Second), &runnelv1.CreateTopicRequest{Name: "u"})
+		wantError(t, err, runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE, few)
+	})
+}
+
 func TestCreateTopicSucceedsAlthoughItsFirstAnswerWasLost(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		c := newFakeCluster(t, 3)

@@ -42,6 +42,8 @@ type caller struct {
 	patience time.Duration
 	// patient calls go on although no address takes a connection, even WithFailFast.
 	patient bool
+	// changes says that the call changes something: once an attempt may have done so, nothing is refused for certain.
+	changes bool
 	// failed, if set, is told of each attempt whose error does not end the call.
 	failed func(*Error)
 }
@@ -74,6 +76,12 @@ func retry[Req, Resp any](ctx context.Context, c caller, req Req, call callFunc[
 				c.refresh.avoid(addr)
 			}
 			if last.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
+				if maybe && c.changes {
+					last = &Error{
+						Kind: runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE, Reason: last.GetReason(),
+						Message: "an earlier attempt may have been carried out, look whether it was; the last one was refused: " + last.Error(),
+					}
+				}
 				return none, last
 			}
 			maybe = maybe || last.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE && refusalOf(err) == ""

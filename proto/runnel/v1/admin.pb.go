@@ -34,7 +34,8 @@ type CreateTopicRequest struct {
 	// Kafka's names: retention.ms, retention.bytes, segment.bytes, segment.ms, max.message.bytes, ...
 	Config map[string]string `protobuf:"bytes,4,rep,name=config,proto3" json:"config,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Names this request, in up to 64 bytes that nobody else draws: sent again, to any broker, it finds the topic that it made, and is a
-	// success. Empty: a topic that an earlier sending made is TOPIC_EXISTS.
+	// success, whatever else the request says then. Empty: a topic that an earlier sending made is TOPIC_EXISTS. Of a topic that
+	// has been deleted since, one of the last 512, it is UNKNOWN_TOPIC.
 	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

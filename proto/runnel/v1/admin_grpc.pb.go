@@ -46,7 +46,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type AdminClient interface {
-	// CreateTopic answers when every partition has a leader, or with a retriable error when that takes too long; the
+	// CreateTopic answers when every partition has a leader, or with an indeterminate error when that takes too long; the
 	// topic then exists.
 	CreateTopic(ctx context.Context, in *CreateTopicRequest, opts ...grpc.CallOption) (*CreateTopicResponse, error)
 	// DeleteTopic answers when the deletion is recorded. Its records can no longer be read then; their space comes back soon after.
@@ -295,7 +295,7 @@ func (c *adminClient) RecoverPartition(ctx context.Context, in *RecoverPartition
 // All implementations must embed UnimplementedAdminServer
 // for forward compatibility.
 type AdminServer interface {
-	// CreateTopic answers when every partition has a leader, or with a retriable error when that takes too long; the
+	// CreateTopic answers when every partition has a leader, or with an indeterminate error when that takes too long; the
 	// topic then exists.
 	CreateTopic(context.Context, *CreateTopicRequest) (*CreateTopicResponse, error)
 	// DeleteTopic answers when the deletion is recorded. Its records can no longer be read then; their space comes back soon after.
