@@ -1,6 +1,10 @@
 # The commands of README.md and of daily work. Tools are pinned in .ci/tools.mod, so they never enter the product's go.mod.
 TOOL := go tool -modfile=.ci/tools.mod
 
+# All is built as a release is: static, and without the paths of this machine. So programs, tests, tools and release share one build cache.
+export CGO_ENABLED ?= 0
+export GOFLAGS ?= -trimpath
+
 # The package whose tests take longest is begun first: the others go on beside it.
 LONGEST := ./cmd/brokerd/broker
 
@@ -22,6 +26,8 @@ test: ## all tests; those of whole clusters mostly wait, so four run side by sid
 RACED := ./cmd/... ./gossip/... ./partition/... ./placement/... ./rpc/... \
 	./bench/chaos/... ./bench/proc ./bench/sim ./bench/stream ./bench/trial ./bench/workload
 
+# The race detector's runtime is C.
+race: export CGO_ENABLED := 1
 race: ## the product's tests with the race detector, but the long ones
 	go test -timeout 20m -parallel 2 -race -short -vet=off $(LONGEST) $(RACED)
 
