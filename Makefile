@@ -135,7 +135,7 @@ netns: ## three hosts with addresses of their own, in network namespaces: cut ca
 upgrade: ## the previous build and this one in one cluster, forward, back and forward under load: make upgrade FROM=<commit>
 	@mkdir -p bin && go build -o bin/upgrade ./bench/upgrade && bin/upgrade -mixed $(or $(MIXED),10s) $(if $(FROM),-from $(FROM))
 docs: ## the commands of deploy/README.md, in its order, against real clusters: make docs REWRITE=1 puts what they print into the page
-	go run ./bench/docs $(if $(REWRITE),-rewrite) deploy/README.md
+	go run ./bench/docs $(if $(TEMP),-temp $(TEMP)) $(if $(REWRITE),-rewrite) deploy/README.md
 vuln: ## known vulnerabilities in what the product reaches; where their database cannot be reached it says skipped, and fails
 	@.ci/vuln
 

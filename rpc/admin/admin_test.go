@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,15 +20,23 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeClock has timers that fire when a test says so.
+// fakeClock has timers that fire when a test says so. Those of settling fire at once, after paused, if that is set.
 type fakeClock struct {
-	mu    sync.Mutex
-	fs    []func()
-	timer chan time.Duration
+	paused func()
+	mu     sync.Mutex
+	fs     []func()
+	timer  chan time.Duration
 }
 
 func (c *fakeClock) Now() time.Time { return time.UnixMilli(1) }
 func (c *fakeClock) AfterFunc(d time.Duration, f func()) env.Timer {
+	if slices.Contains(settling, d) {
+		if c.paused != nil {
+			c.paused()
+		}
+		f()
+		return noTimer{}
+	}
 	c.mu.Lock()
 	c.fs = append(c.fs, f)
 	c.mu.Unlock()

@@ -77,7 +77,7 @@ func (s *Server) ClusterStatus(ctx context.Context, _ *runnelv1.ClusterStatusReq
 }
 
 // viewAndOverview looks at all partitions of topics and asks the controller for its view, side by side, each for at most
-// askWait. Without the controller's view it tells why.
+// askWait, and longer only for partitions that are about to be whole. Without the controller's view it tells why.
 func (s *Server) viewAndOverview(ctx context.Context, topics []*placement.Topic) ([]*view, *controller.OverviewAnswer, string) {
 	var (
 		o   *controller.OverviewAnswer
@@ -91,6 +91,7 @@ func (s *Server) viewAndOverview(ctx context.Context, topics []*placement.Topic)
 		return nil // told below: the rest counts without it
 	})
 	views := s.view(ctx, topics)
+	s.settle(ctx, views)
 	_ = g.Wait()
 	if err != nil {
 		return views, nil, cut(runnelv1.AsError(err).Error())
