@@ -12,7 +12,8 @@ const (
 	chaos layer = "chaos" // bench/chaos: real brokers
 )
 
-// entry says who must find a bug. To move it to another layer, change that one word: what the layers need to know stands below.
+// entry says who must find a bug. To move it to another layer, change that one word: what the layers need to know stands below. A bug that two
+// layers must find has two entries.
 type entry struct {
 	name  string
 	layer layer
@@ -74,4 +75,11 @@ var entries = []entry{
 	{name: mutant.OrphanDeleted, layer: sim, sees: []string{"I1", "I18", "I19"}},
 	{name: mutant.StrayDeleted, layer: unit, sees: []string{"I18"},
 		pkg: "placement/agent", tests: "TestWhatLostCommandsMadeIsStoppedAndNotDeleted", says: `that no state names is not to be deleted|a deleted topic goes: \[\]`},
+
+	// What real brokers show, over real connections and disks.
+	{name: mutant.DedupeLostOnFailover, layer: chaos, sees: []string{"I6"}, faults: "kill"},
+	{name: mutant.BatchHalfApplied, layer: chaos, sees: []string{"I1", "I4", "I13"}, faults: "kill"},
+	{name: mutant.ReadAboveCommit, layer: chaos, sees: []string{"I3", "I5", "I12"}, faults: "full,half"},
+	{name: mutant.StaleLeaderServesEnd, layer: chaos, sees: []string{"I11"}, faults: "full,half"},
+	{name: mutant.WipedReplicaKeepsID, layer: chaos, sees: []string{"I19"}, faults: "wipe"},
 }
