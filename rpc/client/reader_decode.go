@@ -12,6 +12,9 @@ import (
 // maxDecompressed bounds what one compressed batch may become in a reader's memory.
 const maxDecompressed = 256 << 20
 
+// leastRecord is the least size of a record that is not compressed.
+const leastRecord = 7
+
 // iteration is the state of the goroutine that reads.
 type iteration struct {
 	// records are those of one batch, made in one piece and never reused: their user may keep them.
@@ -122,8 +125,20 @@ func (r *Reader) decode() error {
 	if err := record.CheckCRC(b); err != nil {
 		return r.unreadable(p, h.NextOffset(), after, err)
 	}
-	recs := make([]Record, 0, min(int(h.Count), len(b)*64))
+	if h.LastOffsetDelta != h.Count-1 { // brokers take none in
+		return r.unreadable(p, h.NextOffset(), after, fmt.Errorf("it has %d records for the offsets %d to %d", h.Count, h.BaseOffset, h.NextOffset()-1))
+	}
+	room := len(b) / leastRecord
+	if h.Codec() != record.CodecNone {
+		room = len(b) // more if they were compressed better, and are really there
+	}
+	recs := make([]Record, 0, min(int(h.Count), room))
+	next := h.BaseOffset
 	err = record.Each(b, maxDecompressed, func(offset int64, rec record.Record) error {
+		if offset != next {
+			return fmt.Errorf("the record of offset %d has offset %d", next, offset)
+		}
+		next++
 		if offset < p.pos || (p.end >= 0 && offset >= p.end) {
 			return nil
 		}
