@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // notes are what a reader should know of the bundle itself.
@@ -38,7 +39,7 @@ func (r Result) Text() string {
 	case r.Cluster == "":
 		fmt.Fprintf(&b, "no cluster answers; metrics of %d of %d brokers\n", r.Telling, r.Brokers)
 	default:
-		fmt.Fprintf(&b, "cluster %s, metrics of %d of %d brokers\n", r.Cluster, r.Telling, r.Brokers)
+		fmt.Fprintf(&b, "cluster %s, metrics of %d of %d brokers\n", plain(r.Cluster), r.Telling, r.Brokers)
 	}
 	switch n := len(r.Findings); n {
 	case 0:
@@ -53,12 +54,22 @@ func (r Result) Text() string {
 		if f.Bad {
 			mark = "BAD "
 		}
-		fmt.Fprintf(&b, "  %s  %s\n        do: %s\n", mark, f.What, f.Do)
+		fmt.Fprintf(&b, "  %s  %s\n        do: %s\n", mark, plain(f.What), plain(f.Do))
 	}
 	for _, n := range r.Notes {
-		fmt.Fprintf(&b, "note: %s\n", n)
+		fmt.Fprintf(&b, "note: %s\n", plain(n))
 	}
 	return b.String()
+}
+
+// plain is a text with words of a broker in it, on one line and with nothing that steers a terminal.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // bytesText writes a number of bytes for people.
