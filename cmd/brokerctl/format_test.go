@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -51,12 +52,16 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// FuzzFormat: whatever is accepted prints, and a text without % and \ prints as it is.
+// FuzzFormat reads what stands on the command line: a format, which prints whatever is accepted, and a text without % and \ as it is; and the
+// other arguments that have a form of their own.
 func FuzzFormat(f *testing.F) {
-	for _, s := range []string{"", "%v", `%t\n`, "%", `\`, "%%", "%k%k", "ä\xff%h"} {
+	for _, s := range []string{
+		"", "%v", `%t\n`, "%", `\`, "%%", "%k%k", "ä\xff%h", "start", "17", "-5", "@1767366245006", "@2026-01-02T16:04:05.006+01:00", "-9223372036854775808", "=>", `\t`,
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		rereadArguments(t, s)
 		parsed, err := parseFormat(s)
 		plain := !strings.ContainsAny(s, `%\`)
 		if err != nil {
@@ -82,6 +87,36 @@ func FuzzFormat(f *testing.F) {
 			t.Errorf("%q prints %q, want %q", quoted, got, s)
 		}
 	})
+}
+
+// rereadArguments: a place, a delimiter and a number are refused in words that name what was given, or are the same when they are written again.
+func rereadArguments(t *testing.T, s string) {
+	p, err := parsePlace(s)
+	if err != nil && !strings.HasPrefix(err.Error(), "--offset ") {
+		t.Errorf("the place %q: %v", s, err)
+	}
+	if err == nil {
+		text := map[placeKind]string{
+			atStart: "start", atEnd: "end", atOffset: strconv.FormatInt(p.n, 10), fromEnd: "-" + strconv.FormatInt(p.n, 10), atTime: "@" + strconv.FormatInt(p.t.UnixMilli(), 10),
+		}[p.kind]
+		again, err := parsePlace(text)
+		if err != nil || again.kind != p.kind || again.n != p.n || again.t.UnixMilli() != p.t.UnixMilli() || p.n < 0 {
+			t.Errorf("the place %q is %+v, and %q is %+v: %v", s, p, text, again, err)
+		}
+	}
+	d, err := parseDelimiter(s)
+	if err != nil && !strings.HasPrefix(err.Error(), "-K ") {
+		t.Errorf("the delimiter %q: %v", s, err)
+	}
+	if err == nil {
+		if again, err := parseDelimiter(strings.ReplaceAll(d, `\`, `\\`)); err != nil || again != d || d == "" {
+			t.Errorf("the delimiter %q is %q, and then %q: %v", s, d, again, err)
+		}
+	}
+	n, err := number(s, "broker's id", firstBroker, "broker list")
+	if err != nil && !strings.Contains(err.Error(), "broker list") || err == nil && n < firstBroker {
+		t.Errorf("the number %q is %d: %v", s, n, err)
+	}
 }
 
 // FuzzRecordJSON: any record makes one line of valid JSON that carries its bytes.
@@ -139,7 +174,7 @@ func TestParsePlace(t *testing.T) {
 			t.Errorf("%q is %+v, %v; want %+v", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "begin", "1.5", "@", "@-1", "@tomorrow", "--1", "9223372036854775808", "-9223372036854775808"} {
+	for _, in := range []string{"", "begin", "1.5", "@", "@-1", "@1969-12-31T23:59:59.999Z", "@tomorrow", "--1", "9223372036854775808", "-9223372036854775808"} {
 		if got, err := parsePlace(in); err == nil {
 			t.Errorf("%q was accepted as %+v", in, got)
 		}

@@ -52,15 +52,16 @@ func parsePlace(s string) (place, error) {
 	case s == "end":
 		return place{kind: atEnd}, nil
 	case strings.HasPrefix(s, "@"):
-		if ms, err := strconv.ParseInt(s[1:], 10, 64); err == nil {
-			if ms < 0 {
-				return place{}, fmt.Errorf("--offset %s is before 1970: use milliseconds since then", s)
-			}
-			return place{kind: atTime, t: time.UnixMilli(ms)}, nil
-		}
-		t, err := time.Parse(time.RFC3339, s[1:])
+		ms, err := strconv.ParseInt(s[1:], 10, 64)
+		t := time.UnixMilli(ms)
 		if err != nil {
+			t, err = time.Parse(time.RFC3339, s[1:])
+		}
+		switch {
+		case err != nil:
 			return place{}, fmt.Errorf("--offset has the time %q: use @ and milliseconds since 1970, or RFC 3339 such as @2026-01-02T15:04:05Z", s[1:])
+		case t.UnixMilli() < 0:
+			return place{}, fmt.Errorf("--offset %s is before 1970: use start for all records, or a later time", s)
 		}
 		return place{kind: atTime, t: t}, nil
 	}
