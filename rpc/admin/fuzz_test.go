@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +26,11 @@ func unary[M any, P interface {
 		if proto.Unmarshal(b, m) != nil {
 			return nil // gRPC refuses it before
 		}
-		_, err := f(s, ctx, m)
+		r, err := f(s, ctx, m)
+		if err != nil {
+			return err
+		}
+		_, err = proto.Marshal(any(r).(proto.Message)) // or gRPC could not send it
 		return err
 	}
 }
@@ -41,11 +47,12 @@ var calls = []func(*Server, context.Context, []byte) error{
 	unary[runnelv1.RecoverPartitionRequest]((*Server).RecoverPartition), unary[runnelv1.ListSettingsRequest]((*Server).ListSettings),
 	unary[runnelv1.AlterSettingsRequest]((*Server).AlterSettings),
 	func(s *Server, ctx context.Context, b []byte) error {
-		_, err := s.ServePartitionStatus(ctx, b)
-		if err == nil {
-			return nil
+		out, err := s.ServePartitionStatus(ctx, b)
+		if err != nil {
+			return runnelv1.ToStatus(runnelv1.AsError(err))
 		}
-		return runnelv1.ToStatus(runnelv1.AsError(err))
+		_, err = readStatus(out) // whoever asked must be able to
+		return err
 	},
 }
 
@@ -55,8 +62,21 @@ type stillClock struct{}
 func (stillClock) Now() time.Time                            { return time.UnixMilli(1) }
 func (stillClock) AfterFunc(time.Duration, func()) env.Timer { return noTimer{} }
 
-// FuzzRequests makes every call that operators have, and the one of other brokers, with arbitrary contents: it is answered, or refused with
-// a reason that is no defect, within bounded memory.
+// answering is other brokers that all answer the same, or none at all.
+type answering struct{ answer []byte }
+
+func (a *answering) Call(context.Context, int32, string, []byte) ([]byte, error) {
+	if len(a.answer) == 0 {
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "not now")
+	}
+	return a.answer, nil
+}
+
+// unreadable is what is said of a broker whose answer is none; nothing else may be told as a defect.
+const unreadable = " told its settings in "
+
+// FuzzRequests makes every call that operators have, and the one of other brokers, with arbitrary contents, and has other brokers answer
+// arbitrarily what they are asked for it: it is answered, or refused with a reason that is no defect, within bounded memory.
 func FuzzRequests(f *testing.F) {
 	for i, m := range []proto.Message{
 		&runnelv1.CreateTopicRequest{Name: "t", Partitions: -1}, &runnelv1.DeleteTopicRequest{Name: "t"},
@@ -71,29 +91,71 @@ func FuzzRequests(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(byte(i), b)
+		f.Add(byte(i), b, []byte(nil))
 	}
-	f.Add(byte(len(calls)-1), []byte(`{"format":1,"topics":{"t":[0,1,-1,7]},"all":true}`))
+	f.Add(byte(len(calls)-1), []byte(`{"format":1,"topics":{"t":[0,1,-1,7]},"all":true}`), []byte(nil))
 	cluster := &fakeCluster{st: stateWith(8, topicT(2)), leaders: map[uint64]int32{10: 1, 11: 2}, dead: map[int32]bool{3: true}, asked: make(chan struct{}, 1)}
 	ctrl := &fakeController{overview: &controller.OverviewAnswer{}, topics: cluster.st.Topics}
 	ctrl.f = func(controller.Request) (controller.Response, error) {
 		return controller.Response{Revision: 8, Topic: topicT(2), Move: &placement.Move{ID: 3}}, nil
 	}
-	caller := &fakeCaller{calls: map[int32]int{}, f: func(context.Context, int32, []byte) ([]byte, error) {
-		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "not now")
-	}}
+	caller := &answering{}
+	for _, asks := range []struct {
+		which byte
+		m     proto.Message
+	}{
+		{3, &runnelv1.DescribeTopicRequest{Name: "t"}}, {6, &runnelv1.ClusterStatusRequest{}},
+		{16, &runnelv1.RecoverPartitionRequest{Topic: "t", Partition: 1, Keep: 2}}, {17, &runnelv1.ListSettingsRequest{Broker: 2}},
+	} {
+		b, err := proto.Marshal(asks.m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, answer := range fuzzAnswers(f) {
+			f.Add(asks.which, b, answer)
+		}
+	}
 	s := newServer(Config{Controller: ctrl, Cluster: cluster, Caller: caller, BrokerID: 1, Env: &env.Env{Clock: stillClock{}}},
 		fakeStatuses{"t/0": {Leader: true, Term: 3, HW: 50, LogStart: 10, InSync: []uint64{101, 102, 103}}})
 	over, cancel := context.WithCancel(context.Background())
 	cancel() // nothing is waited for
-	f.Fuzz(func(t *testing.T, which byte, b []byte) {
+	f.Fuzz(func(t *testing.T, which byte, b, answer []byte) {
+		caller.answer = answer
 		var err error
-		allocs.Most(t, 16<<20+200*uint64(len(b)), func() { err = calls[int(which)%len(calls)](s, over, b) })
+		allocs.Most(t, 16<<20+200*uint64(len(b)+len(answer)), func() { err = calls[int(which)%len(calls)](s, over, b) })
 		if err == nil {
 			return
 		}
-		if e := runnelv1.FromStatus(err); e.GetMessage() == "" || e.GetReason() == runnelv1.ErrorReason_ERROR_REASON_INTERNAL {
+		e := runnelv1.FromStatus(err)
+		if strings.Contains(e.GetMessage(), unreadable) {
+			if a, err := readSettings(2, answer); err == nil {
+				t.Fatalf("%v of the answer %+v", e, a)
+			}
+			if strings.Contains(e.GetMessage(), "format 1 and") {
+				t.Fatalf("a format is named that is known: %v", e)
+			}
+			return
+		}
+		if e.GetMessage() == "" || e.GetReason() == runnelv1.ErrorReason_ERROR_REASON_INTERNAL {
 			t.Fatalf("an operator is told %v", err)
 		}
 	})
+}
+
+// fuzzAnswers are what brokers say of partitions and of settings, and what none says.
+func fuzzAnswers(f *testing.F) [][]byte {
+	out := [][]byte{[]byte(`{"format":1,"partitions":[null],"troubles":null}`), []byte(`{"format":2}`), []byte(`{"format":1,"settings":7}`), []byte("null")}
+	for _, a := range []any{
+		statusAnswer{Format: statusFormat,
+			Partitions: []partitionInfo{{Topic: "t", Partition: 1, Term: 4, HW: 7, InSync: []uint64{112, 111}}, {Topic: "t", Partition: -1, Term: 1 << 63, HW: -1}},
+			Troubles:   []trouble{{"t", 0, quarantined + "disk"}}, Replicas: []replicaInfo{{Topic: "t", Partition: 1, Replica: 112, HW: 1<<63 - 1, LogStart: -5}}},
+		settingsAnswer{Format: settingsFormat, Settings: []Setting{{Name: "log.level", Value: "debug", Base: "warn", Source: SourceBroker, Reload: ReloadRuntime, Problem: "p"}}},
+	} {
+		b, err := json.Marshal(a)
+		if err != nil {
+			f.Fatal(err)
+		}
+		out = append(out, b)
+	}
+	return out
 }

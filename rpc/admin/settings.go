@@ -96,8 +96,16 @@ func (s *Server) settingsOf(ctx context.Context, id int32) ([]Setting, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readSettings(id, b)
+}
+
+// readSettings reads the answer of another broker.
+func readSettings(id int32, b []byte) ([]Setting, error) {
 	var a settingsAnswer
-	if err := json.Unmarshal(b, &a); err != nil || a.Format != settingsFormat {
+	if err := json.Unmarshal(b, &a); err != nil {
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INTERNAL, "broker %d told its settings in a form that is not readable: %s", id, cut(err.Error()))
+	}
+	if a.Format != settingsFormat {
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INTERNAL,
 			"broker %d told its settings in format %d and this broker knows format %d: ask it itself, or run one version", id, a.Format, settingsFormat)
 	}

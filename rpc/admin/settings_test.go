@@ -53,6 +53,11 @@ func TestSettingsOfAnotherBrokerComeFromThatBroker(t *testing.T) {
 	if e := runnelv1.FromStatus(err); !strings.Contains(e.GetMessage(), "run one version") {
 		t.Errorf("an answer in another format: %v", err)
 	}
+	h.s.caller = callerFunc(func(int32, string) ([]byte, error) { return []byte(`{"format":1,"settings":7}`), nil })
+	_, err = h.s.ListSettings(t.Context(), &runnelv1.ListSettingsRequest{Broker: 3})
+	if e := runnelv1.FromStatus(err); !strings.Contains(e.GetMessage(), "broker 3 told its settings in a form that is not readable") {
+		t.Errorf("an answer that is none: %v", err)
+	}
 	_, err = h.s.ListSettings(t.Context(), &runnelv1.ListSettingsRequest{Broker: 4})
 	wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER, definite)
 	_, err = h.s.ListSettings(t.Context(), &runnelv1.ListSettingsRequest{Broker: -1})

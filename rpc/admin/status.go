@@ -271,15 +271,19 @@ func (s *Server) askAll(ctx context.Context, questions map[int32]map[string][]in
 }
 
 func (s *Server) askBroker(ctx context.Context, broker int32, q statusQuestion) (statusAnswer, error) {
-	var a statusAnswer
 	body, err := json.Marshal(q)
 	if err != nil {
-		return a, err
+		return statusAnswer{}, err
 	}
 	out, err := s.caller.Call(ctx, broker, MethodPartitionStatus, body)
 	if err != nil {
-		return a, err
+		return statusAnswer{}, err
 	}
+	return readStatus(out)
+}
+
+// readStatus reads the answer of another broker.
+func readStatus(out []byte) (a statusAnswer, err error) {
 	if err := json.Unmarshal(out, &a); err != nil {
 		return a, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INTERNAL, "its answer is not readable: %v", err)
 	}
