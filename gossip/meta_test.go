@@ -59,11 +59,22 @@ func TestHashSeedsTellsListsApart(t *testing.T) {
 }
 
 func FuzzDecodeMeta(f *testing.F) {
-	b, err := Meta{Nonce: 1, Client: "a:1"}.Encode()
-	if err != nil {
-		f.Fatal(err)
+	for _, m := range []Meta{
+		{Nonce: 1, Client: "a:1"},
+		{
+			BrokerID: 3, Nonce: 1 << 63, ClusterID: "qUz3sWv1", Client: "b3:7070", Peer: "b3:7071", HTTP: "b3:7072", Rack: "zone-a", Version: "v0.1.0", SeedsHash: 7,
+			BootMS: 1767366245006, Level: 2,
+		},
+		{Nonce: 9, Empty: true, BootMS: -1},
+	} {
+		b, err := m.Encode()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+		f.Add(b[:len(b)-1])                   // of the first release
+		f.Add(append(b, "of a newer one"...)) // has more fields
 	}
-	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := DecodeMeta(b)
 		if err != nil {
