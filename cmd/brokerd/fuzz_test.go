@@ -14,7 +14,7 @@ import (
 )
 
 // FuzzConfig reads a file, one variable and one flag. Mistakes are said in words; what is accepted is printed as a file that, read alone,
-// gives the same configuration.
+// gives the same configuration. The bytes of the file are read as what else names a broker's rack, too.
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte("data.dir: x\nseeds: [a:1, b:2]\nsegment.bytes: 16MiB\n"), byte(10), "r1", byte(13), "1m30s")
 	f.Add([]byte("data:\n  dir: x\ncluster:\n  found:\n    wait: 3s\n"), byte(9), "a:1,b:2", byte(24), "json")
@@ -22,8 +22,15 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte("insecure: true\nlisten: 0.0.0.0:7070\nadvertise.client: example:7070\nseeds: [[a]]\n"), byte(14), "9999999999999999999GiB", byte(19), "0")
 	f.Add([]byte("- a\n"), byte(0), "", byte(0), "")
 	f.Add([]byte("&a [*a]"), byte(18), "5", byte(16), "-1")
+	for _, text := range []string{
+		`{"metadata":{"labels":{"kubernetes.io/hostname":"node-1","topology.kubernetes.io/zone":"zone-a"}}}`, `{"metadata":{"name":"node-2"}}`,
+		`{"metadata":{"labels":{"topology.kubernetes.io/zone":7}}}`, `{"kind":"Status","code":200,"metadata":null}`, "zone-a\n", "b\nc\n", "a\rb", "\n",
+	} {
+		f.Add([]byte(text), byte(11), "r1", byte(24), "json")
+	}
 	file := filepath.Join(f.TempDir(), "runnel.yaml")
 	f.Fuzz(func(t *testing.T, yaml []byte, variable byte, value string, flag byte, argument string) {
+		rereadRack(t, file, yaml)
 		if strings.ContainsRune(value, 0) {
 			return // no variable holds it
 		}

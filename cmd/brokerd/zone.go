@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -24,6 +25,9 @@ const (
 	accountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
 	zoneLabel  = "topology.kubernetes.io/zone"
 )
+
+// labelValue is what Kubernetes allows as a label's value.
+var labelValue = regexp.MustCompile(`^(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$`)
 
 // zoneCommand is for an init container: it asks the Kubernetes API which zone the pod's node is in, and writes it to the file that rackfile
 // names. Only this command gets a token of the API; the broker has none.
@@ -66,7 +70,7 @@ func zoneCommand(environ []string, stdout io.Writer) *cobra.Command {
 		} else {
 			fmt.Fprintf(stdout, "node %s is in %s\n", node, zone)
 		}
-		return os.WriteFile(out, []byte(zone+"\n"), 0o644)
+		return writeRack(out, zone)
 	}
 	return c
 }
@@ -118,6 +122,11 @@ func nodeLabel(ctx context.Context, api, account, node, label string) (string, e
 	default:
 		return "", fmt.Errorf("the Kubernetes API answers %s for node %s", resp.Status, node)
 	}
+	return labelIn(body, node, label)
+}
+
+// labelIn reads the API's answer.
+func labelIn(body []byte, node, label string) (string, error) {
 	var n struct {
 		Metadata struct {
 			Labels map[string]string `json:"labels"`
@@ -126,5 +135,12 @@ func nodeLabel(ctx context.Context, api, account, node, label string) (string, e
 	if err := json.Unmarshal(body, &n); err != nil {
 		return "", fmt.Errorf("the Kubernetes API's answer for node %s: %w", node, err)
 	}
-	return n.Metadata.Labels[label], nil
+	value := n.Metadata.Labels[label]
+	if !labelValue.MatchString(value) {
+		return "", fmt.Errorf("the Kubernetes API's answer for node %s: its label %s is %.80q, which Kubernetes allows no label: is --api the API's address?", node, label, value)
+	}
+	return value, nil
 }
+
+// writeRack writes a file that rackfile names.
+func writeRack(file, rack string) error { return os.WriteFile(file, []byte(rack+"\n"), 0o644) }

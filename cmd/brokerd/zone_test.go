@@ -23,6 +23,8 @@ func kubernetes(t *testing.T) (api, account string) {
 		switch r.URL.Path {
 		case "/api/v1/nodes/node-1":
 			fmt.Fprint(w, `{"metadata":{"labels":{"kubernetes.io/hostname":"node-1","topology.kubernetes.io/zone":"zone-a"}}}`)
+		case "/api/v1/nodes/node-4":
+			fmt.Fprint(w, `{"metadata":{"labels":{"topology.kubernetes.io/zone":"zone-a\nzone-b"}}}`)
 		case "/api/v1/nodes/node-2":
 			fmt.Fprint(w, `{"metadata":{"name":"node-2"}}`)
 		default:
@@ -76,6 +78,7 @@ func TestZoneThatCannotBeHadIsSaid(t *testing.T) {
 		want string
 	}{
 		{[]string{"--api", api, "--account", account, "--node", "node-3"}, "404 Not Found for node node-3"},
+		{[]string{"--api", api, "--account", account, "--node", "node-4"}, "which Kubernetes allows no label"},
 		{[]string{"--api", api, "--account", stranger, "--node", "node-1"}, "may not get node node-1"},
 		{[]string{"--api", api, "--account", t.TempDir(), "--node", "node-1"}, "no token of the Kubernetes API"},
 		{[]string{"--account", account, "--node", "node-1"}, "KUBERNETES_SERVICE_HOST"},

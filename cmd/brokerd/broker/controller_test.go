@@ -10,7 +10,7 @@ import (
 )
 
 // folder is a broker that does not run, with what it has on disk: replicas, as group and id.
-func folder(t *testing.T, id int32, replicas ...[2]uint64) *Broker {
+func folder(t testing.TB, id int32, replicas ...[2]uint64) *Broker {
 	t.Helper()
 	e, stop := env.NewReal(env.RealOptions{})
 	t.Cleanup(stop)

@@ -209,7 +209,12 @@ func (b *Broker) isPeer(m gossip.Member) bool {
 // askGivenUp asks one broker whether a replica was given up, and keeps what it says.
 func (b *Broker) askGivenUp(ctx context.Context, replica uint64, broker int32) bool {
 	a, err := b.askRecovery(ctx, replica, broker)
-	if err != nil || !a.GivenUp || !a.Recovery.GivesUp(replica) {
+	return err == nil && b.believe(a, replica, broker)
+}
+
+// believe keeps what a broker answered about a replica, if it says that it was given up and by what.
+func (b *Broker) believe(a givenUpAnswer, replica uint64, broker int32) bool {
+	if !a.GivenUp || !a.Recovery.GivesUp(replica) {
 		return false
 	}
 	b.given.told(broker, a.Recovery)
@@ -228,7 +233,16 @@ func (b *Broker) askRecovery(ctx context.Context, replica uint64, broker int32) 
 	if err != nil {
 		return a, err
 	}
-	return a, json.Unmarshal(out, &a)
+	return readGivenUp(out)
+}
+
+// readGivenUp reads an answer; of one that is not readable nothing counts.
+func readGivenUp(out []byte) (givenUpAnswer, error) {
+	var a givenUpAnswer
+	if err := json.Unmarshal(out, &a); err != nil {
+		return givenUpAnswer{}, fmt.Errorf("the answer about the controller group's recovery is not readable: %w", err)
+	}
+	return a, nil
 }
 
 // tellRecovered is the new leader's part: it tells every broker that has no replica of the group of the recovery. It answers whether there is any,
@@ -259,8 +273,10 @@ func (b *Broker) tellRecovered(ctx context.Context, c *core) (untold bool) {
 		}
 		telling.Go(func() {
 			out, err := b.peers.Call(ctx, m.BrokerID, methodRecovered, body)
-			var a givenUpAnswer
-			if err == nil && json.Unmarshal(out, &a) == nil && a.GivenUp {
+			if err != nil {
+				return
+			}
+			if a, err := readGivenUp(out); err == nil && a.GivenUp {
 				b.log.Warn("a broker whose replica of the controller group was given up by hand is back, and gets another one", "component", "broker", "broker", m.BrokerID)
 			}
 		})
