@@ -56,7 +56,7 @@ func TestFormat(t *testing.T) {
 // other arguments that have a form of their own.
 func FuzzFormat(f *testing.F) {
 	for _, s := range []string{
-		"", "%v", `%t\n`, "%", `\`, "%%", "%k%k", "ä\xff%h", "start", "17", "-5", "@1767366245006", "@2026-01-02T16:04:05.006+01:00", "-9223372036854775808", "=>", `\t`,
+		"", "%v", `%t\n`, "%", `\`, "%%", "%k%k", "ä\xff%h", "start", "17", "-5", "@1767366245006", "@2026-01-02T16:04:05.006+01:00", "-9223372036854775808", "4294967299", "=>", `\t`,
 	} {
 		f.Add(s)
 	}
@@ -114,7 +114,8 @@ func rereadArguments(t *testing.T, s string) {
 		}
 	}
 	n, err := number(s, "broker's id", firstBroker, "broker list")
-	if err != nil && !strings.Contains(err.Error(), "broker list") || err == nil && n < firstBroker {
+	meant, _ := strconv.ParseInt(s, 10, 64)
+	if err != nil && !strings.Contains(err.Error(), "broker list") || err == nil && (n < firstBroker || int64(n) != meant) {
 		t.Errorf("the number %q is %d: %v", s, n, err)
 	}
 }

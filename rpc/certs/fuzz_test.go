@@ -40,6 +40,7 @@ func FuzzFiles(f *testing.F) {
 		f.Add(byte(i), text)
 		f.Add(byte(i), text[:len(text)/2])
 		f.Add(byte(i), bytes.Repeat(text, 2))
+		f.Add(byte(i), append(bytes.Clone(text), text[:len(text)/2]...))
 	}
 	f.Add(byte(fileCA), append([]byte("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"), good[fileCA]...))
 	f.Add(byte(fileGossip), []byte(strings.Repeat("AQEBAQEBAQEBAQEBAQEBAQ==\n", 2)))
@@ -78,7 +79,19 @@ func FuzzFiles(f *testing.F) {
 		if now.After(after.cert.Leaf.NotAfter) || hasRole(after.cert.Leaf) != nil {
 			t.Fatalf("a certificate is in force that other brokers refuse: %+v", after.cert.Leaf)
 		}
-		if which != fileCA || bytes.ContainsRune(text, ':') {
+		if which != fileCA {
+			return
+		}
+		whole := 0
+		for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+			if block.Type == "CERTIFICATE" {
+				whole++
+			}
+		}
+		if begun := bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----")); begun > whole {
+			t.Fatalf("%d CAs of %d are in force", whole, begun)
+		}
+		if bytes.ContainsRune(text, ':') {
 			return // Go's reader knows no certificates with headers
 		}
 		roots := x509.NewCertPool()
