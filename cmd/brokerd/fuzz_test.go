@@ -24,7 +24,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte("&a [*a]"), byte(18), "5", byte(16), "-1")
 	for _, text := range []string{
 		`{"metadata":{"labels":{"kubernetes.io/hostname":"node-1","topology.kubernetes.io/zone":"zone-a"}}}`, `{"metadata":{"name":"node-2"}}`,
-		`{"metadata":{"labels":{"topology.kubernetes.io/zone":7}}}`, `{"kind":"Status","code":200,"metadata":null}`, "zone-a\n", "b\nc\n", "a\rb", "\n",
+		`{"metadata":{"labels":{"topology.kubernetes.io/zone":7}}}`, `{"metadata":{"labels":{"topology.kubernetes.io/zone":"a\nb"}}}`, `{"kind":"Status","code":200,"metadata":null}`, "zone-a\n", "b\nc\n", "a\rb", "\n",
 	} {
 		f.Add([]byte(text), byte(11), "r1", byte(24), "json")
 	}

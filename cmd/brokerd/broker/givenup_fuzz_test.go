@@ -66,6 +66,10 @@ func FuzzGivenUp(f *testing.F) {
 		if looks {
 			<-c.look
 		}
+		var told placement.ControllerRecovery
+		if readable := json.Unmarshal(body, &told) == nil; readable != (a != nil) || readable && a.GivenUp != told.GivesUp(own) {
+			t.Fatalf("%s is answered %s: %v", body, out, err)
+		}
 		if believed := a != nil && a.GivenUp; given() != believed || looks != believed {
 			t.Fatalf("%s is answered %s, %v; it looks after its replica: %v", body, out, err, looks)
 		}
