@@ -85,7 +85,7 @@ func TestNoPowerCutBreaksAPromise(t *testing.T) {
 	}
 }
 
-func TestNoFlippedBitIsServed(t *testing.T) {
+func TestEachFlippedBitThatIsReadIsNoticedAndHealed(t *testing.T) {
 	r := recorded(t)
 	n := 300
 	if testing.Short() {
@@ -98,8 +98,8 @@ func TestNoFlippedBitIsServed(t *testing.T) {
 	for _, b := range res.broken {
 		t.Errorf("state %s, bit %s: %v", b.at, b.flip, b.found)
 	}
-	if res.tried != n || res.detected < n/10 || res.harmless < n/10 || res.toFollower < n/10 {
-		t.Errorf("%d flips, %d detected, %d harmless, %d to a follower", res.tried, res.detected, res.harmless, res.toFollower)
+	if what := res.vacuous(n); what != "" {
+		t.Error(what)
 	}
 }
 

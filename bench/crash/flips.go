@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,18 +45,35 @@ func parseFlip(s string) (f flip, err error) {
 // flipResult is what flipping bits showed.
 type flipResult struct {
 	result
-	detected, harmless int
-	toFollower         int // flips where the damaged log was shipped to another broker
-	byKind             map[string]int
+	noticed    int // flips because of which a replica, or the broker, gave itself up
+	healed     int // of those: flips after which all that was given up was installed anew and is right
+	unstarted  int // of those: flips because of which the store does not open and says what to do
+	harmless   int // flips that change nothing
+	toFollower int // flips where the damaged log was shipped to another broker
+	byKind     map[string]*tally
 }
+
+// tally counts flips of one kind of bytes.
+type tally struct{ tried, noticed int }
 
 // flips flips bits, each in a fresh copy of the files as they were at some moment of the recording.
 func (r *recording) flips(ctx context.Context, work string, workers, n int, seed uint64) (*flipResult, error) {
-	bases, err := r.moments(12)
+	jobs, err := r.moments(12)
 	if err != nil {
 		return nil, err
 	}
-	res := &flipResult{result: result{facts: facts{}}, byKind: map[string]int{}}
+	bases := make([]*base, len(jobs))
+	defer func() {
+		for _, b := range bases {
+			b.close()
+		}
+	}()
+	for i, j := range jobs {
+		if bases[i], err = newBase(j, filepath.Join(work, fmt.Sprintf("peer-%d", i))); err != nil {
+			return nil, err
+		}
+	}
+	res := &flipResult{result: result{facts: facts{}}, byKind: map[string]*tally{}}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	errs := make([]error, workers)
@@ -62,8 +81,7 @@ func (r *recording) flips(ctx context.Context, work string, workers, n int, seed
 		wg.Go(func() {
 			for i := w; i < n && ctx.Err() == nil && errs[w] == nil; i += workers {
 				b := bases[i%len(bases)]
-				rnd := rand.New(rand.NewPCG(seed, uint64(i)))
-				f, kind := pickFlip(b.img, i/len(bases), rnd)
+				f := b.pick(i/len(bases), rand.New(rand.NewPCG(seed, uint64(i))))
 				follower := false
 				v, err := bounded(func() (v *verifier, err error) {
 					v, follower, err = runFlip(b, f, filepath.Join(work, strconv.Itoa(w)), i%3 == 2)
@@ -74,18 +92,9 @@ func (r *recording) flips(ctx context.Context, work string, workers, n int, seed
 					return
 				}
 				mu.Lock()
-				res.take(b.at, f.String(), v)
-				res.tried++
-				res.byKind[kind]++
+				res.count(b, f, v)
 				if follower {
 					res.toFollower++
-				}
-				switch {
-				case len(v.found) > 0:
-				case len(v.refused) > 0 || v.wiped:
-					res.detected++
-				default:
-					res.harmless++
 				}
 				mu.Unlock()
 				if hangs(v) {
@@ -95,12 +104,37 @@ func (r *recording) flips(ctx context.Context, work string, workers, n int, seed
 		})
 	}
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
+	return res, errors.Join(errors.Join(errs...), ctx.Err())
+}
+
+// count takes in one flip.
+func (res *flipResult) count(b *base, f flip, v *verifier) {
+	res.tried++
+	res.take(b.at, f.String(), v)
+	s := b.layouts[f.file].at(f.off)
+	kind := s.what
+	if s.duty == steering {
+		kind += ", steering"
 	}
-	return res, ctx.Err()
+	t := res.byKind[kind]
+	if t == nil {
+		t = &tally{}
+		res.byKind[kind] = t
+	}
+	t.tried++
+	switch {
+	case len(v.found) > 0:
+	case v.noticed():
+		res.noticed++
+		t.noticed++
+		if v.refused[replicaID{}] != nil {
+			res.unstarted++
+		} else {
+			res.healed++ // or it was a violation
+		}
+	default:
+		res.harmless++
+	}
 }
 
 // moments are states without damage, spread over the recording, in which there is something to damage.
@@ -128,52 +162,101 @@ func (r *recording) moments(n int) (out []job, err error) {
 	return out, err
 }
 
-// pickFlip takes the files in turn. Most flips go where they can do harm: into what bbolt steers by, into its meta pages, into
-// bytes that are not zero.
-func pickFlip(img *disk.Image, turn int, rnd *rand.Rand) (flip, string) {
-	var files []string
-	for _, f := range img.Files() {
-		if len(img.Pages(f)) > 0 {
-			files = append(files, f)
-		}
-	}
-	f := flip{file: files[turn%len(files)], bit: uint(rnd.IntN(8))}
-	kind := f.aim(img, rnd)
-	return f, kind
+// base is a moment of the recording, the same files undamaged in a store that is open, as those of a peer are, and what the bytes of those
+// files are that anybody reads.
+type base struct {
+	job
+	peer    *verifier
+	files   []string           // that hold anything
+	read    []string           // of which somebody reads
+	layouts map[string]*layout // of these
 }
 
-// aim picks a byte.
-func (f *flip) aim(img *disk.Image, rnd *rand.Rand) string {
-	pages := img.Pages(f.file)
-	no := pages[rnd.IntN(len(pages))]
-	page := img.Page(f.file, no)
-	switch k := rnd.IntN(10); {
-	case k < 1:
-		f.off = int64(rnd.IntN(2))*boltPage + int64(rnd.IntN(80))
-		return "meta page"
-	case k < 4:
-		elements := 16 + 16*int(binary.LittleEndian.Uint16(page[10:]))
-		f.off = no*boltPage + int64(rnd.IntN(min(elements, boltPage)))
-		return "page header and elements"
-	case k < 8:
-		at := rnd.IntN(boltPage)
-		for page[at] == 0 {
-			at = (at + 1) % boltPage
-		}
-		f.off = no*boltPage + int64(at)
-		return "byte in use at some time"
+func newBase(j job, dir string) (_ *base, err error) {
+	if err := fill(dir, j.img); err != nil {
+		return nil, err
 	}
-	f.off = rnd.Int64N(img.Size(f.file))
-	return "any byte of the file"
+	b := &base{job: j, layouts: map[string]*layout{}}
+	b.peer = &verifier{want: j.want, dir: filepath.Join(dir, "data"), facts: facts{}, deep: true}
+	defer func() {
+		if err != nil {
+			b.peer.close()
+		}
+	}()
+	b.peer.open()
+	if len(b.peer.found) > 0 {
+		return nil, fmt.Errorf("the state %s is broken without a flip: %v", j.at, b.peer.found)
+	}
+	newest := map[string]bool{"data/meta.db": false}
+	for id, l := range b.peer.logs {
+		hs, _, err := l.InitialState()
+		if err != nil {
+			return nil, err
+		}
+		l.SetApplied(hs.GetCommit())
+		segs := l.Segments()
+		for i, s := range segs {
+			newest[fmt.Sprintf("data/replicas/%s/%020d.seg", id.folder(), s.FirstIndex)] = i == len(segs)-1
+		}
+	}
+	for _, f := range j.img.Files() {
+		if len(j.img.Pages(f)) == 0 {
+			continue
+		}
+		b.files = append(b.files, f)
+		if is, ok := newest[f]; ok {
+			l, err := layoutOf(j.img, f, f == "data/meta.db", is)
+			if err != nil {
+				return nil, err
+			}
+			b.read, b.layouts[f] = append(b.read, f), l
+		}
+	}
+	if len(b.read) != len(newest) {
+		return nil, fmt.Errorf("%d files are read at %s, %d of them were found", len(newest), j.at, len(b.read))
+	}
+	return b, nil
 }
 
-// runFlip opens a folder with one flipped bit. Either everything is read and the store goes on, or, with ship, the log is first
-// given to another broker.
-func runFlip(b job, f flip, dir string, ship bool) (v *verifier, shipped bool, err error) {
+func (b *base) close() {
+	if b != nil {
+		b.peer.close()
+	}
+}
+
+// pick takes the files in turn. Seven flips of ten are of bytes that are read, as often of each kind, however few there are of it. Of the others
+// half are of what bbolt steers by, and the rest anywhere, most in pages that were ever written.
+func (b *base) pick(turn int, rnd *rand.Rand) flip {
+	k := rnd.IntN(20)
+	if k < 17 {
+		f := flip{file: b.read[turn%len(b.read)], bit: uint(rnd.IntN(8))}
+		of := b.layouts[f.file].of(read)
+		if k >= 14 {
+			of = b.layouts[f.file].of(steering)
+		}
+		kinds := slices.Sorted(maps.Keys(of))
+		spans := of[kinds[rnd.IntN(len(kinds))]]
+		s := spans[rnd.IntN(len(spans))]
+		f.off = s.from + rnd.Int64N(s.to-s.from)
+		return f
+	}
+	f := flip{file: b.files[turn%len(b.files)], bit: uint(rnd.IntN(8))}
+	if k == 19 {
+		f.off = rnd.Int64N(b.img.Size(f.file))
+		return f
+	}
+	pages := b.img.Pages(f.file)
+	f.off = pages[rnd.IntN(len(pages))]*boltPage + rnd.Int64N(boltPage)
+	return f
+}
+
+// runFlip opens a folder with one flipped bit. Everything is read, the store goes on, and what gave itself up is healed. With ship, the log
+// is first given to another broker.
+func runFlip(b *base, f flip, dir string, ship bool) (v *verifier, shipped bool, err error) {
 	if err := fill(dir, b.img.Flip(f.file, f.off, f.bit)); err != nil {
 		return nil, false, err
 	}
-	v = &verifier{want: b.want, dir: filepath.Join(dir, "data"), facts: facts{}, damage: true, deep: true}
+	v = &verifier{want: b.want, dir: filepath.Join(dir, "data"), facts: facts{}, peer: b.peer, deep: true}
 	defer func() {
 		if p := recover(); p != nil {
 			v.bad("I4", "the store panics: %v", p)
@@ -187,6 +270,15 @@ func runFlip(b job, f flip, dir string, ship bool) (v *verifier, shipped bool, e
 	v.open()
 	v.goOn(uint64(f.off))
 	v.close()
+	if len(v.found) > 0 {
+		return v, shipped, nil
+	}
+	switch s := b.layouts[f.file].at(f.off); {
+	case s.duty == read && !v.noticed():
+		v.bad("I4", "nobody noticed, and it is %s: bytes %d to %d", s.what, s.from, s.to-1)
+	case s.duty == unused && v.noticed():
+		v.bad("I4", "nobody uses this byte, and yet something is given up: %v", v.refused)
+	}
 	return v, shipped, nil
 }
 

@@ -3,7 +3,8 @@
 // A process of its own drives raftlog.Store (meta.db too) through appends, elections, truncations, rolls, checkpoints, trims, installs,
 // quarantines, deletions, stops and starts, under strace. It says in the same trace what it has promised. Package disk then gives what
 // a power cut may leave after any of its system calls; each such state is opened by the real code and compared with what had been
-// promised by then. After that it flips single bits: each must be noticed or do no harm.
+// promised by then. After that it flips single bits. Each in a byte that anybody reads must be noticed, and the replica that gave itself
+// up is installed anew from a healthy copy; after each other one every answer must be as it was (layout.go).
 //
 // It ends with 0 if no promise was broken, 1 if one was, 2 if it could not run or did not check what it claims to, 3 without strace.
 package main
@@ -34,7 +35,7 @@ type config struct {
 func main() {
 	var c config
 	flag.IntVar(&c.states, "states", 20_000, "distinct states to open")
-	flag.IntVar(&c.flips, "flips", 2000, "bits to flip")
+	flag.IntVar(&c.flips, "flips", 2000, "bits to flip; at least half of them must be noticed")
 	flag.Uint64Var(&c.seed, "seed", 1, "seed of the recorded run and of the subsets")
 	flag.IntVar(&c.steps, "steps", 40, "operations a replica does in each life")
 	flag.IntVar(&c.workers, "workers", runtime.NumCPU(), "states opened at once")
@@ -115,8 +116,7 @@ func (c config) run() int {
 		if flips, err = rec.flips(ctx, base, c.workers, c.flips, c.seed); err != nil {
 			return notRun(err)
 		}
-		fmt.Printf("flips: %d, %d detected, %d harmless, %d of the logs shipped to a follower first; in %.1f s\n       %v\n",
-			flips.tried, flips.detected, flips.harmless, flips.toFollower, time.Since(begun).Seconds(), flips.byKind)
+		printFlips(os.Stdout, flips, time.Since(begun))
 		sum.add(flips.facts)
 		results = append(results, &flips.result)
 	}
@@ -160,7 +160,7 @@ func workFolder() (string, error) {
 }
 
 // one opens a single state of a run that failed.
-func (c config) one(base string) int {
+func (c config) one(dir string) int {
 	rec, err := reload(c.replay)
 	if err != nil {
 		return notRun(err)
@@ -178,15 +178,20 @@ func (c config) one(base string) int {
 	}
 	var v *verifier
 	if c.flip == "" {
-		v, err = bounded(func() (*verifier, error) { return runJob(*j, &platter{dir: filepath.Join(base, "one")}, nil) })
+		v, err = bounded(func() (*verifier, error) { return runJob(*j, &platter{dir: filepath.Join(dir, "one")}, nil) })
 	} else {
 		var f flip
 		if f, err = parseFlip(c.flip); err != nil {
 			return notRun(err)
 		}
+		var b *base
+		if b, err = newBase(*j, filepath.Join(dir, "peer")); err != nil {
+			return notRun(err)
+		}
+		defer b.close()
 		for _, ship := range []bool{false, true} {
 			v, err = bounded(func() (*verifier, error) {
-				v, _, err := runFlip(*j, f, filepath.Join(base, "one"), ship)
+				v, _, err := runFlip(b, f, filepath.Join(dir, "one"), ship)
 				return v, err
 			})
 			if err != nil || len(v.found) > 0 {

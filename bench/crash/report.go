@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/runnel-io/runnel/bench/crash/disk"
 )
@@ -52,6 +53,15 @@ func printEvents(w io.Writer, r *recording) {
 	fmt.Fprintln(w)
 }
 
+func printFlips(w io.Writer, f *flipResult, took time.Duration) {
+	fmt.Fprintf(w, "flips: %d; %d noticed: %d healed from a peer, %d kept the broker from starting; %d harmless; %d replicas installed anew, %d damaged logs shipped first; in %.1f s\n",
+		f.tried, f.noticed, f.healed, f.unstarted, f.harmless, f.facts["installed anew"], f.toFollower, took.Seconds())
+	for _, kind := range slices.Sorted(maps.Keys(f.byKind)) {
+		t := f.byKind[kind]
+		fmt.Fprintf(w, "  %-36s %5d flipped, %5d noticed\n", kind, t.tried, t.noticed)
+	}
+}
+
 func printFacts(w io.Writer, f facts, res ...*result) {
 	fmt.Fprintf(w, "\n%-6s %10s %10s  %s\n", "", "facts", "violations", "")
 	for _, i := range claimed {
@@ -87,6 +97,15 @@ func printBroken(w io.Writer, r *recording, kept string, seed uint64, all []brok
 	}
 }
 
+// vacuous tells what flipping so many bits did not reach: with the 2,000 of make crash, 1,000 that are noticed, and all of those healed but a
+// few that keep the broker from starting (the number of meta.db's format).
+func (f *flipResult) vacuous(want int) string {
+	if f.tried >= want && f.noticed >= want/2 && f.healed >= f.noticed-want/100 && f.harmless > 0 && f.toFollower > 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d flips: %d noticed, %d healed, %d harmless, %d shipped", f.tried, want, f.noticed, f.healed, f.harmless, f.toFollower)
+}
+
 // vacuous tells what a run did not reach, empty if it is whole.
 func vacuous(f facts, r *recording, states *result, want int, flips *flipResult, wantFlips int) string {
 	var out []string
@@ -101,8 +120,10 @@ func vacuous(f facts, r *recording, states *result, want int, flips *flipResult,
 	if f["second lives"] == 0 {
 		out = append(out, "no state went on")
 	}
-	if flips != nil && (flips.tried < wantFlips || flips.detected == 0 || flips.harmless == 0 || flips.toFollower == 0) {
-		out = append(out, fmt.Sprintf("%d of %d flips: %d detected, %d harmless, %d shipped", flips.tried, wantFlips, flips.detected, flips.harmless, flips.toFollower))
+	if flips != nil {
+		if what := flips.vacuous(wantFlips); what != "" {
+			out = append(out, what)
+		}
 	}
 	seen, settled := map[string]bool{}, 0
 	for _, e := range r.events {

@@ -10,6 +10,9 @@ func (v *verifier) settled() *ledger {
 	l := newLedger()
 	l.incarnation, l.deleted = v.store.Identity().Incarnation, maps.Clone(v.want.deleted)
 	l.broker, l.floor = v.store.Identity().BrokerID, v.store.Floor()
+	if !v.wiped { // who knows of no replica cannot delete it; its folder stays
+		maps.Copy(l.deleted, v.healed)
+	}
 	for _, r := range v.store.Replicas() {
 		id := replicaID{r.Group, r.Replica}
 		if r.Quarantine != "" || v.refused[id] != nil {
@@ -34,10 +37,16 @@ func (v *logVerifier) foundOf(term, vote, commit uint64) *expected {
 	return e
 }
 
-// goOn has the store that was found do more work, close, and open again. What it does then must hold like everything before.
+// goOn has the store that was found do more work, close, and open again. What it does then must hold like everything before. Of a damaged
+// one, what gave itself up is healed first, and does more work, too.
 func (v *verifier) goOn(seed uint64) {
-	if v.store == nil || v.wiped || len(v.found) > 0 {
+	if v.store == nil || len(v.found) > 0 {
 		return
+	}
+	// Damage of meta.db may show only when it is written. Then nothing is acknowledged any more, and the next start finds it.
+	var early error
+	if v.peer != nil {
+		early = v.heal()
 	}
 	b := &book{l: v.settled()}
 	for id, l := range v.logs {
@@ -50,14 +59,27 @@ func (v *verifier) goOn(seed uint64) {
 		}
 	}
 	v.close()
-	again := &verifier{want: b.now(), dir: v.dir, facts: v.facts, damage: v.damage, deep: true}
+	again := &verifier{want: b.now(), dir: v.dir, facts: v.facts, peer: v.peer, deep: true}
 	again.open()
+	if again.peer != nil && again.store != nil && len(again.found) == 0 {
+		if err := again.heal(); err != nil {
+			again.bad("I1", "it is not healed: %v", err)
+		} else if early != nil && !again.wiped {
+			again.bad("I1", "it is healed only after another start: %v", early)
+		}
+	}
 	again.close()
 	for _, f := range again.found {
 		v.bad(f.Invariant, "after going on: %s", f.What)
 	}
 	maps.Copy(v.refused, again.refused)
-	v.wiped = again.wiped
+	maps.Copy(v.healed, again.healed)
+	for id := range v.refused {
+		if id != (replicaID{}) && !v.healed[id] && !again.wiped && len(v.found) == 0 {
+			v.bad("I19", "%s gave itself up, and after a start it has forgotten that: %v", id, v.refused[id])
+		}
+	}
+	v.wiped = v.wiped || again.wiped
 	v.facts["second lives"]++
 }
 

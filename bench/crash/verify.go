@@ -3,8 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"go.etcd.io/raft/v3"
 
@@ -24,9 +27,11 @@ type verifier struct {
 	refused map[replicaID]error
 	// wiped: meta.db counts as lost, and the broker as a new one.
 	wiped bool
-	// damage: a bit was flipped, so that refusals are not violations.
-	damage bool
-	deep   bool // read what consumers are served, too
+	// peer has the same files undamaged: a bit was flipped, so that refusals are not violations, and what is refused is healed from there.
+	// Nil = none was flipped.
+	peer   *verifier
+	healed map[replicaID]bool // replicas that were given up and replaced
+	deep   bool               // read what consumers are served, too
 	// skip tells that a log need not be opened: it was checked as it is. Nil = none.
 	skip func(id replicaID) bool
 
@@ -44,9 +49,10 @@ func (v *verifier) bad(invariant, format string, args ...any) {
 // open opens the store and all of its logs and checks them. close must be called whatever it found.
 func (v *verifier) open() {
 	v.logs, v.refused, v.entriesOf = map[replicaID]*raftlog.Log{}, map[replicaID]error{}, map[replicaID]*expected{}
+	v.healed = map[replicaID]bool{}
 	s, err := raftlog.Open(options(v.dir))
 	if err != nil {
-		if v.damage {
+		if v.peer != nil && strings.Contains(err.Error(), "run the version that wrote it") { // it stays as it is
 			v.refused[replicaID{}] = err
 			return
 		}
@@ -89,7 +95,7 @@ func (v *verifier) identity() bool {
 	if w.incarnation != "" {
 		v.facts["I19"]++
 		if id.Incarnation != w.incarnation {
-			if v.damage && len(v.store.Replicas()) == 0 {
+			if v.peer != nil && len(v.store.Replicas()) == 0 {
 				v.wiped = true
 				return false
 			}
@@ -147,7 +153,7 @@ func (v *verifier) known(id replicaID, reason string) {
 		}
 		return
 	case reason != "":
-		if v.damage {
+		if v.peer != nil {
 			v.refused[id] = errors.New(reason)
 			return
 		}
@@ -180,7 +186,7 @@ func (v *verifier) openLog(id replicaID, r *expected, flux *mark) {
 
 // refuse takes an error of a log.
 func (v *verifier) refuse(id replicaID, err error) {
-	if v.damage {
+	if v.peer != nil {
 		v.refused[id] = err
 		return
 	}
@@ -191,11 +197,14 @@ func (v *verifier) close() {
 	if v.store == nil {
 		return
 	}
-	if err := v.store.Close(); err != nil && !v.damage {
+	if err := v.store.Close(); err != nil && v.peer == nil {
 		v.bad("I1", "the store does not close: %v", err)
 	}
 	v.store = nil
 }
+
+// noticed tells whether a flip was: a replica says that it is damaged, or the broker counts as new, or does not start.
+func (v *verifier) noticed() bool { return len(v.refused) > 0 || v.wiped }
 
 // logVerifier compares one log.
 type logVerifier struct {
@@ -397,6 +406,25 @@ func (v *logVerifier) served() error {
 	}
 	if seen != len(at) {
 		v.bad("I9", "%s serves %d batches from offset %d on, it has %d", v.id, seen, start, len(at))
+	}
+	if v.peer == nil {
+		return nil
+	}
+	return v.sought(at, start, end)
+}
+
+// sought reads each batch by itself, from the last to the first. A search comes by other pages than a reader that goes on.
+func (v *logVerifier) sought(at map[int64]sum, start, end int64) error {
+	for _, base := range slices.Backward(slices.Sorted(maps.Keys(at))) {
+		from := max(base, start)
+		out, _, err := v.l.ReadBatches(from, end, 1, nil)
+		if err != nil {
+			return fmt.Errorf("read the batch at offset %d: %w", from, err)
+		}
+		v.facts["I5"]++
+		if hash(out) != at[base].Payload {
+			v.bad("I5", "%s serves another batch at offset %d than was written", v.id, base)
+		}
 	}
 	return nil
 }
