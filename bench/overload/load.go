@@ -27,6 +27,8 @@ type tally struct {
 	// Errors by reason; Worst is the first one that its receiver could not act on: neither retriable nor definite, or without a word.
 	Errors map[string]int64 `json:"errors"`
 	Worst  string           `json:"worst,omitempty"`
+	// Sent is what each producer got acknowledged.
+	Sent []*sent `json:"sent,omitempty"`
 }
 
 func newTally() *tally { return &tally{Counts: map[string]int64{}, Errors: map[string]int64{}} }
@@ -35,6 +37,15 @@ func (t *tally) count(what string, n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.Counts[what] += n
+}
+
+// sends notes that a producer begins.
+func (t *tally) sends(topic string, run uint32, producer int) *sent {
+	s := newSent(topic, run, uint32(producer))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Sent = append(t.Sent, s)
+	return s
 }
 
 // failed counts an error. What the end of the load itself brings about is none.
@@ -59,6 +70,7 @@ type loadOptions struct {
 	seeds []string
 	n     int     // how many at a time
 	rate  float64 // records a second
+	run   uint32  // which of the runs of this load
 }
 
 var loads = map[string]load{"idle": idle, "readers": readers, "producers": producers, "largest": largest, "topics": churn}
@@ -97,7 +109,7 @@ func startLoad(ctx context.Context, name string, o loadOptions) (*running, error
 		return nil, err
 	}
 	r := &running{name: name}
-	args := []string{self, "-load", name, "-seeds", strings.Join(o.seeds, ","), "-n", fmt.Sprint(o.n), "-rate", fmt.Sprint(o.rate)}
+	args := []string{self, "-load", name, "-seeds", strings.Join(o.seeds, ","), "-n", fmt.Sprint(o.n), "-rate", fmt.Sprint(o.rate), "-run", fmt.Sprint(o.run)}
 	if name != "idle" { // who does not answer a broker's pings for ten seconds is taken for gone
 		args = append([]string{"nice", "-n", "5"}, args...)
 	}

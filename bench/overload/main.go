@@ -43,9 +43,10 @@ func main() {
 	flag.StringVar(&seeds, "seeds", "", "internal")
 	flag.IntVar(&lo.n, "n", 0, "internal")
 	flag.Float64Var(&lo.rate, "rate", 0, "internal")
+	number := flag.Uint("run", 0, "internal")
 	if len(os.Args) > 1 && os.Args[1] == "-load" {
 		flag.Parse()
-		lo.seeds = strings.Split(seeds, ",")
+		lo.seeds, lo.run = strings.Split(seeds, ","), uint32(*number) //nolint:gosec // a few
 		if err := serveLoad(name, lo); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

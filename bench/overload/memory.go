@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -110,20 +112,21 @@ func resident(pid int) (int64, error) {
 	return 0, fmt.Errorf("/proc/%d/status does not tell of RssAnon", pid)
 }
 
-// watch looks at the brokers' memory until it is stopped, and keeps the most of each.
+// watch looks at the brokers' memory until it is stopped.
 type watch struct {
-	stop func()
-	done sync.WaitGroup
-	mu   sync.Mutex
-	most []int64
-	err  error
+	stop    func()
+	done    sync.WaitGroup
+	samples [][]int64 // of each broker, one every lookEvery; written by one goroutine, read once it has ended
+	err     error
 }
+
+const lookEvery = 50 * time.Millisecond
 
 func watchMemory(ctx context.Context, c *proc.Cluster) *watch {
 	ctx, stop := context.WithCancel(ctx)
-	w := &watch{stop: stop, most: make([]int64, len(c.Brokers))}
+	w := &watch{stop: stop, samples: make([][]int64, len(c.Brokers))}
 	w.done.Go(func() {
-		tick := time.NewTicker(50 * time.Millisecond)
+		tick := time.NewTicker(lookEvery)
 		defer tick.Stop()
 		for {
 			select {
@@ -133,21 +136,60 @@ func watchMemory(ctx context.Context, c *proc.Cluster) *watch {
 			}
 			for i, b := range c.Brokers {
 				n, err := resident(b.PID())
-				w.mu.Lock()
-				w.most[i] = max(w.most[i], n)
-				if err != nil && w.err == nil {
-					w.err = fmt.Errorf("broker %d: %w", b.Number, err)
+				if err != nil {
+					if w.err == nil {
+						w.err = fmt.Errorf("broker %d: %w", b.Number, err)
+					}
+					continue
 				}
-				w.mu.Unlock()
+				w.samples[i] = append(w.samples[i], n)
 			}
 		}
 	})
 	return w
 }
 
-// end answers the most that each broker held.
-func (w *watch) end() ([]int64, error) {
+// end answers the most that each broker held, and if it was watched for long enough, whether that climbed.
+func (w *watch) end(d time.Duration) (most []int64, climbs []climb, err error) {
 	w.stop()
 	w.done.Wait()
-	return w.most, w.err
+	for i, s := range w.samples {
+		if len(s) < 3 {
+			return nil, nil, errors.Join(w.err, fmt.Errorf("broker %d: its memory was looked at %d times", i+1, len(s)))
+		}
+		most = append(most, slices.Max(s))
+		if d >= longEnough {
+			climbs = append(climbs, climbOf(s))
+		}
+	}
+	return most, climbs, w.err
 }
+
+// Memory must be flat under a load that goes on: what it costs is reached in the first third, which takes up to ten seconds where all loads come
+// at once, and the last is not above the middle one. Means are compared, since the collector makes a saw of it: the heap grows from what is
+// in use to twice that, is swept, and the pages go back to the system over seconds. With some five teeth in a third, one more or one less
+// moves the mean by a tenth of what is held, and a tooth is higher where more was in flight when it began. So a fifth is allowed, and
+// flatSlack where that is less: what is in flight does not shrink with the heap. It finds what keeps 15 MiB a second of a broker that
+// holds 500 MiB and is watched for half a minute. What is kept more slowly than that is for comeBack.
+const (
+	longEnough  = 30 * time.Second
+	flatPercent = 20
+	flatSlack   = 64 << 20
+)
+
+// climb is the mean of what a broker held in the middle and in the last third of a while.
+type climb struct{ middle, last int64 }
+
+func climbOf(samples []int64) climb {
+	third := len(samples) / 3
+	mean := func(of []int64) int64 {
+		sum := int64(0)
+		for _, n := range of {
+			sum += n
+		}
+		return sum / int64(len(of))
+	}
+	return climb{mean(samples[third : 2*third]), mean(samples[2*third:])}
+}
+
+func (c climb) tooMuch() bool { return c.last > c.middle+max(c.middle*flatPercent/100, flatSlack) }

@@ -42,7 +42,8 @@ type overload struct {
 	limit    int64 // the highest so far
 	phases   []phase
 	tallies  map[string]*tally    // of loads that ended, added up
-	flooded  int64                // records that the measurement of capacity got acknowledged
+	nth      uint32               // run of loads
+	sent     []*sent              // by all producers of all runs
 	closed   []map[string]float64 // connections of each broker that ended, by reason
 	wrong    []string             // violations
 }
@@ -128,7 +129,6 @@ func (r *overload) measure(ctx context.Context, brokerctl string) error {
 	}
 	var res struct {
 		RecordsPerSecond float64 `json:"records_per_second"`
-		Records          int64   `json:"records"`
 	}
 	if err := json.Unmarshal(out, &res); err != nil {
 		return err
@@ -136,7 +136,6 @@ func (r *overload) measure(ctx context.Context, brokerctl string) error {
 	if r.capacity = res.RecordsPerSecond; r.capacity < 1000 {
 		return fmt.Errorf("one producer got %.0f records/s through: that is no measure", r.capacity)
 	}
-	r.flooded = res.Records
 	return nil
 }
 
@@ -145,6 +144,7 @@ type phase struct {
 	name   string
 	waits  stream.Waits
 	memory []int64 // the most, by broker
+	climbs []climb // by broker; empty if it was too short to tell
 	limit  int64
 	errors map[string]float64 // given by the brokers to anybody, by reason
 }
@@ -184,31 +184,52 @@ func (r *overload) watched(ctx context.Context) error {
 	return r.phase(ctx, "after", calm, nil)
 }
 
-// under watches a phase with loads.
-func (r *overload) under(ctx context.Context, name string, d time.Duration, names ...string) (err error) {
+// under watches a phase with loads, and looks afterwards whether what was acknowledged to them is there.
+func (r *overload) under(ctx context.Context, name string, d time.Duration, names ...string) error {
+	began := time.Now()
+	ends, err := r.ends(ctx)
+	if err != nil {
+		return err
+	}
+	r.nth++
 	n := map[string]int{}
 	var up []*running
-	began := time.Now()
-	defer func() { // the loads end, and tell
-		defer func() { fmt.Printf("%-12s took %s in all\n", name, time.Since(began).Round(time.Second)) }()
-		for _, l := range up {
-			t, lerr := l.end()
-			if lerr != nil {
-				err = errors.Join(err, lerr)
-				continue
-			}
-			r.add(l.name, t)
-		}
-	}()
 	for _, l := range names {
 		n[l] = r.o.n[l]
-		got, err := startLoad(ctx, l, loadOptions{seeds: r.cluster.Seeds(), n: n[l], rate: times * r.capacity})
-		if err != nil {
-			return err
+		var got *running
+		if got, err = startLoad(ctx, l, loadOptions{seeds: r.cluster.Seeds(), n: n[l], rate: times * r.capacity, run: r.nth}); err != nil {
+			break
 		}
 		up = append(up, got)
 	}
-	return r.phase(ctx, name, d, n)
+	if err == nil {
+		err = r.phase(ctx, name, d, n)
+	}
+	for _, l := range up { // the loads end, and tell
+		t, lerr := l.end()
+		if lerr != nil {
+			err = errors.Join(err, lerr)
+			continue
+		}
+		r.add(l.name, t)
+		if l.name == "producers" {
+			r.beyond(name, t)
+		}
+	}
+	fmt.Printf("%-12s took %s in all\n", name, time.Since(began).Round(time.Second))
+	if err != nil {
+		return err
+	}
+	return r.kept(ctx, name, ends, r.nth)
+}
+
+// beyond looks whether producers asked for more than what the brokers can do: as many times what they got through, and more than their buffers
+// took.
+func (r *overload) beyond(name string, t *tally) {
+	due, taken, acked := t.Counts["due"], t.Counts["taken by clients"], t.Counts["acknowledged"]
+	if acked == 0 || due < times*acked || taken >= due {
+		r.violated("%s: %d records were due, clients took %d, %d were acknowledged: the producers were not at %d times capacity", name, due, taken, acked, times)
+	}
 }
 
 func (r *overload) phase(ctx context.Context, name string, d time.Duration, n map[string]int) error {
@@ -233,7 +254,7 @@ func (r *overload) phase(ctx context.Context, name string, d time.Duration, n ma
 	}
 	p.waits = r.well.Waits()
 	var merr error
-	p.memory, merr = w.end()
+	p.memory, p.climbs, merr = w.end(d)
 	if err := errors.Join(err, merr); err != nil {
 		return err
 	}
@@ -278,6 +299,7 @@ func (r *overload) add(name string, t *tally) {
 	for k, v := range t.Errors {
 		all.Errors[k] += v
 	}
+	r.sent = append(r.sent, t.Sent...)
 	if all.Worst == "" {
 		all.Worst = t.Worst
 	}

@@ -29,37 +29,38 @@ const (
 // client waits, and what it owes is counted as not taken.
 func producers(ctx context.Context, o loadOptions, t *tally) error {
 	var wg sync.WaitGroup
-	var acked, taken atomic.Int64
-	began := time.Now()
+	var due, acked, taken atomic.Int64
 	for i := range o.n {
 		cl, err := client.New(o.seeds, client.WithBufferBytes(8<<20), client.WithDeliveryTimeout(30*time.Second))
 		if err != nil {
 			return err
 		}
+		s := t.sends(floodTopic, o.run, i)
 		wg.Go(func() {
 			defer cl.Close()
-			flood(ctx, cl, o.rate/float64(o.n), i, t, &acked, &taken)
+			flood(ctx, cl, o.rate/float64(o.n), s, t, &due, &acked, &taken)
 		})
 	}
 	ready()
 	wg.Wait()
-	owed := int64(o.rate * time.Since(began).Seconds())
-	t.count("due", owed)
+	t.count("due", due.Load())
 	t.count("taken by clients", taken.Load())
 	t.count("acknowledged", acked.Load())
 	return nil
 }
 
-func flood(ctx context.Context, cl *client.Client, rate float64, i int, t *tally, acked, taken *atomic.Int64) {
+func flood(ctx context.Context, cl *client.Client, rate float64, s *sent, t *tally, due, acked, taken *atomic.Int64) {
 	value := make([]byte, floodRecord)
 	all, cancel := context.WithTimeout(context.WithoutCancel(ctx), 24*time.Hour)
 	defer cancel()
 	began := time.Now()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for sent := int64(0); ; {
+	for done := int64(0); ; {
+		owed := int64(rate * time.Since(began).Seconds())
 		select {
 		case <-ctx.Done():
+			due.Add(owed)
 			end, stop := context.WithTimeout(all, answeredWithin)
 			defer stop()
 			if err := cl.Flush(end); err != nil {
@@ -68,13 +69,16 @@ func flood(ctx context.Context, cl *client.Client, rate float64, i int, t *tally
 			return
 		case <-tick.C:
 		}
-		for due := int64(rate * time.Since(began).Seconds()); sent < due && ctx.Err() == nil; sent++ {
+		for ; done < owed && ctx.Err() == nil; done++ {
+			n := int64(s.Producer) + done
 			// A full buffer makes it wait, and the end of the load must end that; the record then was not taken.
-			cl.Produce(ctx, &client.Record{Topic: floodTopic, Partition: int32((sent + int64(i)) % floodPartitions), Value: value}, func(_ *client.Record, err error) {
+			cl.Produce(ctx, &client.Record{Topic: floodTopic, Partition: s.partition(n), Key: s.key(n), Value: value}, func(r *client.Record, err error) {
 				if err != nil {
+					s.failed(n, err)
 					t.failed(all, "a producer beyond capacity", err)
 					return
 				}
+				s.took(n, r.Offset)
 				acked.Add(1)
 			})
 			taken.Add(1)
@@ -91,17 +95,18 @@ func largest(ctx context.Context, o loadOptions, t *tally) error {
 			return err
 		}
 		value := make([]byte, largestRecord)
+		s := t.sends(largestTopic, o.run, i)
 		wg.Go(func() {
 			defer cl.Close()
-			for n := i; ctx.Err() == nil; n++ {
-				// The last one is answered too: what is acknowledged has to be there.
-				end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
-				err := cl.ProduceSync(end, &client.Record{Topic: largestTopic, Partition: int32(n % largestPartitions), Value: value})
-				cancel()
-				if err != nil {
+			for n := int64(i); ctx.Err() == nil; n++ {
+				// The last one is answered too: what is acknowledged has to be there. The client's own time-out ends the wait.
+				rec := &client.Record{Topic: largestTopic, Partition: s.partition(n), Key: s.key(n), Value: value}
+				if err := cl.ProduceSync(context.WithoutCancel(ctx), rec); err != nil {
+					s.failed(n, err)
 					t.failed(context.WithoutCancel(ctx), "a request of the largest size", err)
 					continue
 				}
+				s.took(n, rec.Offset)
 				t.count("acknowledged", 1)
 			}
 		})
@@ -132,7 +137,8 @@ func churn(ctx context.Context, o loadOptions, t *tally) error {
 	return nil
 }
 
-// one makes a topic and deletes it, also if nobody heard whether it was made: nothing may be left.
+// one makes a topic and deletes it, also if nobody heard whether it was made: nothing may be left. Only what was answered counts as made or as
+// deleted. A topic that is not there was never made, or a deletion was done that nobody heard of.
 func one(ctx context.Context, cl *client.Client, name string, t *tally) {
 	all, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
@@ -143,9 +149,12 @@ func one(ctx context.Context, cl *client.Client, name string, t *tally) {
 	}
 	for all.Err() == nil {
 		_, err := cl.Admin().DeleteTopic(all, &runnelv1.DeleteTopicRequest{Name: name})
-		reason := runnelv1.AsError(err).GetReason()
-		if err == nil || reason == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC {
+		switch {
+		case err == nil:
 			t.count("deleted", 1)
+			return
+		case runnelv1.AsError(err).GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC:
+			t.count("not there", 1)
 			return
 		}
 		t.failed(all, "deleting a topic", err)
