@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
@@ -18,11 +20,12 @@ import (
 
 // watcher looks at a cluster that should stay as it is.
 type watcher struct {
-	cluster *proc.Cluster
-	cl      *client.Client
-	dir     string
-	placed  string // where all replicas were to begin with
-	wrong   []string
+	cluster    *proc.Cluster
+	cl         *client.Client
+	dir        string
+	partitions int
+	placed     string // where all replicas were to begin with
+	wrong      []string
 }
 
 func (w *watcher) begin(ctx context.Context) (err error) {
@@ -70,8 +73,9 @@ var counters = map[string]func(*found) *float64{
 	"runnel_controller_moves_finished_total": func(f *found) *float64 { return &f.moves },
 }
 
-func (w *watcher) count(ctx context.Context) (f found, err error) {
-	for _, b := range w.cluster.Brokers {
+// count adds up what these brokers have counted and logged so far.
+func (w *watcher) count(ctx context.Context, brokers []*proc.Broker) (f found, err error) {
+	for _, b := range brokers {
 		for name, to := range counters {
 			v, err := b.Metric(ctx, name)
 			if err != nil {
@@ -97,8 +101,8 @@ func (w *watcher) count(ctx context.Context) (f found, err error) {
 }
 
 // watch looks for a while, and answers what happened in it.
-func (w *watcher) watch(ctx context.Context, s *stream.Stream, d time.Duration) (found, error) {
-	before, err := w.count(ctx)
+func (w *watcher) watch(ctx context.Context, s *stream.Stream, name string, d time.Duration) (found, error) {
+	before, err := w.count(ctx, w.cluster.Brokers)
 	if err != nil {
 		return found{}, err
 	}
@@ -134,7 +138,7 @@ func (w *watcher) watch(ctx context.Context, s *stream.Stream, d time.Duration) 
 			fewest = min(fewest, n)
 		}
 	}
-	f, err := w.count(ctx)
+	f, err := w.count(ctx, w.cluster.Brokers)
 	if err != nil {
 		return found{}, err
 	}
@@ -148,10 +152,82 @@ func (w *watcher) watch(ctx context.Context, s *stream.Stream, d time.Duration) 
 	f.suspected, f.marked, f.refuted = f.suspected-before.suspected, f.marked-before.marked, f.refuted-before.refuted
 	f.campaigns, f.sessions, f.stepDowns = f.campaigns-before.campaigns, f.sessions-before.sessions, f.stepDowns-before.stepDowns
 	f.silent, f.moves = f.silent-before.silent, f.moves-before.moves
-	if f.moves > 0 {
-		w.wrong = append(w.wrong, fmt.Sprintf("%.0f moves were made of replicas whose brokers were only slow", f.moves))
+	for _, what := range f.judge(len(w.cluster.Brokers), w.partitions) {
+		w.wrong = append(w.wrong, name+": "+what)
 	}
 	return f, nil
+}
+
+// What passes. Gossip is slow to suspect so that a busy broker is never given up, so nobody may be. That brokers do not hear each other for half a
+// second, and elect, is what keeps failover short. On processors that others use up it may happen by bad luck, and costs users a pause of half a
+// second: once a minute in all, and each partition (with the controller's) once in ten minutes. More often is a habit, not bad luck.
+const (
+	minutesPerSilence  = 1
+	minutesPerElection = 10 // of one partition
+)
+
+// judge tells what must not have happened to brokers that were only slow.
+func (f found) judge(brokers, partitions int) (wrong []string) {
+	most := func(per float64) float64 { return math.Ceil(f.d.Minutes() / per) }
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if f.moves > 0 {
+		say("%.0f moves were made of replicas whose brokers were only slow", f.moves)
+	}
+	if f.marked > 0 || f.fewest < float64(brokers) {
+		say("gossip gave up a broker that was only slow: %d times, and knew of %.0f of %d at least", f.marked, f.fewest, brokers)
+	}
+	if m := most(minutesPerSilence); f.silent > m {
+		say("brokers were taken for silent %.0f times in %s, %.0f would be bad luck", f.silent, f.d.Round(time.Second), m)
+	}
+	if m := most(minutesPerElection) * float64(partitions+1); f.campaigns > m || f.stepDowns > m {
+		say("%.0f elections were begun and %.0f leaders stepped down in %s, %.0f would be bad luck", f.campaigns, f.stepDowns, f.d.Round(time.Second), m)
+	}
+	if f.waits.Probes == 0 {
+		say("nothing was acknowledged")
+	}
+	return wrong
+}
+
+// controlWithin bounds the wait for gossip to give up a broker that does stand still.
+const controlWithin = 2 * time.Minute
+
+// control has one broker stand still, which is what starvation must not look like. Now it must be given up, be taken for silent, and leaders be
+// elected, and each must be counted; else it says nothing that none was before. The broker is left as it is.
+func (w *watcher) control(ctx context.Context) error {
+	last := len(w.cluster.Brokers) - 1
+	others := w.cluster.Brokers[:last]
+	before, err := w.count(ctx, others)
+	if err != nil {
+		return err
+	}
+	if err := w.cluster.Brokers[last].Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	began := time.Now()
+	tick := time.NewTicker(lookEvery / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		now, err := w.count(ctx, others)
+		if err != nil {
+			return err
+		}
+		marked, silent, campaigns := now.marked-before.marked, now.silent-before.silent, now.campaigns-before.campaigns
+		if marked > 0 && silent > 0 && campaigns > 0 {
+			fmt.Printf("for comparison, a broker that stands still: gave one up %d times, taken for silent %.0f times, %.0f elections begun, after %s\n",
+				marked, silent, campaigns, time.Since(began).Round(time.Second))
+			return nil
+		}
+		if time.Since(began) > controlWithin {
+			w.wrong = append(w.wrong, fmt.Sprintf("a broker stood still for %s: given up %d times, taken for silent %.0f times, %.0f elections: these counts show nothing",
+				controlWithin, marked, silent, campaigns))
+			return nil
+		}
+	}
 }
 
 func (f found) line(name string) string {
