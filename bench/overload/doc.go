@@ -2,7 +2,7 @@
 //
 //	idle        10,000 connections that say nothing, all to one broker
 //	readers     consumers that never read, and one that reads 64 KiB a second
-//	producers   records at five times the rate that one producer gets through; of what is due a fifth at most is acknowledged
+//	producers   records at five times the rate that one producer gets through, or that they get acknowledged themselves
 //	largest     requests of the largest size, many at a time
 //	topics      topics made and deleted, as fast as it goes
 //

@@ -187,6 +187,7 @@ func (r *overload) kept(ctx context.Context, phase string, began map[string]map[
 		}
 		if err := k.finish(); err != nil {
 			r.violated("%s, %s: %v", phase, topic, err)
+			continue
 		}
 		if k.records == 0 || k.samples == 0 {
 			r.violated("%s, %s: %d records and %d samples were read back: that shows nothing", phase, topic, k.records, k.samples)

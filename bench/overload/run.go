@@ -223,12 +223,14 @@ func (r *overload) under(ctx context.Context, name string, d time.Duration, name
 	return r.kept(ctx, name, ends, r.nth)
 }
 
-// beyond looks whether producers asked for more than what the brokers can do: as many times what they got through, and more than their buffers
-// took.
+// beyond looks whether producers asked for more than what the brokers can do: as many times what they got through, and their buffers were full for
+// most of the time, so that the brokers were never without work.
 func (r *overload) beyond(name string, t *tally) {
 	due, taken, acked := t.Counts["due"], t.Counts["taken by clients"], t.Counts["acknowledged"]
-	if acked == 0 || due < times*acked || taken >= due {
-		r.violated("%s: %d records were due, clients took %d, %d were acknowledged: the producers were not at %d times capacity", name, due, taken, acked, times)
+	waited, all := t.Counts["ms waited for room"], t.Counts["ms in all"]
+	if acked == 0 || due < times*acked || taken >= due || 2*waited < all {
+		r.violated("%s: %d records were due, clients took %d, %d were acknowledged, and producers waited for room for %d of %d ms: that is not %d times capacity",
+			name, due, taken, acked, waited, all, times)
 	}
 }
 

@@ -78,6 +78,13 @@ func (s *sent) took(number, offset int64) {
 	s.acked++
 }
 
+// count is how many were acknowledged.
+func (s *sent) count() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acked
+}
+
 // failed notes that there was none.
 func (s *sent) failed(number int64, err error) {
 	s.mu.Lock()

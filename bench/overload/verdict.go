@@ -196,7 +196,7 @@ func (r *overload) render() string {
 		t.AppendRow(table.Row{p.name, p.waits.Probes, ms(p.waits.P50), ms(p.waits.P99), ms(p.waits.P999), ms(p.waits.Longest), strings.Join(held, " / "), mib(p.limit), p.thirds(), reasons(p.errors)})
 	}
 	out := t.Render()
-	out += fmt.Sprintf("\none producer gets %.0f records/s of %d bytes through; the producers ask for %.0f", r.capacity, floodRecord, times*r.capacity)
+	out += fmt.Sprintf("\none producer gets %.0f records/s of %d bytes through; the producers ask for %.0f or more", r.capacity, floodRecord, times*r.capacity)
 	for _, name := range order {
 		tally := r.tallies[name]
 		if tally == nil {

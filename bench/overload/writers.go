@@ -25,11 +25,15 @@ const (
 	answeredWithin = 40 * time.Second
 )
 
+// load of producers: what was due, what clients took, what was acknowledged, and how long they waited for room in their buffers, of how long in all.
+type flooded struct{ due, taken, acked, waited, all atomic.Int64 }
+
 // producers sends records on schedule, whether or not those before were acknowledged, as far as the clients' buffers go: beyond that a
-// client waits, and what it owes is counted as not taken.
+// client waits, and what it owes is counted as not taken. The schedule is at least times what was acknowledged, whatever the brokers could
+// do when their capacity was measured.
 func producers(ctx context.Context, o loadOptions, t *tally) error {
 	var wg sync.WaitGroup
-	var due, acked, taken atomic.Int64
+	var f flooded
 	for i := range o.n {
 		cl, err := client.New(o.seeds, client.WithBufferBytes(8<<20), client.WithDeliveryTimeout(30*time.Second))
 		if err != nil {
@@ -38,18 +42,20 @@ func producers(ctx context.Context, o loadOptions, t *tally) error {
 		s := t.sends(floodTopic, o.run, i)
 		wg.Go(func() {
 			defer cl.Close()
-			flood(ctx, cl, o.rate/float64(o.n), s, t, &due, &acked, &taken)
+			flood(ctx, cl, o.rate/float64(o.n), s, t, &f)
 		})
 	}
 	ready()
 	wg.Wait()
-	t.count("due", due.Load())
-	t.count("taken by clients", taken.Load())
-	t.count("acknowledged", acked.Load())
+	t.count("due", f.due.Load())
+	t.count("taken by clients", f.taken.Load())
+	t.count("acknowledged", f.acked.Load())
+	t.count("ms waited for room", f.waited.Load()/1e6)
+	t.count("ms in all", f.all.Load()/1e6)
 	return nil
 }
 
-func flood(ctx context.Context, cl *client.Client, rate float64, s *sent, t *tally, due, acked, taken *atomic.Int64) {
+func flood(ctx context.Context, cl *client.Client, rate float64, s *sent, t *tally, f *flooded) {
 	value := make([]byte, floodRecord)
 	all, cancel := context.WithTimeout(context.WithoutCancel(ctx), 24*time.Hour)
 	defer cancel()
@@ -57,20 +63,22 @@ func flood(ctx context.Context, cl *client.Client, rate float64, s *sent, t *tal
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for done := int64(0); ; {
-		owed := int64(rate * time.Since(began).Seconds())
+		owed := max(int64(rate*time.Since(began).Seconds()), times*s.count())
 		select {
 		case <-ctx.Done():
-			due.Add(owed)
+			f.all.Add(int64(time.Since(began)))
 			end, stop := context.WithTimeout(all, answeredWithin)
 			defer stop()
 			if err := cl.Flush(end); err != nil {
 				t.failed(all, "a producer's last records", err)
 			}
+			f.due.Add(max(owed, times*s.count()))
 			return
 		case <-tick.C:
 		}
 		for ; done < owed && ctx.Err() == nil; done++ {
 			n := int64(s.Producer) + done
+			asked := time.Now()
 			// A full buffer makes it wait, and the end of the load must end that; the record then was not taken.
 			cl.Produce(ctx, &client.Record{Topic: floodTopic, Partition: s.partition(n), Key: s.key(n), Value: value}, func(r *client.Record, err error) {
 				if err != nil {
@@ -79,9 +87,10 @@ func flood(ctx context.Context, cl *client.Client, rate float64, s *sent, t *tal
 					return
 				}
 				s.took(n, r.Offset)
-				acked.Add(1)
+				f.acked.Add(1)
 			})
-			taken.Add(1)
+			f.waited.Add(int64(time.Since(asked)))
+			f.taken.Add(1)
 		}
 	}
 }
