@@ -71,11 +71,13 @@ func (r *run) takesWrites(ctx context.Context) {
 
 // history reads all logs from the leaders and from every replica, and the list of topics.
 func (r *run) history(ctx context.Context) (check.History, error) {
+	var h check.History
 	var final map[int32]check.Log
 	var replicas map[int32]map[int32]string
 	err := until(ctx, agreeWithin, func(ctx context.Context) string {
 		call, cancel := context.WithTimeout(ctx, agreeWithin/3)
 		defer cancel()
+		h = r.rec.History() // before the logs are read: nothing that was seen by then may be missing in them
 		var err error
 		if final, err = workload.Final(call, r.target(), r.topics); err != nil {
 			return "reading as a client: " + err.Error()
@@ -92,8 +94,7 @@ func (r *run) history(ctx context.Context) (check.History, error) {
 	if err != nil {
 		return check.History{}, fmt.Errorf("the list of topics: %w", err)
 	}
-	h := r.rec.History()
-	h.Final, h.Replicas, h.FinalTopics = final, replicas, names
+	h.Final, h.Replicas, h.FinalTopics, h.Keep = final, replicas, names, keeps(r.topics)
 	return h, ctx.Err()
 }
 

@@ -181,16 +181,6 @@ func (r *run) close(keep bool) error {
 	return errors.Join(errs...)
 }
 
-// newTopics are those of a round: as they come, with small segments, and with retention.
-func newTopics(n int) []workload.Topic {
-	name := func(what string) string { return fmt.Sprintf("%s-%d", what, n) }
-	return []workload.Topic{
-		{Name: name("plain"), Partitions: 8},
-		{Name: name("small"), Partitions: 4, Config: map[string]string{"segment.bytes": "131072"}},
-		{Name: name("trimmed"), Partitions: 4, Config: map[string]string{"segment.bytes": "131072", "retention.bytes": "524288"}},
-	}
-}
-
 // roundOf makes topics, has them used while faults go on, heals everything and checks all.
 func (r *run) roundOf(ctx context.Context, n int, length time.Duration) (err error) {
 	r.topics = newTopics(n)

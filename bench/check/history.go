@@ -84,7 +84,11 @@ type Log struct {
 	Start, HighWatermark int64
 	Values               []string // Values[i] is at Start+i
 	Batches              []Batch  // in their order; the first may begin before Start. nil: not looked at
+	Bytes                int64    // of Batches as they are stored
 }
+
+// Keep is what retention must leave of a partition at least: so many bytes of batches as they are stored, counting so many more for each.
+type Keep struct{ Bytes, PerBatch int64 }
 
 // History is everything that was seen in a run.
 type History struct {
@@ -95,6 +99,8 @@ type History struct {
 	Leaders []Leader
 	Topics  []TopicOp
 	Final   map[int32]Log
+	// Keep tells, per partition, what retention must leave. One that is not named may lose nothing.
+	Keep map[int32]Keep
 	// Replicas holds, per partition, a hash of each replica's log at rest, by broker.
 	Replicas map[int32]map[int32]string
 	// FinalTopics names the topics that exist at rest. nil: not looked at.

@@ -11,26 +11,33 @@ func (v *verifier) reads() {
 		reader    int
 		partition int32
 	}
+	started := map[place]bool{}
+	for _, s := range v.h.Starts {
+		started[place{s.Partition, s.Offset}] = true
+	}
 	last := map[stream]int64{}
 	for _, r := range v.h.Reads {
 		key := stream{r.Reader, r.Partition}
 		if before, ok := last[key]; ok {
 			v.facts["I9"]++
 			v.facts["I10"]++
-			trimmed := r.Offset <= v.h.Final[r.Partition].Start // it went on at a log start
 			switch {
 			case r.Offset <= before:
 				v.at("I10", r.Partition, r.Offset, "reader %d got %d after %d", r.Reader, r.Offset, before)
-			case r.Offset != before+1 && !trimmed:
+			case r.Offset != before+1 && !started[place{r.Partition, r.Offset}]: // it may go on where a broker said that the log starts
 				v.at("I9", r.Partition, r.Offset, "reader %d got %d after %d", r.Reader, r.Offset, before)
 			}
 		}
 		last[key] = r.Offset
 		v.visible(r.Partition, r.Offset, r.Value)
+		value, below, ok := v.inFinal(r.Partition, r.Offset)
+		if below {
+			v.agree(r.Partition, r.Offset, r.Value)
+			continue
+		}
 		v.facts["I12"]++
 		v.facts["I5"]++
-		switch value, below, ok := v.inFinal(r.Partition, r.Offset); {
-		case below:
+		switch {
 		case !ok:
 			v.at("I12", r.Partition, r.Offset, "%s was read at %d, which is not there any more", r.Value, r.Offset)
 		case value != r.Value:
@@ -73,16 +80,35 @@ func (v *verifier) ends() {
 	}
 }
 
-// starts checks I20: a log start is a decision of the group, and never taken back.
+// Trimmed counts, among the facts, the partitions of which retention took something: how much it left was compared.
+const Trimmed = "I20 trimmed"
+
+// starts checks I20: a log start is a decision of the group and never taken back, and nothing goes that retention must keep.
 func (v *verifier) starts() {
 	for _, s := range v.h.Starts {
 		l, ok := v.h.Final[s.Partition]
-		if !ok {
+		if !ok || s.Offset == 0 { // no log starts below 0
 			continue
 		}
 		v.facts["I20"]++
 		if s.Offset > l.Start {
 			v.at("I20", s.Partition, s.Offset, "the log start was said to be %d, and is %d at rest", s.Offset, l.Start)
+		}
+	}
+	for p, l := range v.h.Final {
+		keep, may := v.h.Keep[p]
+		switch {
+		case !may && l.HighWatermark > 0:
+			v.facts["I20"]++
+			if l.Start > 0 {
+				v.at("I20", p, 0, "offsets below %d are gone, and retention must keep all", l.Start)
+			}
+		case may && l.Start > 0 && l.Batches != nil:
+			v.facts["I20"]++
+			v.facts[Trimmed]++
+			if left := l.Bytes + keep.PerBatch*int64(len(l.Batches)); left < keep.Bytes {
+				v.at("I20", p, l.Start, "%d bytes are left from offset %d on, and retention must keep %d", left, l.Start, keep.Bytes)
+			}
 		}
 	}
 }

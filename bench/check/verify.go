@@ -35,6 +35,13 @@ type verifier struct {
 	found []Violation
 	count map[string]int // violations
 	facts Facts
+	gone  map[place]string // what was acknowledged or read below a log start
+}
+
+// place is an offset of a partition.
+type place struct {
+	partition int32
+	offset    int64
 }
 
 // Verify answers broken promises, at most some of each.
@@ -45,7 +52,7 @@ func Verify(h History) []Violation {
 
 // Count is Verify that also tells how many facts each invariant was held against.
 func Count(h History) ([]Violation, Facts) {
-	v := &verifier{h: h, sent: make(map[string]*Append, len(h.Appends)), count: map[string]int{}, facts: Facts{}}
+	v := &verifier{h: h, sent: make(map[string]*Append, len(h.Appends)), count: map[string]int{}, facts: Facts{}, gone: map[place]string{}}
 	for i := range h.Appends {
 		a := &h.Appends[i]
 		if v.sent[a.Value()] != nil {
@@ -138,16 +145,34 @@ func (v *verifier) acks() {
 		if a.Outcome != OK {
 			continue
 		}
+		value, below, ok := v.inFinal(a.Partition, a.Offset)
+		if below { // whether it may be gone is I20's
+			v.agree(a.Partition, a.Offset, a.Value())
+			continue
+		}
 		v.facts["I1"]++
 		v.facts["I5"]++
-		switch value, below, ok := v.inFinal(a.Partition, a.Offset); {
-		case below:
+		switch {
 		case !ok:
 			v.at("I1", a.Partition, a.Offset, "%s was acknowledged at %d, which is not there", a.Value(), a.Offset)
 		case value != a.Value():
 			v.at("I5", a.Partition, a.Offset, "%s was acknowledged at %d, where %s is", a.Value(), a.Offset, value)
 			v.at("I1", a.Partition, a.Offset, "%s was acknowledged at %d and is not there", a.Value(), a.Offset)
 		}
+	}
+}
+
+// agree checks I5 below a log start, where only what clients saw can be compared.
+func (v *verifier) agree(p int32, offset int64, value string) {
+	at := place{p, offset}
+	before, ok := v.gone[at]
+	if !ok {
+		v.gone[at] = value
+		return
+	}
+	v.facts["I5"]++
+	if before != value {
+		v.at("I5", p, offset, "%s and %s were both acknowledged or read at %d, below the log start", before, value, offset)
 	}
 }
 

@@ -16,8 +16,11 @@ const hashEvery = 64
 // collect reads the final logs and the counts.
 func (c *Cluster) collect() {
 	h := &c.clients.history
-	h.Final, h.Replicas = map[int32]check.Log{}, map[int32]map[int32]string{}
-	for i := range c.clients.slots {
+	h.Final, h.Replicas, h.Keep = map[int32]check.Log{}, map[int32]map[int32]string{}, map[int32]check.Keep{}
+	for i, s := range c.clients.slots {
+		if mains[s.main].config["retention.bytes"] != "" {
+			h.Keep[int32(i)] = check.Keep{} // how much must be left is verifyStarts's
+		}
 		replicas := c.replicas(i)
 		var first []string
 		h.Replicas[int32(i)] = map[int32]string{}

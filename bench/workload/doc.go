@@ -4,7 +4,8 @@
 // # Data flow
 //
 // Topics are created first; their partitions are numbered through as slots, the partitions of the history. Writers keep many records of
-// all slots in flight, or one (write.go). Readers follow all slots (read.go). Pollers read pieces of replicas that do not lead (poll.go).
+// all slots in flight, or one (write.go). Readers follow all slots (read.go), and what brokers tell them of
+// log starts is noted (starts.go). Pollers read pieces of replicas that do not lead (poll.go).
 // Askers ask for ends and starts (ask.go). Makers create topics and delete them (make.go). At rest, Final reads every slot as a client does and
 // Replicas from each broker that holds it (final.go, replica.go).
 //

@@ -99,7 +99,7 @@ func AllReplicas(ctx context.Context, at Target, topics []Topic, logs map[int32]
 			}
 			out[first+p][broker] = r.hash
 			l := logs[first+p]
-			l.Batches = r.log.Batches // which replica's is all the same: their hashes are compared
+			l.Batches, l.Bytes = r.log.Batches, r.log.Bytes // which replica's is all the same: their hashes are compared
 			logs[first+p] = l
 		}); err != nil {
 			return nil, fmt.Errorf("topic %s: %w", t.Name, err)

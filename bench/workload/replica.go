@@ -182,6 +182,7 @@ func (b *Brokers) read(ctx context.Context, address string, s Slot, start, end i
 // add takes what a piece has from offset on.
 func (p piece) add(sum hash.Hash, l *check.Log, offset int64) {
 	sum.Write(p.raw)
+	l.Bytes += int64(len(p.raw))
 	for i, v := range p.values {
 		if p.first+int64(i) >= offset {
 			l.Values = append(l.Values, v)

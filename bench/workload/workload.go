@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,21 +92,23 @@ func Start(ctx context.Context, o Options, rec *check.Recorder) (*Workload, erro
 	for _, k := range Kinds {
 		w.tallies[k] = &Tally{}
 	}
+	told := []client.Option{newStarts(w.number, rec).option()} // of readers
 	n := 0
 	for _, group := range []struct {
 		count    int
 		delivery time.Duration
+		opts     []client.Option
 		start    func(cl *client.Client, n int)
 	}{
-		{o.Writers, o.Delivery, func(cl *client.Client, n int) { w.sends.Go(func() { w.fail(w.write(sending, all, cl, n)) }) }},
-		{o.OneByOnes, o.Hurry, func(cl *client.Client, n int) { w.sends.Go(func() { w.fail(w.writeOne(sending, all, cl, n)) }) }},
-		{o.Readers, 0, func(cl *client.Client, n int) { w.others.Go(func() { w.fail(w.follow(all, cl, n)) }) }},
-		{o.Pollers, 0, func(cl *client.Client, n int) { w.others.Go(func() { w.fail(w.poll(all, cl, n)) }) }},
-		{o.Askers, 0, func(cl *client.Client, n int) { w.others.Go(func() { w.fail(w.ask(all, cl, n)) }) }},
-		{o.Makers, 0, func(cl *client.Client, n int) { w.sends.Go(func() { w.fail(w.makeTopics(sending, all, cl, n)) }) }},
+		{o.Writers, o.Delivery, nil, func(cl *client.Client, n int) { w.sends.Go(func() { w.fail(w.write(sending, all, cl, n)) }) }},
+		{o.OneByOnes, o.Hurry, nil, func(cl *client.Client, n int) { w.sends.Go(func() { w.fail(w.writeOne(sending, all, cl, n)) }) }},
+		{o.Readers, 0, told, func(cl *client.Client, n int) { w.others.Go(func() { w.fail(w.follow(all, cl, n)) }) }},
+		{o.Pollers, 0, nil, func(cl *client.Client, n int) { w.others.Go(func() { w.fail(w.poll(all, cl, n)) }) }},
+		{o.Askers, 0, nil, func(cl *client.Client, n int) { w.others.Go(func() { w.fail(w.ask(all, cl, n)) }) }},
+		{o.Makers, 0, nil, func(cl *client.Client, n int) { w.sends.Go(func() { w.fail(w.makeTopics(sending, all, cl, n)) }) }},
 	} {
 		for range group.count {
-			var opts []client.Option
+			opts := slices.Clone(group.opts)
 			if group.delivery > 0 {
 				opts = append(opts, client.WithDeliveryTimeout(group.delivery))
 			}
