@@ -96,7 +96,7 @@ func (r *run) noSpace(ctx context.Context, s step) (string, error) {
 	m.damaged.Store(true)
 	long := s.For + 1500*time.Millisecond // a broker looks each second
 	if !m.small {
-		if err := errors.Join(m.crash(), m.StartWith("--disk-reserve-bytes", "1000000000000000"), m.net.Open(m.Number)); err != nil {
+		if err := errors.Join(m.crash(), m.start("--disk-reserve-bytes", "1000000000000000")); err != nil {
 			return "", err
 		}
 		nap(ctx, long)

@@ -16,7 +16,8 @@
 // other lanes go on meanwhile; then they hold back, or a short run would see few of these faults. The schedule follows from the seed. What
 // each fault meets does not: real processes run.
 //
-// A run is red if a promise is broken; and if it shows nothing: a chosen fault never fired, under half of the operations succeeded, or
+// A run is red if a promise is broken; and if it shows nothing: a chosen fault did not fire in a round, no process grew old, under half of the
+// operations succeeded, or
 // nothing was compared for an invariant. porcupine's "unknown" is a violation. Logs and data of a red run are kept, with a page of
 // faults and outages, pages of the windows around violations, and the history.
 //

@@ -26,18 +26,23 @@ const (
 )
 
 // fire has all lanes fire until the time is over and their last faults have ended, then heals what is left. On a slow machine a kind may not have had
-// its turn by then: it gets half as much time again.
-func (r *run) fire(ctx context.Context, length time.Duration) error {
+// its turn by then, or the elder is too young: then there is half as much time again.
+func (r *run) fire(ctx context.Context, n int, length time.Duration) error {
+	begin := r.now()
+	r.elder.Store(nil)
 	firing, cancel := context.WithTimeout(ctx, length+length/2)
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		nap(firing, length)
-		for firing.Err() == nil && len(r.unfired()) > 0 {
+		for firing.Err() == nil && (len(r.unfired(begin)) > 0 || !r.grown(length)) {
 			nap(firing, lookEvery)
 		}
 		cancel()
 	})
+	if r.aging() {
+		wg.Go(func() { r.growOld(firing, begin, length) })
+	}
 	errs := make([]error, len(lanes))
 	for number, l := range r.lanes {
 		if l == nil {
@@ -50,15 +55,16 @@ func (r *run) fire(ctx context.Context, length time.Duration) error {
 		})
 	}
 	wg.Wait()
+	r.lacks(n, r.unfired(begin)...)
 	return errors.Join(append(errs, r.heal(ctx))...)
 }
 
-// unfired are the chosen kinds that have not been yet.
-func (r *run) unfired() (kinds []string) {
+// unfired are the chosen kinds that have not been since a time.
+func (r *run) unfired(since time.Duration) (kinds []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, k := range r.o.kinds {
-		if !slices.ContainsFunc(r.fired, func(f fired) bool { return f.Kind == k }) {
+		if !slices.ContainsFunc(r.fired, func(f fired) bool { return f.Kind == k && f.Begin >= since }) {
 			kinds = append(kinds, k)
 		}
 	}

@@ -15,9 +15,41 @@ var allowance = map[string]struct{ times, plus float64 }{
 	"goroutines": {1.5, 100}, "descriptors": {1.5, 100}, "MiB": {2, 300},
 }
 
-// usage is the most that any member uses of each.
-func (r *run) usage(ctx context.Context) (map[string]float64, error) {
+// use is what a broker's process uses of each.
+type use struct {
+	age time.Duration
+	of  map[string]float64
+}
+
+// most is the most that any uses of each.
+func most(uses []use) map[string]float64 {
 	out := map[string]float64{}
+	for _, u := range uses {
+		for what, n := range u.of {
+			out[what] = max(out[what], n)
+		}
+	}
+	return out
+}
+
+// held counts what was compared of processes that are old enough to have leaked, and answers the greatest age.
+func held(uses []use, old time.Duration) (facts int, oldest time.Duration) {
+	for _, u := range uses {
+		oldest = max(oldest, u.age)
+		if u.age < old {
+			continue
+		}
+		for what := range allowance {
+			if u.of[what] > 0 {
+				facts++
+			}
+		}
+	}
+	return facts, oldest
+}
+
+// usage asks each member.
+func (r *run) usage(ctx context.Context) (out []use, err error) {
 	for _, m := range r.machines {
 		if !m.member.Load() || !m.Running() {
 			continue
@@ -34,9 +66,7 @@ func (r *run) usage(ctx context.Context) (map[string]float64, error) {
 		if err != nil {
 			return nil, err
 		}
-		for what, n := range map[string]float64{"goroutines": goroutines, "descriptors": float64(len(fds)), "MiB": memory} {
-			out[what] = max(out[what], n)
-		}
+		out = append(out, use{m.age(), map[string]float64{"goroutines": goroutines, "descriptors": float64(len(fds)), "MiB": memory}})
 	}
 	return out, nil
 }
@@ -67,16 +97,16 @@ func leaked(before, now map[string]float64) []string {
 	return out
 }
 
-// leaks checks I23 at rest. What ends a while after its cause is waited for.
-func (r *run) leaks(ctx context.Context) {
+// leaks checks I23 at rest. What ends a while after its cause is waited for. Processes younger than old are no facts: what leaks has had no time to.
+func (r *run) leaks(ctx context.Context, n int, old time.Duration) {
 	const settle = 20 * time.Second
-	var now map[string]float64
+	var uses []use
 	err := until(ctx, settle, func(ctx context.Context) string {
 		var err error
-		if now, err = r.usage(ctx); err != nil {
+		if uses, err = r.usage(ctx); err != nil {
 			return err.Error()
 		}
-		if l := leaked(r.baseline, now); len(l) > 0 {
+		if l := leaked(r.baseline, most(uses)); len(l) > 0 {
 			return fmt.Sprint(l)
 		}
 		return ""
@@ -84,7 +114,13 @@ func (r *run) leaks(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		r.violate("I23", "a broker uses more than before: %v", err)
 	}
-	r.fact("I23", len(allowance))
-	fmt.Printf("%7.1f s  the most that a broker uses, before and now: goroutines %.0f, %.0f; descriptors %.0f, %.0f; MiB %.0f, %.0f\n", r.now().Seconds(),
-		r.baseline["goroutines"], now["goroutines"], r.baseline["descriptors"], now["descriptors"], r.baseline["MiB"], now["MiB"])
+	facts, oldest := held(uses, old)
+	r.fact("I23", facts)
+	if facts == 0 {
+		r.lacks(n, fmt.Sprintf("a process that is %.0f s old, for I23,", old.Seconds()))
+	}
+	now := most(uses)
+	fmt.Printf("%7.1f s  the most that a broker uses, before and now: goroutines %.0f, %.0f; descriptors %.0f, %.0f; MiB %.0f, %.0f; the oldest is %.0f s old\n",
+		r.now().Seconds(), r.baseline["goroutines"], now["goroutines"], r.baseline["descriptors"], now["descriptors"], r.baseline["MiB"], now["MiB"],
+		oldest.Seconds())
 }

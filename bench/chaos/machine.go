@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,6 +26,8 @@ type machine struct {
 	damaged atomic.Bool   // a fault has hit its disk
 	small   bool          // its disk is a small file system of its own
 	filler  string        // a file that fills the disk, "" if there is none
+	born    atomic.Int64  // when its process was started, in nanoseconds
+	leaving bool          // its broker is being removed, and may end itself; guarded by run.mu
 }
 
 func newMachine(b *proc.Broker, net *proxy.Network) *machine {
@@ -66,8 +69,17 @@ func (m *machine) boot() error {
 	if m.Running() {
 		return nil
 	}
-	return errors.Join(m.Start(), m.net.Open(m.Number))
+	return m.start()
 }
+
+// start starts the process with more flags.
+func (m *machine) start(flags ...string) error {
+	m.born.Store(time.Now().UnixNano())
+	return errors.Join(m.StartWith(flags...), m.net.Open(m.Number))
+}
+
+// age is how long ago its process was started.
+func (m *machine) age() time.Duration { return time.Since(time.Unix(0, m.born.Load())) }
 
 const (
 	// smallDisk holds what a run writes; a tmpfs takes memory for what is written only.

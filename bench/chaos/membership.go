@@ -116,7 +116,7 @@ func (r *run) joinDrain(ctx context.Context, s step) (string, error) {
 	}
 	var m *machine
 	for _, n := range s.Order {
-		if x := r.machines[n-1]; x.member.Load() && x != spare && x != r.smallMachine {
+		if x := r.machines[n-1]; x.member.Load() && x != spare && x != r.smallMachine && r.leave(x) {
 			m = x
 			break
 		}
@@ -143,6 +143,9 @@ func (r *run) joinDrain(ctx context.Context, s step) (string, error) {
 	}
 	defer m.give()
 	m.member.Store(false)
+	r.mu.Lock()
+	m.leaving = false
+	r.mu.Unlock()
 	r.spare = m
 	r.gone(id)
 	return fmt.Sprintf("broker %d joined, broker %d, id %d, was drained and removed", spare.Number, m.Number, id), m.crash()

@@ -21,7 +21,7 @@ func (r *run) hit(s step, fit func(*machine) bool) (*machine, error) {
 		if !m.member.Load() || !m.tryTake() {
 			continue
 		}
-		if m.Running() && (fit == nil || fit(m)) {
+		if m.Running() && !r.spares(m, s.Kind) && (fit == nil || fit(m)) {
 			return m, nil
 		}
 		m.give()
@@ -72,6 +72,9 @@ func (r *run) killAll(ctx context.Context, s step) (string, error) {
 			m.give()
 		}
 	}()
+	if r.elder.Load() != nil {
+		return "", errUnfit
+	}
 	for _, m := range r.machines {
 		r.net.Shut(m.Number)
 	}

@@ -19,8 +19,8 @@ const (
 	agreeWithin   = 90 * time.Second // until all replicas can be read in full; one whose damage is met then is replaced first
 )
 
-// rest waits until the healed cluster is at rest, and answers the history with all logs.
-func (r *run) rest(ctx context.Context) (check.History, error) {
+// rest waits until the healed cluster is at rest, and answers the history with all logs. I23 is for processes that are old.
+func (r *run) rest(ctx context.Context, n int, old time.Duration) (check.History, error) {
 	healed := time.Now()
 	r.takesWrites(ctx)
 	fmt.Printf("%7.1f s  healed; every partition took a write after %.1f s\n", r.now().Seconds(), time.Since(healed).Seconds())
@@ -39,7 +39,7 @@ func (r *run) rest(ctx context.Context) (check.History, error) {
 		r.violate("I2", "a reader that followed has not got %v that were acknowledged, %s after everything was at rest", err, readWithin)
 	}
 	r.fact("I2", len(r.slots))
-	r.leaks(ctx)
+	r.leaks(ctx, n, old)
 	if err := ctx.Err(); err != nil {
 		return check.History{}, err
 	}

@@ -43,6 +43,7 @@ type run struct {
 	lanes        []*lane
 	calm         atomic.Bool        // no fault of processes or the network is to begin
 	baseline     map[string]float64 // before the first fault
+	elder        atomic.Pointer[machine]
 
 	// Of a round.
 	rec    *check.Recorder
@@ -56,6 +57,7 @@ type run struct {
 	violations []check.Violation
 	facts      check.Facts
 	removed    map[int32]bool // broker ids that may never act again
+	empty      []string       // what a round was to show and did not
 	tallies    map[string]workload.Tally
 	outages    []outage
 }
@@ -83,6 +85,15 @@ func (r *run) add(v check.Violation) {
 	}
 	r.violations = append(r.violations, v)
 	fmt.Printf("%7.1f s  VIOLATION %s\n", r.now().Seconds(), v)
+}
+
+// lacks notes what a round was to show and did not.
+func (r *run) lacks(n int, what ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range what {
+		r.empty = append(r.empty, fmt.Sprintf("%s in round %d", w, n))
+	}
 }
 
 // fact counts what was held against an invariant.
@@ -219,13 +230,13 @@ func (r *run) roundOf(ctx context.Context, n int, length time.Duration) (err err
 	watchers.Go(func() { r.watchQuarantines(watch) })
 	defer watchers.Wait()
 	defer stopWatching()
-	if err := r.fire(ctx, length); err != nil {
+	if err := r.fire(ctx, n, length); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	h, err := r.rest(ctx)
+	h, err := r.rest(ctx, n, r.oldAge(length))
 	if err != nil {
 		return err
 	}
@@ -252,8 +263,8 @@ func (r *run) warm(ctx context.Context) error {
 	if r.baseline != nil {
 		return nil
 	}
-	var err error
-	r.baseline, err = r.usage(ctx)
+	now, err := r.usage(ctx)
+	r.baseline = most(now)
 	return err
 }
 
