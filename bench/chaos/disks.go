@@ -33,7 +33,7 @@ func (r *run) eio(ctx context.Context, s step) (string, error) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("no fdatasync can be made to fail: %w; install strace", err)
+		return "", fmt.Errorf("%w: no fdatasync can be made to fail: %w; install strace", errUnable, err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }() // ends with the process, which is ended below
@@ -62,7 +62,7 @@ func (r *run) eio(ctx context.Context, s step) (string, error) {
 	case injected > 0:
 		return fmt.Sprintf("broker %d, %d fdatasyncs, each the %d. of a thread", m.Number, injected, when), nil
 	case !attached && m.Running():
-		return "", fmt.Errorf("strace cannot trace broker %d: %w: %s", m.Number, err, stderr.String())
+		return "", fmt.Errorf("%w: strace cannot trace broker %d: %w: %s", errUnable, m.Number, err, stderr.String())
 	}
 	return "", errUnfit // the broker wrote nothing
 }

@@ -30,6 +30,7 @@ const (
 func (r *run) fire(ctx context.Context, n int, length time.Duration) error {
 	begin := r.now()
 	r.elder.Store(nil)
+	r.faulted = true
 	firing, cancel := context.WithTimeout(ctx, length+length/2)
 	defer cancel()
 	var wg sync.WaitGroup

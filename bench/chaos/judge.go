@@ -30,21 +30,26 @@ var claimed = []string{
 	"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I15", "I16", "I18", "I19", "I20", "I21", "I22", "I23",
 }
 
-// judge holds a round's history against the promises.
-func (r *run) judge(ctx context.Context, n int, round time.Duration, h check.History) error {
-	if err := errors.Join(r.identities(ctx), r.readLogs()); err != nil {
+// judge holds a round's history against the promises. If the logs could not be read, which is a violation, nothing is compared with them.
+func (r *run) judge(ctx context.Context, n int, h check.History) error {
+	r.identities(ctx)
+	if err := r.readLogs(); err != nil {
 		return err
 	}
 	began := time.Now()
-	found, facts := check.Count(h)
-	for _, v := range found {
-		r.add(v)
+	var found []check.Violation
+	var windows, odd []linear.Window
+	if h.Final != nil {
+		var facts check.Facts
+		found, facts = check.Count(h)
+		for _, v := range found {
+			r.add(v)
+		}
+		for i, n := range facts {
+			r.fact(i, n)
+		}
+		windows = linear.Windows(h, windowSize)
 	}
-	for i, n := range facts {
-		r.fact(i, n)
-	}
-	windows := linear.Windows(h, windowSize)
-	var odd []linear.Window
 	for _, w := range windows {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -56,20 +61,49 @@ func (r *run) judge(ctx context.Context, n int, round time.Duration, h check.His
 	}
 	fmt.Printf("%7.1f s  %d appends, %d reads, %d ends and %d windows checked in %.1f s\n", r.now().Seconds(),
 		len(h.Appends), len(h.Reads), len(h.Ends), len(windows), time.Since(began).Seconds())
+	r.fact("porcupine", len(windows))
+	r.account()
 	r.mu.Lock()
-	r.facts["porcupine"] += len(windows)
-	for kind, t := range r.w.Tallies() {
-		sum := r.tallies[kind]
-		sum.Add(t)
-		r.tallies[kind] = sum
-	}
-	r.outages = append(r.outages, outages(r.w.Acks(), round)...)
 	violated := len(r.violations) > 0
 	r.mu.Unlock()
 	if violated {
 		return errors.Join(r.draw(n, windows, odd, found), r.describe(n, h))
 	}
 	return r.tidy(ctx)
+}
+
+// account adds a round's operations and outages to the tables, once.
+func (r *run) account() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.w == nil || r.added {
+		return
+	}
+	r.added = true
+	for kind, t := range r.w.Tallies() {
+		sum := r.tallies[kind]
+		sum.Add(t)
+		r.tallies[kind] = sum
+	}
+	r.outages = append(r.outages, outages(r.w.Acks(), r.since)...)
+}
+
+// broken judges a run that could not go on. Once faults have begun, that it could not is a violation, unless this machine or its user
+// kept it from going on, and what was seen until then is shown.
+func (r *run) broken(ctx context.Context, n int, err error) error {
+	if !r.faulted || ctx.Err() != nil {
+		return err
+	}
+	unable := errors.Is(err, errUnable)
+	if !unable {
+		r.violate("I21", "the run could not go on: %v", err)
+	}
+	drawn := r.draw(n, nil, nil, nil)
+	verdict := r.verdict()
+	if unable {
+		return errors.Join(err, drawn)
+	}
+	return errors.Join(verdict, drawn)
 }
 
 // draw writes the pages of a round with violations.

@@ -142,7 +142,7 @@ func (m *machine) fill(left int64) error {
 		case errors.Is(err, syscall.ENOSPC):
 			piece /= 2
 		case !errors.Is(err, syscall.EINTR):
-			return fmt.Errorf("filling the disk of broker %d: %w", m.Number, err)
+			return fmt.Errorf("%w: filling the disk of broker %d: %w", errUnable, m.Number, err)
 		}
 	}
 	return nil

@@ -23,6 +23,7 @@ const (
 var (
 	errViolated = errors.New("promises were broken")
 	errVacuous  = errors.New("the run shows nothing")
+	errUnable   = errors.New("the run could not be made") // it is this machine's fault, not the cluster's
 )
 
 type options struct {
@@ -96,7 +97,7 @@ func chaos(ctx context.Context, o options, dir string) (err error) {
 			length = left
 		}
 		if err := r.roundOf(ctx, n, length); err != nil {
-			return err
+			return r.broken(ctx, n, err)
 		}
 		left -= length
 	}

@@ -121,9 +121,15 @@ func (r *run) joinDrain(ctx context.Context, s step) (string, error) {
 			break
 		}
 	}
-	id, err := r.idOf(r.life, m)
-	if err != nil {
-		return "", err
+	var id int32
+	if err := until(r.life, removed, func(ctx context.Context) string {
+		var err error
+		if id, err = r.idOf(ctx, m); err != nil {
+			return err.Error()
+		}
+		return ""
+	}); err != nil {
+		return r.stuck("nobody tells the id of broker %d within %s: %v", m.Number, removed, err)
 	}
 	if err := until(r.life, removed, func(ctx context.Context) string {
 		call, cancel := context.WithTimeout(ctx, 5*time.Second)

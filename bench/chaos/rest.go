@@ -72,17 +72,17 @@ func (r *run) takesWrites(ctx context.Context) {
 // history reads all logs from the leaders and from every replica, and the list of topics.
 func (r *run) history(ctx context.Context) (check.History, error) {
 	var h check.History
-	var final map[int32]check.Log
-	var replicas map[int32]map[int32]string
 	err := until(ctx, agreeWithin, func(ctx context.Context) string {
 		call, cancel := context.WithTimeout(ctx, agreeWithin/3)
 		defer cancel()
-		h = r.rec.History() // before the logs are read: nothing that was seen by then may be missing in them
-		var err error
-		if final, err = workload.Final(call, r.target(), r.topics); err != nil {
+		seen := r.rec.History() // before the logs are read: nothing that was seen by then may be missing in them
+		final, err := workload.Final(call, r.target(), r.topics)
+		if err != nil {
 			return "reading as a client: " + err.Error()
 		}
-		if replicas, err = workload.AllReplicas(call, r.target(), r.topics, final); err != nil {
+		h = seen
+		h.Final = final
+		if h.Replicas, err = workload.AllReplicas(call, r.target(), r.topics, final); err != nil {
 			return err.Error()
 		}
 		return ""
@@ -90,11 +90,13 @@ func (r *run) history(ctx context.Context) (check.History, error) {
 	if err != nil && ctx.Err() == nil {
 		r.violate("I14", "not all replicas can be read within %s, with all copies there: %v", agreeWithin, err)
 	}
-	names, err := r.topicNames(ctx)
-	if err != nil {
-		return check.History{}, fmt.Errorf("the list of topics: %w", err)
+	if h.Final == nil {
+		h = r.rec.History()
 	}
-	h.Final, h.Replicas, h.FinalTopics, h.Keep = final, replicas, names, keeps(r.topics)
+	if h.FinalTopics, err = r.topicNames(ctx); err != nil && ctx.Err() == nil {
+		r.violate("I21", "nobody answers which topics there are, %s after everything was at rest: %v", readWithin, err)
+	}
+	h.Keep = keeps(r.topics)
 	return h, ctx.Err()
 }
 
@@ -113,9 +115,15 @@ func (r *run) topicNames(ctx context.Context) (map[string]bool, error) {
 }
 
 // identities checks I19: a broker that lost its disk, or was removed, has no part in anything any more.
-func (r *run) identities(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+func (r *run) identities(ctx context.Context) {
+	call, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
+	if err := r.lookForRemoved(call); err != nil && ctx.Err() == nil {
+		r.violate("I21", "nobody answers who the brokers are and what they hold, %s after everything was at rest: %v", readWithin, err)
+	}
+}
+
+func (r *run) lookForRemoved(ctx context.Context) error {
 	r.mu.Lock()
 	var old []int32
 	for id := range r.removed {

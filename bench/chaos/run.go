@@ -44,12 +44,15 @@ type run struct {
 	calm         atomic.Bool        // no fault of processes or the network is to begin
 	baseline     map[string]float64 // before the first fault
 	elder        atomic.Pointer[machine]
+	faulted      bool // a fault was to begin
 
 	// Of a round.
 	rec    *check.Recorder
 	w      *workload.Workload
 	topics []workload.Topic
 	slots  []workload.Slot
+	since  time.Duration // when the round began
+	added  bool          // its operations and outages are in the tables
 
 	mu         sync.Mutex
 	fired      []fired
@@ -205,7 +208,7 @@ func (r *run) roundOf(ctx context.Context, n int, length time.Duration) (err err
 		return fmt.Errorf("the cluster is not whole before the first fault: %w", err)
 	}
 	r.rec = check.NewRecorder()
-	round := r.now()
+	r.since, r.added = r.now(), false
 	r.w, err = workload.Start(ctx, workload.Options{
 		Seeds: r.cluster.Seeds(), TLS: r.target().TLS, Topics: r.topics, Writers: 2, InFlight: 300, Pause: 8 * time.Millisecond, OneByOnes: 2,
 		Readers: 1, Pollers: 1, Askers: 1, Makers: 1, Delivery: 10 * time.Second,
@@ -214,6 +217,7 @@ func (r *run) roundOf(ctx context.Context, n int, length time.Duration) (err err
 	if err != nil {
 		return err
 	}
+	defer r.account() // of a round that was broken off
 	ended := false
 	defer func() {
 		if !ended {
@@ -246,7 +250,7 @@ func (r *run) roundOf(ctx context.Context, n int, length time.Duration) (err err
 	if err := r.w.Abort(); err != nil {
 		r.violate("run", "a client could not go on: %v", err)
 	}
-	return r.judge(ctx, n, round, h)
+	return r.judge(ctx, n, h)
 }
 
 // warm waits until clients are served, and takes the baseline of what brokers use.
