@@ -26,7 +26,7 @@ func (r *run) eio(ctx context.Context, s step) (string, error) {
 		return "", err
 	}
 	defer m.give()
-	m.damaged.Store(true)
+	m.harm()
 	when := 1 + s.Variant%3
 	out := filepath.Join(r.cluster.Dir, fmt.Sprintf("strace-%d-%d.out", m.Number, r.now().Milliseconds()))
 	cmd := exec.Command("strace", "-f", "-qq", "-p", strconv.Itoa(m.PID()), "-o", out, "-e", "trace=fdatasync", "-e", fmt.Sprintf("inject=fdatasync:error=EIO:when=%d", when))
@@ -93,7 +93,6 @@ func (r *run) noSpace(ctx context.Context, s step) (string, error) {
 		return "", err
 	}
 	defer m.give()
-	m.damaged.Store(true)
 	long := s.For + 1500*time.Millisecond // a broker looks each second
 	if !m.small {
 		if err := errors.Join(m.crash(), m.start("--disk-reserve-bytes", "1000000000000000")); err != nil {
@@ -110,6 +109,7 @@ func (r *run) noSpace(ctx context.Context, s step) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	m.harm()
 	if err := m.fill(left); err != nil {
 		return "", errors.Join(err, m.empty())
 	}
@@ -138,8 +138,11 @@ func (r *run) bitFlip(ctx context.Context, s step) (string, error) {
 		if err := m.crash(); err != nil {
 			return "", err
 		}
-		m.damaged.Store(true)
-		what, err := flip(m.DataDir(), s.Variant)
+		m.harm()
+		file, what, err := flip(m.DataDir(), s.Variant)
+		if err == nil {
+			m.flipped = append(m.flipped, file)
+		}
 		return what, errors.Join(err, m.boot())
 	}()
 	if err != nil {
@@ -172,14 +175,14 @@ func (r *run) met(ctx context.Context) string {
 	return ""
 }
 
-// flip flips one bit of a payload in the segments below a folder.
-func flip(dir string, variant uint64) (string, error) {
+// flip flips one bit of a payload in the segments below a folder, and answers in which file.
+func flip(dir string, variant uint64) (file, what string, err error) {
 	type place struct {
 		file string
 		at   int64
 	}
 	var places []place
-	err := filepath.WalkDir(filepath.Join(dir, "replicas"), func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(filepath.Join(dir, "replicas"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".seg" {
 			return err
 		}
@@ -198,32 +201,32 @@ func flip(dir string, variant uint64) (string, error) {
 		}
 	})
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if len(places) == 0 {
-		return "", errUnfit
+		return "", "", errUnfit
 	}
 	p := places[variant%uint64(len(places))]
 	p.at += int64(variant >> 20 % uint64(len(workload.Marker)+8))
 	f, err := os.OpenFile(p.file, os.O_RDWR, 0)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer f.Close()
 	var b [1]byte
 	if _, err := f.ReadAt(b[:], p.at); err != nil {
-		return "", err
+		return "", "", err
 	}
 	bit := variant >> 40 % 8
 	b[0] ^= 1 << bit
 	if _, err := f.WriteAt(b[:], p.at); err != nil {
-		return "", err
+		return "", "", err
 	}
 	rel, err := filepath.Rel(dir, p.file)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	return fmt.Sprintf("bit %d of byte %d of %s", bit, p.at, rel), f.Sync()
+	return p.file, fmt.Sprintf("bit %d of byte %d of %s", bit, p.at, rel), f.Sync()
 }
 
 // readAll reads each replica that a machine holds, from the machine itself. That a replica cannot be read is what is to be: it is given up. A

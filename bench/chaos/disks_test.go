@@ -16,7 +16,7 @@ func TestAFlipChangesOneBitOfARecord(t *testing.T) {
 	if err := os.MkdirAll(replica, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := flip(dir, 1); !errors.Is(err, errUnfit) {
+	if _, _, err := flip(dir, 1); !errors.Is(err, errUnfit) {
 		t.Fatalf("without a segment: %v", err)
 	}
 	before := append(make([]byte, 5000), workload.Payload("1:2:3")...)
@@ -26,8 +26,8 @@ func TestAFlipChangesOneBitOfARecord(t *testing.T) {
 		if err := os.WriteFile(file, before, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := flip(dir, variant<<40|variant<<20|variant); err != nil {
-			t.Fatal(err)
+		if at, _, err := flip(dir, variant<<40|variant<<20|variant); err != nil || at != file {
+			t.Fatalf("in %s: %v", at, err)
 		}
 		after, err := os.ReadFile(file)
 		if err != nil {

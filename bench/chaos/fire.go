@@ -111,6 +111,7 @@ func (r *run) fireLane(ctx context.Context, number int, l *lane) error {
 // awaitWhole waits until all copies are there, at first while other faults go on.
 func (r *run) awaitWhole(ctx context.Context) error {
 	if until(ctx, wholeAmidst, r.unsound) == nil {
+		r.whole()
 		return nil
 	}
 	r.calm.Store(true)
@@ -119,6 +120,8 @@ func (r *run) awaitWhole(ctx context.Context) error {
 	if err := until(ctx, wholeWithin, r.unsound); err != nil && ctx.Err() == nil {
 		_, err := r.stuck("not all copies of all partitions are there %s after the last fault of a process or the network: %v", wholeWithin, err)
 		return err
+	} else if err == nil {
+		r.whole()
 	}
 	fmt.Printf("%7.1f s  all copies are there, %.1f s after other faults were held back\n", r.now().Seconds(), (r.now() - began).Seconds())
 	return nil

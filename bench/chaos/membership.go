@@ -46,7 +46,7 @@ func (r *run) wipe(ctx context.Context, s step) (string, error) {
 		m.give()
 		return "", errUnfit
 	}
-	err = errors.Join(m.crash(), m.Wipe(), m.boot())
+	err = errors.Join(m.crash(), m.renew(), m.boot())
 	m.give()
 	if err != nil {
 		return "", err
@@ -105,7 +105,7 @@ func (r *run) joinDrain(ctx context.Context, s step) (string, error) {
 	if err := spare.take(ctx); err != nil {
 		return "", errUnfit
 	}
-	err := errors.Join(spare.Wipe(), spare.boot())
+	err := errors.Join(spare.renew(), spare.boot())
 	spare.member.Store(true)
 	spare.give()
 	if err != nil {

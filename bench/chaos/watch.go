@@ -69,8 +69,8 @@ func (r *run) watchLeaders(ctx context.Context) {
 	wg.Wait()
 }
 
-// watchProcesses starts a broker again that ended by itself, as a service manager does. A broker may end itself when its disk fails; that
-// it has a defect its log says, which is read at the end.
+// watchProcesses starts a broker again that ended by itself, as a service manager does. A broker may end itself when its disk fails, or when it
+// was removed.
 func (r *run) watchProcesses(ctx context.Context) {
 	for ctx.Err() == nil {
 		nap(ctx, processesEvery)
@@ -80,6 +80,7 @@ func (r *run) watchProcesses(ctx context.Context) {
 			}
 			if m.member.Load() && !m.Running() && ctx.Err() == nil {
 				fmt.Printf("%7.1f s  broker %d has ended by itself and is started again\n", r.now().Seconds(), m.Number)
+				r.endedItself(m)
 				if err := m.boot(); err != nil {
 					r.violate("run", "broker %d ended by itself and cannot be started: %v", m.Number, err)
 				}
@@ -110,7 +111,7 @@ func (r *run) watchQuarantines(ctx context.Context) {
 				continue
 			}
 			told[q.GetReplica()] = true
-			if !m.damaged.Load() {
+			if !m.damaged() {
 				r.violate("run", "broker %d gave up its replica of %s/%d, and nothing damaged its disk: %s", m.Number, q.GetTopic(), q.GetPartition(), q.GetReason())
 			}
 		}
