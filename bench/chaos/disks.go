@@ -94,34 +94,35 @@ func (r *run) noSpace(ctx context.Context, s step) (string, error) {
 	}
 	defer m.give()
 	long := s.For + 1500*time.Millisecond // a broker looks each second
-	if !m.small {
-		if err := errors.Join(m.crash(), m.start("--disk-reserve-bytes", "1000000000000000")); err != nil {
-			return "", err
-		}
-		nap(ctx, long)
-		return fmt.Sprintf("broker %d, by a reserve above its disk, for %s", m.Number, long.Round(time.Millisecond)), errors.Join(m.crash(), m.boot())
-	}
-	left, how := int64(reserve/2), "to half of the reserve"
-	if s.Variant%2 == 0 {
-		left, how = 0, "to the last byte"
-	}
 	before, err := count(m.LogFile(), refuses)
 	if err != nil {
 		return "", err
 	}
-	m.harm()
-	if err := m.fill(left); err != nil {
-		return "", errors.Join(err, m.empty())
+	how, undo, err := m.fillUp(s.Variant)
+	if err == nil {
+		nap(ctx, long)
 	}
-	nap(ctx, long)
-	after, err := count(m.LogFile(), refuses)
-	if err := errors.Join(err, m.empty()); err != nil {
+	after, cerr := count(m.LogFile(), refuses)
+	if err := errors.Join(err, cerr, undo()); err != nil {
 		return "", err
 	}
 	if after == before {
-		return "", errUnfit // it had no time to look
+		return "", errUnfit // it had no time to look, or refused nothing
 	}
-	return fmt.Sprintf("broker %d, a disk filled %s for %s", m.Number, how, long.Round(time.Millisecond)), nil
+	return fmt.Sprintf("broker %d, %s for %s", m.Number, how, long.Round(time.Millisecond)), nil
+}
+
+// fillUp has the machine's disk be full, in the way that it can be, and answers how, and what undoes it.
+func (m *machine) fillUp(variant uint64) (how string, undo func() error, err error) {
+	if !m.small {
+		undo = func() error { return errors.Join(m.crash(), m.boot()) }
+		return "by a reserve above its disk,", undo, errors.Join(m.crash(), m.start("--disk-reserve-bytes", "1000000000000000"))
+	}
+	m.harm()
+	if variant%2 == 0 {
+		return "a disk filled to the last byte", m.empty, m.fill(0)
+	}
+	return "a disk filled to half of the reserve", m.empty, m.fill(reserve / 2)
 }
 
 // refuses is what a broker says when its disk has less than the reserve.
