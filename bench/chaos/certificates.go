@@ -159,7 +159,11 @@ func (r *run) rotate(context.Context) (string, error) {
 			return "", err
 		}
 	}
-	return fmt.Sprintf("both CAs, all certificates and gossip's key; %d brokers refuse the former ones", r.refuse(before)), nil
+	refused := r.refuse(before)
+	if refused == 0 {
+		return "", errUnfit // all were down just then, and nobody saw it done
+	}
+	return fmt.Sprintf("both CAs, all certificates and gossip's key; %d brokers refuse the former ones", refused), nil
 }
 
 func join(a, b []byte) []byte { return append(bytes.Clone(a), b...) }

@@ -70,23 +70,33 @@ func (r *run) members(s step) []int {
 func (r *run) partition(ctx context.Context, s step) (string, error) {
 	pairs, what := partitioned(s.Kind, r.members(s), s.Variant)
 	reset := s.Variant>>8%2 == 0
+	before := r.net.Hits(pairs...)
 	r.net.Cut(pairs...)
 	nap(ctx, s.For)
+	hits := r.net.Hits(pairs...) - before
 	r.net.Heal(reset, pairs...)
+	if hits == 0 {
+		return "", errUnfit // nobody sent anything there
+	}
 	if reset {
 		what += ", connections broken"
 	}
-	return fmt.Sprintf("%s for %s", what, s.For.Round(time.Millisecond)), nil
+	return fmt.Sprintf("%s for %s, %d pieces held up or lost", what, s.For.Round(time.Millisecond), hits), nil
 }
 
 func (r *run) slow(ctx context.Context, s step) (string, error) {
 	order := r.members(s)
 	how := proxy.Slow{Delay: time.Duration(2+s.Variant%40) * time.Millisecond, Rate: 64 << 10 << (s.Variant >> 8 % 5)}
 	pairs := between(order[:1], order[1:])
+	before := r.net.Hits(pairs...)
 	r.net.Slow(how, pairs...)
 	nap(ctx, s.For)
 	r.net.Slow(proxy.Slow{}, pairs...)
-	return fmt.Sprintf("broker %d, %s and %d KiB/s for %s", order[0], how.Delay, how.Rate>>10, s.For.Round(time.Millisecond)), nil
+	hits := r.net.Hits(pairs...) - before
+	if hits == 0 {
+		return "", errUnfit
+	}
+	return fmt.Sprintf("broker %d, %s and %d KiB/s for %s, %d pieces delayed", order[0], how.Delay, how.Rate>>10, s.For.Round(time.Millisecond), hits), nil
 }
 
 // gossip loses datagrams for longer than other faults: brokers ask each other every 2 s.

@@ -17,7 +17,7 @@
 //
 // A cut path takes no more bytes. Connections stay, as they do in a network that drops packets, and a new one is taken and says nothing.
 // What is on its way when a path is cut arrives after it heals, late, or never if the connections are broken then: Heal says which.
-// Datagrams are dropped.
+// Datagrams are dropped. Hits tells whether anything met a cut or a slow path.
 //
 // # Invariants
 //

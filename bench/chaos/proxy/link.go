@@ -59,7 +59,7 @@ func (n *Network) serve(near *net.TCPConn, x *Node, to string) {
 		n.mu.Unlock()
 	}()
 	// The first packet of a connection passes by the path like any other.
-	if n.path(Pair{from, x.Number}).open(l.ctx) != nil {
+	if n.path(Pair{from, x.Number}).pass(l.ctx) != nil {
 		reset(near)
 		return
 	}
@@ -94,11 +94,11 @@ func (l *link) pump(dst, src *net.TCPConn, p, back *path) {
 		size, err := src.Read(buf)
 		if size > 0 {
 			// It may have been cut while this waited to read.
-			if p.open(l.ctx) != nil || proc.Wait(l.ctx, p.takes(size)) != nil {
+			if p.pass(l.ctx) != nil || proc.Wait(l.ctx, p.takes(size)) != nil {
 				return
 			}
 			if _, werr := dst.Write(buf[:size]); werr != nil {
-				if back.open(l.ctx) == nil {
+				if back.pass(l.ctx) == nil {
 					l.cancel()
 				}
 				return
@@ -106,12 +106,12 @@ func (l *link) pump(dst, src *net.TCPConn, p, back *path) {
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			if p.open(l.ctx) == nil {
+			if p.pass(l.ctx) == nil {
 				_ = dst.CloseWrite() // the other side ends by itself
 			}
 			return
 		case err != nil:
-			if p.open(l.ctx) == nil {
+			if p.pass(l.ctx) == nil {
 				l.cancel()
 			}
 			return

@@ -176,6 +176,17 @@ func (n *Network) HealAll() {
 	}
 }
 
+// Hits counts what was held up, delayed or lost on paths because they were cut or slow. A cut that nothing met did nothing.
+func (n *Network) Hits(pairs ...Pair) (sum int) {
+	for _, x := range pairs {
+		p := n.path(x)
+		p.mu.Lock()
+		sum += p.hits
+		p.mu.Unlock()
+	}
+	return sum
+}
+
 // Counts of the time since New.
 func (n *Network) Counts() Counts {
 	n.mu.Lock()

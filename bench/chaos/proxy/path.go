@@ -19,6 +19,7 @@ type path struct {
 	changed chan struct{} // closed at each change
 	slow    Slow
 	drop    float64 // share of datagrams that are lost
+	hits    int     // what came while it was cut or slow: pieces, ends, connections and datagrams
 }
 
 func newPath() *path { return &path{changed: make(chan struct{})} }
@@ -29,6 +30,16 @@ func (p *path) change(f func()) {
 	f()
 	close(p.changed)
 	p.changed = make(chan struct{})
+}
+
+// pass is open for something that has come.
+func (p *path) pass(ctx context.Context) error {
+	p.mu.Lock()
+	if p.cuts > 0 {
+		p.hits++
+	}
+	p.mu.Unlock()
+	return p.open(ctx)
 }
 
 // open waits until nothing cuts the path.
@@ -52,6 +63,9 @@ func (p *path) open(ctx context.Context) error {
 func (p *path) takes(n int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.slow != (Slow{}) {
+		p.hits++
+	}
 	d := p.slow.Delay
 	if p.slow.Rate > 0 {
 		d += time.Duration(float64(n) / float64(p.slow.Rate) * float64(time.Second))
@@ -63,5 +77,9 @@ func (p *path) takes(n int) time.Duration {
 func (p *path) loses(chance float64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.cuts > 0 || chance < p.drop
+	if p.cuts > 0 {
+		p.hits++
+		return true
+	}
+	return chance < p.drop
 }

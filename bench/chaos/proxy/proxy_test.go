@@ -133,6 +133,9 @@ func TestACutHoldsUpOneDirection(t *testing.T) {
 	receive(t, far, "hello")
 
 	f.Cut(Pair{0, 2})
+	if n := f.Hits(Pair{0, 2}, Pair{2, 0}); n != 0 {
+		t.Errorf("a cut that nothing has met counts %d hits", n)
+	}
 	send(t, near, "held up")
 	for range 100 { // the other direction goes on
 		send(t, far, "tick")
@@ -147,6 +150,10 @@ func TestACutHoldsUpOneDirection(t *testing.T) {
 	}
 	if err := far.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
+	}
+	f.hit(t, Pair{0, 2}, 1)
+	if n := f.Hits(Pair{2, 0}); n != 0 {
+		t.Errorf("%d hits of the way that was never cut", n)
 	}
 	f.Heal(false, Pair{0, 2})
 	receive(t, far, "held up")
@@ -245,6 +252,7 @@ func TestDatagramsComeFromTheFrontOfTheirSender(t *testing.T) {
 	f.Cut(Pair{1, 2})
 	gossip("cut")
 	f.lost(t, 2)
+	f.hit(t, Pair{1, 2}, 1)
 	f.Heal(false, Pair{1, 2})
 	gossip("two")
 	if got := next(); got != "two" {
@@ -255,11 +263,22 @@ func TestDatagramsComeFromTheFrontOfTheirSender(t *testing.T) {
 // lost waits until so many datagrams were lost.
 func (f *fixture) lost(t *testing.T, want int) {
 	t.Helper()
+	await(t, "datagrams lost", want, func() int { return f.Counts().Lost })
+}
+
+// hit waits until so much has met a cut.
+func (f *fixture) hit(t *testing.T, x Pair, want int) {
+	t.Helper()
+	await(t, "pieces held up", want, func() int { return f.Hits(x) })
+}
+
+func await(t *testing.T, what string, want int, get func() int) {
+	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(patience); f.Counts().Lost != want; <-tick.C {
+	for end := time.Now().Add(patience); get() != want; <-tick.C {
 		if time.Now().After(end) {
-			t.Fatalf("%+v, want %d lost", f.Counts(), want)
+			t.Fatalf("%d %s, want %d", get(), what, want)
 		}
 	}
 }
@@ -325,5 +344,8 @@ func TestASlowPathTakesItsTime(t *testing.T) {
 	n.HealAll()
 	if got := p.takes(500); got != 0 {
 		t.Errorf("500 bytes take %s after healing", got)
+	}
+	if n := n.Hits(Pair{1, 2}); n != 1 {
+		t.Errorf("%d pieces were slow, want 1", n)
 	}
 }
