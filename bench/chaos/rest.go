@@ -39,6 +39,9 @@ func (r *run) rest(ctx context.Context, n int, old time.Duration) (check.History
 		r.violate("I2", "a reader that followed has not got %v that were acknowledged, %s after everything was at rest", err, readWithin)
 	}
 	r.fact("I2", len(r.slots))
+	due := r.now()
+	r.takesWhatIsDue(ctx)
+	fmt.Printf("%7.1f s  retention has nothing to take any more, after %.1f s\n", r.now().Seconds(), (r.now() - due).Seconds())
 	r.leaks(ctx, n, old)
 	if err := ctx.Err(); err != nil {
 		return check.History{}, err

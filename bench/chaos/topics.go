@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/bench/workload"
 	"github.com/runnel-io/runnel/partition/record"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
 const (
@@ -49,4 +51,53 @@ func keeps(topics []workload.Topic) map[int32]check.Keep {
 		}
 	}
 	return out
+}
+
+const (
+	// largestEntry is more than one record takes in a log.
+	largestEntry = 8 << 10
+	// trimsWithin bounds what retention may take at rest. A leader looks each five seconds, and decides nothing at its first look.
+	trimsWithin = 2 * time.Minute
+)
+
+// acked is a record that was acknowledged, by the least that it takes in the log.
+type acked struct{ offset, bytes int64 }
+
+// overdue tells how much of a partition must be beyond what retention leaves: what was acknowledged from its start on, less the most that may stay.
+func overdue(records []acked, start int64) int64 {
+	sum := int64(0)
+	for _, a := range records {
+		if a.offset >= start {
+			sum += a.bytes
+		}
+	}
+	return sum - retained - segment - largestEntry
+}
+
+// takesWhatIsDue waits until retention has taken what it must of each partition. While leaders come and go it has hardly a chance to, and what it
+// leaves is told best just after.
+func (r *run) takesWhatIsDue(ctx context.Context) {
+	records := map[int32][]acked{}
+	named := keeps(r.topics)
+	for _, a := range r.rec.History().Appends {
+		if _, may := named[a.Partition]; may && a.Outcome == check.OK {
+			records[a.Partition] = append(records[a.Partition], acked{a.Offset, int64(len(workload.Payload(a.Value())))})
+		}
+	}
+	if err := until(ctx, trimsWithin, func(ctx context.Context) string {
+		for slot, of := range records {
+			s := r.slots[slot]
+			d, err := r.cl.Admin().DescribeTopic(ctx, &runnelv1.DescribeTopicRequest{Name: s.Topic})
+			if err != nil {
+				return err.Error()
+			}
+			start := d.GetPartitions()[s.Partition].GetLogStartOffset()
+			if over := overdue(of, start); over > 0 {
+				return fmt.Sprintf("%s/%d starts at %d, %d bytes too early", s.Topic, s.Partition, start, over)
+			}
+		}
+		return ""
+	}); err != nil && ctx.Err() == nil {
+		r.violate("I20", "retention does not take what is due, %s after everything was at rest: %v", trimsWithin, err)
+	}
 }

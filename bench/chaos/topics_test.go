@@ -23,3 +23,17 @@ func TestOnlyTheTopicWithRetentionMayLoseAnything(t *testing.T) {
 		t.Errorf("%d partitions may lose something", len(named))
 	}
 }
+
+// The bytes of payloads are fewer than what a log counts, so what is overdue by them is overdue.
+func TestWhatIsOverdueIsWhatNoRetentionLeaves(t *testing.T) {
+	var records []acked
+	for i := range int64(1000) {
+		records = append(records, acked{i, 1000})
+	}
+	most := int64(retained + segment + largestEntry)
+	for _, c := range []struct{ start, want int64 }{{0, 1000*1000 - most}, {1, 999*1000 - most}, {1000, -most}} {
+		if got := overdue(records, c.start); got != c.want {
+			t.Errorf("from %d on %d bytes are overdue, want %d", c.start, got, c.want)
+		}
+	}
+}
