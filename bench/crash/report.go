@@ -99,11 +99,11 @@ func printBroken(w io.Writer, r *recording, kept string, seed uint64, all []brok
 
 // vacuous tells what flipping so many bits did not reach: with the 2,000 of make crash, 1,000 that are noticed, and all of those healed but a
 // few that keep the broker from starting (the number of meta.db's format).
-func (f *flipResult) vacuous(want int) string {
-	if f.tried >= want && f.noticed >= want/2 && f.healed >= f.noticed-want/100 && f.harmless > 0 && f.toFollower > 0 {
+func (res *flipResult) vacuous(want int) string {
+	if res.tried >= want && res.noticed >= want/2 && res.healed >= res.noticed-want/100 && res.harmless > 0 && res.toFollower > 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d flips: %d noticed, %d healed, %d harmless, %d shipped", f.tried, want, f.noticed, f.healed, f.harmless, f.toFollower)
+	return fmt.Sprintf("%d of %d flips: %d noticed, %d healed, %d harmless, %d shipped", res.tried, want, res.noticed, res.healed, res.harmless, res.toFollower)
 }
 
 // vacuous tells what a run did not reach, empty if it is whole.
