@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/check"
@@ -166,7 +167,7 @@ func (c *Cluster) stop(m *machine, then func()) {
 		b.ships.Stop()
 		b.host.Stop()
 		err = errors.Join(b.store.Close(), m.disk.closed())
-		if err != nil && m.disk.failed == 0 && m.disk.fulls == 0 {
+		if err != nil && !b.over && m.disk.failed == 0 && m.disk.fulls == 0 {
 			c.violate("run", "m%d: closing the store: %v", m.n, err)
 		}
 		c.end(b, true)
@@ -179,7 +180,11 @@ func (c *Cluster) revive(m *machine) {
 		return
 	}
 	c.w.Trace("m%d: starts", m.n)
-	if err := m.start(); err != nil {
+	switch err := m.start(); {
+	case errors.Is(err, syscall.ENOSPC): // it was wiped, and others filled it: a supervisor tries again
+		c.w.Trace("m%d: does not start: no room", m.n)
+		c.w.After(time.Second, func() { c.revive(m) })
+	case err != nil:
 		c.lose(m, err)
 	}
 }

@@ -22,20 +22,22 @@ type disk struct {
 	b      *boot               // that runs or ran last
 	open   map[string]*bolt.DB // by path as last opened
 	opened []*bolt.DB          // of this boot
-	// unsynced holds, for files whose newest commits were not synced, what the platter has. nil: no such file.
-	unsynced map[string][]byte
+	absent string              // the file that was asked for last, if it was not there
+	lost   *unsynced           // with the next power cut
 
 	// fail makes the next commit of a file whose path contains it fail; after tells whether the data gets there
 	// nevertheless (RELIABILITY E1).
 	fail  string
 	after bool
-	// dies has the machine lose its power in the midst of its next commit: what it has sent before goes on, the commit is lost.
+	// dies has the machine lose its power in the midst of its next commit, or at its next sync of a file or folder: what it has sent
+	// before goes on, what is not synced is lost.
 	dies    func()
 	diesIn  string // what the path of that commit contains
-	full    bool   // no commit of a log has room
-	flipped bool   // a bit was turned once
-	failed  int    // faults that fired and cost a replica or the disk
-	fulls   int    // commits that had no room
+	diesAt  moment
+	full    bool // no commit of a log has room
+	flipped bool // a bit was turned once
+	failed  int  // faults that fired and cost a replica or the disk
+	fulls   int  // commits that had no room
 
 	stalled bool
 	waiting []env.Task // woken while stalled
@@ -43,9 +45,17 @@ type disk struct {
 	deleted map[string]bool // folders of replicas that were deleted
 }
 
+// moment is when a machine loses its power.
+type moment int
+
+const (
+	atCommit moment = iota
+	atSync
+)
+
 func newDisk(c *Cluster, dir string) *disk {
 	return &disk{
-		c: c, dir: dir, open: map[string]*bolt.DB{}, unsynced: map[string][]byte{}, deleted: map[string]bool{},
+		c: c, dir: dir, open: map[string]*bolt.DB{}, lost: newUnsynced(dir + ".removed"), deleted: map[string]bool{},
 	}
 }
 
@@ -60,13 +70,20 @@ func (d *disk) begin(b *boot) { d.b = b }
 // hooks are those of one boot: once it is over, what is left of it changes nothing on the disk.
 func (d *disk) hooks(b *boot) raftlog.Hooks {
 	return raftlog.Hooks{
-		Open: func(string) error {
+		Open: func(path string) error {
 			if b.over {
 				return errOver
+			}
+			d.absent = ""
+			if !exists(path) {
+				d.absent = path
 			}
 			return nil
 		},
 		Opened: func(path string, db *bolt.DB) {
+			if path == d.absent {
+				d.lost.makes(path)
+			}
 			d.opened = append(d.opened, db)
 			if !db.IsReadOnly() {
 				d.open[path] = db
@@ -86,13 +103,16 @@ func (d *disk) hooks(b *boot) raftlog.Hooks {
 				d.fulls++
 				return errFull
 			}
-			return nil
+			return d.writes(op)
 		},
 		FS: func(op raftlog.FSOp) error {
 			if b.over {
 				return errOver
 			}
-			return d.changes(b, op)
+			if err := d.changes(b, op); err != nil {
+				return err
+			}
+			return d.changesNames(op)
 		},
 		Free: func(string) (int64, error) {
 			if d.full {
@@ -119,15 +139,61 @@ func (d *disk) changes(b *boot, op raftlog.FSOp) error {
 		if d.deleted[op.To] {
 			d.c.violate("I19", "m%d: a replica is installed under the id of one that was deleted: %s", b.m.n, filepath.Base(op.To))
 		}
-		if u, ok := d.unsynced[op.Path]; ok {
-			delete(d.unsynced, op.Path)
-			d.unsynced[op.To] = u
-		}
 		if db := d.open[op.Path]; db != nil {
 			d.open[op.To] = db
 		}
 	}
 	return nil
+}
+
+// writes follows what is written to files past bbolt.
+func (d *disk) writes(op raftlog.FileOp) error {
+	switch op.Kind {
+	case "create":
+		if !exists(op.Path) {
+			d.lost.makes(op.Path)
+		}
+		return d.lost.writes(op.Path, 0)
+	case "write":
+		return d.lost.writes(op.Path, op.Off)
+	case "sync":
+		if d.dying(atSync, op.Path) {
+			return errOver
+		}
+		d.lost.syncs(op.Path)
+	}
+	return nil
+}
+
+// changesNames follows what is done to folders.
+func (d *disk) changesNames(op raftlog.FSOp) error {
+	switch op.Kind {
+	case "mkdir":
+		if !exists(op.Path) {
+			d.lost.makes(op.Path)
+		}
+	case "rename":
+		return d.lost.moves(op.Path, op.To)
+	case "remove", "removeall":
+		return d.lost.removes(op.Path)
+	case "syncdir":
+		if d.dying(atSync, op.Path) {
+			return errOver
+		}
+		return d.lost.syncsFolder(op.Path)
+	}
+	return nil
+}
+
+// dying has the machine lose its power if that is due now.
+func (d *disk) dying(at moment, path string) bool {
+	dies := d.dies
+	if dies == nil || at != d.diesAt || !strings.Contains(path, d.diesIn) {
+		return false
+	}
+	d.dies = nil
+	dies()
+	return true
 }
 
 // replicaOf finds the replica, known to the store, whose folder a path is.
@@ -144,9 +210,7 @@ func (d *disk) replicaOf(path string) (groupReplica, bool) {
 }
 
 func (d *disk) commit(path string, commit func() error) error {
-	if dies := d.dies; dies != nil && strings.Contains(path, d.diesIn) {
-		d.dies = nil
-		dies()
+	if d.dying(atCommit, path) {
 		return errOver
 	}
 	if d.full && !strings.HasSuffix(path, "meta.db") {
@@ -164,16 +228,14 @@ func (d *disk) commit(path string, commit func() error) error {
 	}
 	db := d.open[path]
 	unsafe := db != nil && db.NoSync
-	if _, ok := d.unsynced[path]; unsafe && !ok && !strings.HasSuffix(path, ".tmp") {
-		b, err := os.ReadFile(filepath.Clean(path))
-		if err != nil {
+	if unsafe && !strings.HasSuffix(path, ".tmp") {
+		if err := d.lost.writes(path, 0); err != nil {
 			return err
 		}
-		d.unsynced[path] = b
 	}
 	err := commit()
 	if err == nil && !unsafe {
-		delete(d.unsynced, path)
+		d.lost.syncs(path)
 	}
 	if fails {
 		return errDisk
@@ -199,24 +261,24 @@ func (d *disk) closed() error {
 }
 
 // powerCut loses what was not synced. The files must be closed.
-func (d *disk) powerCut() (lost int, err error) {
-	var errs []error
-	for path, b := range d.unsynced {
-		if _, err := os.Stat(path); err != nil {
-			continue // unlinked since
-		}
-		lost++
-		errs = append(errs, os.WriteFile(path, b, 0o600))
+func (d *disk) powerCut() {
+	files, names, err := d.lost.lose()
+	if err != nil {
+		d.c.violate("run", "%s: power cut: %v", filepath.Base(d.dir), err)
 	}
-	clear(d.unsynced)
-	return lost, errors.Join(errs...)
+	d.c.w.Trace("%s: the power cut took back the contents of %d files and %d names", filepath.Base(d.dir), files, names)
+	r := &d.c.report
+	r.Cuts.All++
+	r.Cuts.Files, r.Cuts.Names = r.Cuts.Files+files, r.Cuts.Names+names
+	if files+names > 0 {
+		r.Cuts.Losing++
+	}
 }
 
 // wipe empties the disk. The files must be closed.
 func (d *disk) wipe() error {
-	clear(d.unsynced)
 	clear(d.deleted)
-	return os.RemoveAll(d.dir)
+	return errors.Join(d.lost.clear(), os.RemoveAll(d.dir))
 }
 
 // flip turns a bit of a text wherever it stands in the log of a replica, and tells in how many places. Where that is in the files is

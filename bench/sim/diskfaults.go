@@ -19,15 +19,8 @@ func (n *nemesis) stall(m *machine) (string, func()) {
 func (n *nemesis) blackout(*machine) (string, func()) {
 	c := n.c
 	for _, m := range c.machines {
-		if m.up == nil {
-			continue
-		}
 		c.kill(m, "power cut", false)
-		lost, err := m.disk.powerCut()
-		if err != nil {
-			c.violate("run", "m%d: power cut: %v", m.n, err)
-		}
-		c.w.Trace("m%d: %d files lost what was not synced", m.n, lost)
+		m.disk.powerCut() // also of what a broker that was killed before had written
 	}
 	return "blackout", func() {
 		for _, m := range c.machines {
@@ -36,8 +29,8 @@ func (n *nemesis) blackout(*machine) (string, func()) {
 	}
 }
 
-// loseUnsynced takes the power from a machine in the midst of one of its next commits: that commit is not on the disk, and what was
-// sent before goes on its way. Now and then it sees to it that nobody else has what was lost.
+// loseUnsynced takes the power from a machine in the midst of one of its next commits, or at its next sync of a file or folder: what is
+// not synced is not on the disk, and what was sent before goes on its way. Now and then it sees to it that nobody else has what was lost.
 func (n *nemesis) loseUnsynced(m *machine) (string, func()) {
 	if !n.upAndReady(m) {
 		return "", nil
@@ -47,17 +40,17 @@ func (n *nemesis) loseUnsynced(m *machine) (string, func()) {
 			return "lose unsynced", mend
 		}
 	}
-	n.diesIn(m, "", func() {})
+	n.diesIn(m, moment(n.c.w.Rand().Int64N(2)), "", func() {})
 	return "lose unsynced", func() {
 		m.disk.dies = nil
 		n.c.revive(m)
 	}
 }
 
-// diesIn has a machine lose its power in its next commit of a file whose path contains a text.
-func (n *nemesis) diesIn(m *machine, path string, then func()) {
+// diesIn has a machine lose its power in its next commit, or at its next sync, of a file whose path contains a text.
+func (n *nemesis) diesIn(m *machine, at moment, path string, then func()) {
 	c, b := n.c, m.up
-	m.disk.diesIn = path
+	m.disk.diesIn, m.disk.diesAt = path, at
 	m.disk.dies = func() {
 		b.over = true
 		b.proc.Kill()
@@ -65,6 +58,9 @@ func (n *nemesis) diesIn(m *machine, path string, then func()) {
 		c.w.After(0, func() {
 			if m.up == b {
 				c.kill(m, "power cut in a commit", false)
+			}
+			if m.up == nil { // else it runs again already
+				m.disk.powerCut()
 			}
 			then()
 		})
@@ -105,7 +101,7 @@ func (n *nemesis) betray(s *slot) (mend func()) {
 		}
 		c.revive(traitor)
 	}
-	n.diesIn(traitor, folderOf(groupReplica{s.group, 0})[:17], func() {
+	n.diesIn(traitor, atCommit, folderOf(groupReplica{s.group, 0})[:17], func() {
 		c.w.After(4*c.delay+5*time.Millisecond, func() {
 			if !c.healed {
 				c.kill(leader, "its follower lost power", true)

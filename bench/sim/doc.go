@@ -25,9 +25,11 @@
 //   - A killed machine's tasks, timers and goroutines never run again, its files are closed without a last write.
 //   - Only one machine's disk ever loses or damages what is on it, and not again before all that it held is replaced: a majority of each
 //     partition keeps what it stored.
-//   - A power cut between two commits loses nothing, since bbolt synced every commit (a database that is opened without syncs, as by a
-//     mutant, falls back to what was synced last). One in the midst of a commit loses that commit, and nothing of what was sent before it.
-//     Commits that are torn, and syncs that bbolt or the file system forgets, are bench/crash's.
+//   - A power cut leaves each file as of its last sync and each folder with the names of its last sync (unsynced.go): what an install
+//     received, what was made, renamed and removed since is gone, or there again. bbolt syncs every commit; a database that is opened without
+//     syncs, as by a mutant, falls back. A cut in the midst of a commit loses that commit, one at a sync what was to be synced, and both
+//     nothing of what was sent before. What is in part on the disk, torn commits above all, and syncs that bbolt or the file system forgets are
+//     bench/crash's.
 //
 // # What is checked
 //

@@ -19,7 +19,11 @@ type Report struct {
 	Slowest                   time.Duration // of the writes after healing
 	Events                    int
 	Quarantined               int
+	Cuts                      Cuts
 }
+
+// Cuts counts how often a machine lost its power, how often that took something back, and of how much: the contents of files and names in folders.
+type Cuts struct{ All, Losing, Files, Names int }
 
 // Claimed are the invariants of which each run of some hundred seeds must check facts.
 var Claimed = []string{

@@ -11,7 +11,7 @@ import (
 
 // sound is a report of a seed that proves something.
 func sound() *Report {
-	r := &Report{Machines: 5, Acked: 300, Sent: 310, Facts: map[string]int{}, Faults: map[string]int{}, Operations: map[string]int{}}
+	r := &Report{Machines: 5, Acked: 300, Sent: 310, Facts: map[string]int{}, Faults: map[string]int{}, Operations: map[string]int{}, Cuts: Cuts{2, 1, 1, 1}}
 	for _, k := range Claimed {
 		r.Facts[k] = 1
 	}
@@ -39,6 +39,7 @@ func TestARunThatProvesNothingIsRed(t *testing.T) {
 		"a dead process":     {func(*Report) {}, errors.New("its process ended"), "its process ended"},
 		"nothing checked":    {func(r *Report) { delete(r.Facts, "I14") }, nil, "I14 was never checked"},
 		"no such fault":      {func(r *Report) { delete(r.Faults, "bit flip") }, nil, "bit flip never fired"},
+		"nothing unsynced":   {func(r *Report) { r.Cuts.Names = 0 }, nil, "no power cut lost anything"},
 		"no such operation":  {func(r *Report) { delete(r.Operations, "move ok") }, nil, "of the kind move"},
 	} {
 		s, r := newSummary(), sound()

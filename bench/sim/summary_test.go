@@ -15,6 +15,7 @@ type summary struct {
 	facts, fired, operations map[string]int
 	violations               map[string]int
 	acked, sent, events      int
+	cuts                     Cuts
 	slowest                  time.Duration
 	why                      []string
 }
@@ -49,6 +50,8 @@ func (s *summary) add(r *Report, err error) {
 		}
 	}
 	s.acked, s.sent, s.events = s.acked+r.Acked, s.sent+r.Sent, s.events+r.Events
+	s.cuts.All, s.cuts.Losing = s.cuts.All+r.Cuts.All, s.cuts.Losing+r.Cuts.Losing
+	s.cuts.Files, s.cuts.Names = s.cuts.Files+r.Cuts.Files, s.cuts.Names+r.Cuts.Names
 	s.slowest = max(s.slowest, r.Slowest)
 	if len(why) == 0 {
 		return
@@ -66,6 +69,7 @@ func (s *summary) print(out io.Writer, took time.Duration) {
 	p("")
 	p("%d seeds in %s, %d red; %d of %d batches acknowledged; %d events; a partition took its first write %s after healing at the latest",
 		s.seeds, took.Round(time.Second), s.red, s.acked, s.sent, s.events, s.slowest.Round(time.Millisecond))
+	p("%d power cuts; %d took back what was not synced, the contents of %d files and %d names", s.cuts.All, s.cuts.Losing, s.cuts.Files, s.cuts.Names)
 	p("\noperations by outcome")
 	kinds := map[string]map[string]int{}
 	for k, n := range s.operations {
@@ -112,6 +116,9 @@ func (s *summary) faults(many bool) []string {
 		if s.fired[k] == 0 {
 			why = append(why, "the fault "+k+" never fired")
 		}
+	}
+	if s.cuts.Files == 0 || s.cuts.Names == 0 {
+		why = append(why, fmt.Sprintf("no power cut lost anything that was not synced: of %d, %d files and %d names", s.cuts.All, s.cuts.Files, s.cuts.Names))
 	}
 	for _, o := range mustSucceed {
 		if s.operations[o+" ok"] == 0 {
