@@ -28,6 +28,7 @@ type machine struct {
 	failed  string        // why its broker can never start again
 	skew    time.Duration // of the wall clock of its next boot
 	jump    time.Duration // of the wall clock as the ticker reads it
+	jumped  uint64        // ticks that read a clock which had jumped
 	refuses bool          // while the broker is down, the machine says so
 	was     []int32       // ids that brokers had here whose disk was wiped
 }
@@ -201,6 +202,9 @@ func (b *boot) hear() {
 func (b *boot) tick() {
 	b.env.AfterFunc(time.Second, func() {
 		b.hear()
+		if b.m.jump != 0 {
+			b.m.jumped++
+		}
 		b.agent.Tick(b.env.Now().Add(b.m.jump))
 		b.tick()
 	})

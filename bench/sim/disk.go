@@ -41,6 +41,8 @@ type disk struct {
 
 	stalled bool
 	waiting []env.Task // woken while stalled
+	// heldBack counts them.
+	heldBack uint64
 
 	deleted map[string]bool // folders of replicas that were deleted
 }
@@ -221,7 +223,7 @@ func (d *disk) commit(path string, commit func() error) error {
 	if fails {
 		d.fail = ""
 		d.failed++
-		d.c.report.Faults["disk error"]++
+		d.c.faulter.fired("disk error")
 		if !d.after {
 			return errDisk
 		}
@@ -343,6 +345,7 @@ func (x executor) NewTask(class env.Class, name string, run func()) env.Task {
 	t = x.Executor.NewTask(class, name, func() {
 		if d.stalled {
 			d.waiting = append(d.waiting, t)
+			d.heldBack++
 			return
 		}
 		run()

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/runnel-io/runnel/bench/check"
@@ -9,15 +10,18 @@ import (
 
 func (n *nemesis) stall(m *machine) (string, func()) {
 	m.disk.stall(true)
-	return "stall", func() {
+	return n.noticed("stall", func() uint64 { return m.disk.heldBack }, func() {
 		// Some stalls outlast the time after which a leader gives up.
 		n.c.w.After(time.Duration(max(0, n.c.w.Rand().Int64N(int64(4*time.Second))-int64(2*time.Second))), func() { m.disk.stall(false) })
-	}
+	})
 }
 
 // blackout takes the power from all machines at once.
 func (n *nemesis) blackout(*machine) (string, func()) {
 	c := n.c
+	if !slices.ContainsFunc(c.machines, n.upAndReady) {
+		return "", nil
+	}
 	for _, m := range c.machines {
 		c.kill(m, "power cut", false)
 		m.disk.powerCut() // also of what a broker that was killed before had written
@@ -54,7 +58,7 @@ func (n *nemesis) diesIn(m *machine, at moment, path string, then func()) {
 	m.disk.dies = func() {
 		b.over = true
 		b.proc.Kill()
-		c.report.Faults["lose unsynced"]++
+		n.fired("lose unsynced")
 		c.w.After(0, func() {
 			if m.up == b {
 				c.kill(m, "power cut in a commit", false)
@@ -158,7 +162,7 @@ func (n *nemesis) diskFull(m *machine) (string, func()) {
 	return "disk full", func() {
 		d.full = false
 		if d.fulls > before {
-			n.c.report.Faults["disk full"]++
+			n.fired("disk full")
 		}
 	}
 }

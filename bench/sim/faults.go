@@ -1,6 +1,9 @@
 package sim
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Faults of machines and of the network. Those of disks are in diskfaults.go.
 
@@ -29,7 +32,7 @@ func (n *nemesis) ambush(*machine) (string, func()) {
 		n.c.w.After(time.Duration(n.c.w.Rand().Int64N(int64(n.c.delay)*4)), func() {
 			if !n.c.healed && n.upAndReady(m) {
 				fallen = m
-				n.c.report.Faults["ambush"]++
+				n.fired("ambush")
 				n.c.kill(m, "ambush", n.c.w.Rand().Int64N(2) == 0)
 			}
 		})
@@ -82,24 +85,48 @@ func (m *machine) resume() {
 	m.c.net.Hold(m.n, false)
 }
 
+// way is a direction between two machines.
+type way struct{ from, to int32 }
+
+// between are all ways between machines of two sides.
+func between(one, two []*machine) (ways []way) {
+	for _, x := range one {
+		for _, y := range two {
+			if x != y {
+				ways = append(ways, way{x.n, y.n}, way{y.n, x.n})
+			}
+		}
+	}
+	return ways
+}
+
+// part cuts ways. A way that two partitions cut is open when both are mended.
+func (n *nemesis) part(name string, ways []way) (string, func()) {
+	block := func(by int) {
+		for _, x := range ways {
+			n.cuts[x] += by
+			n.c.net.Block(x.from, x.to, n.cuts[x] > 0)
+		}
+	}
+	block(1)
+	lost := func() (sum uint64) {
+		for _, x := range ways {
+			sum += n.c.net.Cut(x.from, x.to)
+		}
+		return sum
+	}
+	return n.noticed(name, lost, func() { block(-1) })
+}
+
 func (n *nemesis) isolate(m *machine) (string, func()) {
-	n.c.net.Isolate(m.n, n.addresses(), true)
-	return "isolate", func() { n.c.net.Isolate(m.n, n.addresses(), false) }
+	return n.part("isolate", between([]*machine{m}, n.c.machines))
 }
 
 // half parts two machines from the others.
 func (n *nemesis) half(m *machine) (string, func()) {
-	o := n.other(m)
-	part := func(cut bool) {
-		for _, x := range n.c.machines {
-			if x != m && x != o {
-				n.c.net.Isolate(m.n, []int32{x.n}, cut)
-				n.c.net.Isolate(o.n, []int32{x.n}, cut)
-			}
-		}
-	}
-	part(true)
-	return "half", func() { part(false) }
+	two := []*machine{m, n.other(m)}
+	rest := slices.DeleteFunc(slices.Clone(n.c.machines), func(x *machine) bool { return slices.Contains(two, x) })
+	return n.part("half", between(two, rest))
 }
 
 func (n *nemesis) oneWay(m *machine) (string, func()) {
@@ -108,35 +135,41 @@ func (n *nemesis) oneWay(m *machine) (string, func()) {
 	if n.c.w.Rand().Int64N(2) == 0 {
 		from, to = to, from
 	}
-	n.c.net.Block(from, to, true)
-	return "one way", func() { n.c.net.Block(from, to, false) }
+	return n.part("one way", []way{{from, to}})
 }
 
 // bridge cuts the link between two machines that both reach all others.
 func (n *nemesis) bridge(m *machine) (string, func()) {
-	o := n.other(m)
-	n.c.net.Isolate(m.n, []int32{o.n}, true)
-	return "bridge", func() { n.c.net.Isolate(m.n, []int32{o.n}, false) }
+	return n.part("bridge", between([]*machine{m}, []*machine{n.other(m)}))
 }
 
 func (n *nemesis) loss(*machine) (string, func()) {
 	n.c.net.Loss = 1 + n.c.w.Rand().Int64N(200)
-	return "loss", func() { n.c.net.Loss = 0 }
+	return n.noticed("loss", n.c.net.Dropped, func() { n.c.net.Loss = 0 })
 }
 
 func (n *nemesis) duplicate(*machine) (string, func()) {
 	n.c.net.Twice = 1 + n.c.w.Rand().Int64N(200)
-	return "duplicate", func() { n.c.net.Twice = 0 }
+	twice := func() uint64 { t, _ := n.c.net.Disorder(); return t }
+	return n.noticed("duplicate", twice, func() { n.c.net.Twice = 0 })
 }
 
 func (n *nemesis) reorder(*machine) (string, func()) {
 	n.c.net.Reorder = 1 + n.c.w.Rand().Int64N(200)
-	return "reorder", func() { n.c.net.Reorder = 0 }
+	reordered := func() uint64 { _, r := n.c.net.Disorder(); return r }
+	return n.noticed("reorder", reordered, func() { n.c.net.Reorder = 0 })
 }
 
 func (n *nemesis) slow(*machine) (string, func()) {
-	n.c.net.MaxDelay = time.Duration(1+n.c.w.Rand().Int64N(150)) * time.Millisecond
-	return "slow", func() { n.c.net.MaxDelay = n.c.delay }
+	n.c.net.MaxDelay = n.c.delay + time.Duration(1+n.c.w.Rand().Int64N(150))*time.Millisecond
+	return n.noticed("slow", func() uint64 { return n.slowed }, func() { n.c.net.MaxDelay = n.c.delay })
+}
+
+// arrived notes how long a message was on its way.
+func (n *nemesis) arrived(sent time.Duration) {
+	if n != nil && n.c.w.Now()-sent > n.c.delay {
+		n.slowed++
+	}
 }
 
 // clock restarts a broker with a clock that is wrong by up to two minutes.
@@ -152,9 +185,12 @@ func (n *nemesis) clock(m *machine) (string, func()) {
 
 // clockJump sets the wall clock of a running broker, as far as that is told from the monotonic one (see tick).
 func (n *nemesis) clockJump(m *machine) (string, func()) {
+	if !n.upAndReady(m) {
+		return "", nil
+	}
 	m.jump = agedAfter + time.Duration(n.c.w.Rand().Int64N(int64(agedAfter)))
 	if n.c.w.Rand().Int64N(4) == 0 {
 		m.jump = -m.jump
 	}
-	return "clock jump", func() { m.jump = 0 }
+	return n.noticed("clock jump", func() uint64 { return m.jumped }, func() { m.jump = 0 })
 }

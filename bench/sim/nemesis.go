@@ -10,6 +10,8 @@ type nemesis struct {
 	victim *machine // the only one whose disk ever loses or damages anything: a majority must stay sound
 	trap   func(m *machine)
 	least  []fault // that this run begins with, so that many runs fire all
+	cuts   map[way]int
+	slowed uint64 // messages of raft's that took longer than the sound network lets them
 }
 
 // fault breaks something and answers how to mend it; "" if it found nothing to break.
@@ -17,35 +19,34 @@ type fault struct {
 	name   string
 	weight int64
 	do     func(n *nemesis, m *machine) (name string, mend func())
+	// late faults may come to nothing. They count themselves when they have done something.
+	late bool
 }
 
 var faults = []fault{
-	{"kill", 4, (*nemesis).kill},
-	{"restart", 3, (*nemesis).restart},
-	{"ambush", 3, (*nemesis).ambush},
-	{"stop", 2, (*nemesis).stop},
-	{"pause", 2, (*nemesis).pause},
-	{"isolate", 3, (*nemesis).isolate},
-	{"half", 2, (*nemesis).half},
-	{"one way", 3, (*nemesis).oneWay},
-	{"bridge", 2, (*nemesis).bridge},
-	{"loss", 2, (*nemesis).loss},
-	{"duplicate", 1, (*nemesis).duplicate},
-	{"reorder", 1, (*nemesis).reorder},
-	{"slow", 2, (*nemesis).slow},
-	{"stall", 3, (*nemesis).stall},
-	{"blackout", 1, (*nemesis).blackout},
-	{"lose unsynced", 3, (*nemesis).loseUnsynced},
-	{"disk error", 1, (*nemesis).diskError},
-	{"disk full", 2, (*nemesis).diskFull},
-	{"bit flip", 1, (*nemesis).bitFlip},
-	{"wiped disk", 1, (*nemesis).wipe},
-	{"clock", 1, (*nemesis).clock},
-	{"clock jump", 1, (*nemesis).clockJump},
+	{"kill", 4, (*nemesis).kill, false},
+	{"restart", 3, (*nemesis).restart, false},
+	{"ambush", 3, (*nemesis).ambush, true},
+	{"stop", 2, (*nemesis).stop, false},
+	{"pause", 2, (*nemesis).pause, false},
+	{"isolate", 3, (*nemesis).isolate, true},
+	{"half", 2, (*nemesis).half, true},
+	{"one way", 3, (*nemesis).oneWay, true},
+	{"bridge", 2, (*nemesis).bridge, true},
+	{"loss", 2, (*nemesis).loss, true},
+	{"duplicate", 1, (*nemesis).duplicate, true},
+	{"reorder", 1, (*nemesis).reorder, true},
+	{"slow", 2, (*nemesis).slow, true},
+	{"stall", 3, (*nemesis).stall, true},
+	{"blackout", 1, (*nemesis).blackout, false},
+	{"lose unsynced", 3, (*nemesis).loseUnsynced, true},
+	{"disk error", 1, (*nemesis).diskError, true},
+	{"disk full", 2, (*nemesis).diskFull, true},
+	{"bit flip", 1, (*nemesis).bitFlip, false},
+	{"wiped disk", 1, (*nemesis).wipe, false},
+	{"clock", 1, (*nemesis).clock, false},
+	{"clock jump", 1, (*nemesis).clockJump, true},
 }
-
-// late are the faults that wait for their moment, and count when it comes.
-var late = map[string]bool{"ambush": true, "lose unsynced": true, "disk error": true, "disk full": true}
 
 // FaultNames are the kinds of faults that a run may draw.
 func FaultNames() (names []string) {
@@ -57,7 +58,7 @@ func FaultNames() (names []string) {
 
 func (c *Cluster) startNemesis() {
 	r := c.w.Rand()
-	n := &nemesis{c: c, victim: c.machines[r.Int64N(int64(len(c.machines)))]}
+	n := &nemesis{c: c, victim: c.machines[r.Int64N(int64(len(c.machines)))], cuts: map[way]int{}}
 	// Each seed begins with the fault of its turn, so that no kind is left to chance alone.
 	n.least = []fault{faults[c.cfg.Seed%uint64(len(faults))]}
 	c.faulter = n
@@ -77,9 +78,6 @@ func (n *nemesis) loop() {
 			n.loop()
 			return
 		}
-		if !late[name] {
-			c.report.Faults[name]++
-		}
 		c.w.Trace("FAULT %s", name)
 		pause := time.Duration(50+r.Int64N(1500)) * time.Millisecond
 		c.w.After(pause, func() {
@@ -94,8 +92,7 @@ func (n *nemesis) loop() {
 
 func (n *nemesis) draw() (string, func()) {
 	if len(n.least) > 0 {
-		f := n.least[0]
-		name, mend := f.do(n, n.aim())
+		name, mend := n.strike(n.least[0])
 		if name != "" {
 			n.least = n.least[1:]
 		}
@@ -109,11 +106,33 @@ func (n *nemesis) draw() (string, func()) {
 	at := r.Int64N(total)
 	for _, f := range faults {
 		if at < f.weight {
-			return f.do(n, n.aim())
+			return n.strike(f)
 		}
 		at -= f.weight
 	}
 	return "", nil
+}
+
+func (n *nemesis) strike(f fault) (string, func()) {
+	name, mend := f.do(n, n.aim())
+	if name != "" && !f.late {
+		n.fired(name)
+	}
+	return name, mend
+}
+
+// fired counts a fault that has done something.
+func (n *nemesis) fired(name string) { n.c.report.Faults[name]++ }
+
+// noticed is a late fault that counts when it is mended, if a counter of what it did has risen.
+func (n *nemesis) noticed(name string, counter func() uint64, mend func()) (string, func()) {
+	before := counter()
+	return name, func() {
+		if counter() > before {
+			n.fired(name)
+		}
+		mend()
+	}
 }
 
 // aim draws a machine; faults of leaders tell more.
@@ -150,6 +169,7 @@ func (c *Cluster) heal() {
 	c.w.Trace("HEAL")
 	c.net.Loss, c.net.Twice, c.net.Reorder, c.net.MaxDelay = 0, 0, 0, c.delay
 	c.faulter.trap = nil
+	clear(c.faulter.cuts)
 	for _, m := range c.machines {
 		c.net.Isolate(m.n, c.faulter.addresses(), false)
 		m.resume()

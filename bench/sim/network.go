@@ -38,7 +38,9 @@ func (t transport) Send(to int32, lane multiraft.Lane, p *multiraft.Packet) bool
 	}
 	from := b.id
 	delivered := false
+	sent := c.w.Now()
 	ok := c.net.Send(b.m.n, m.n, int(lane), func() {
+		c.faulter.arrived(sent)
 		if m.up == nil || m.up.host == nil || m.up.id != to {
 			return
 		}

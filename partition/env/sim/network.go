@@ -21,6 +21,8 @@ type Network struct {
 	last    map[flow]time.Duration // when the newest delivery of a flow arrives
 	sent    uint64
 	lost    uint64
+	dropped uint64
+	cut     map[link]uint64 // what was lost because its way was blocked
 
 	twice, reordered uint64
 }
@@ -36,7 +38,7 @@ type flow struct {
 func (w *World) NewNetwork() *Network {
 	return &Network{
 		w: w, MinDelay: 100 * time.Microsecond, MaxDelay: time.Millisecond,
-		blocked: make(map[link]bool), held: make(map[int32][]func()), down: make(map[int32]bool), last: make(map[flow]time.Duration),
+		blocked: make(map[link]bool), cut: make(map[link]uint64), held: make(map[int32][]func()), down: make(map[int32]bool), last: make(map[flow]time.Duration),
 	}
 }
 
@@ -54,6 +56,7 @@ func (n *Network) Send(from, to int32, lane int, deliver func()) bool {
 	}
 	if n.Loss > 0 && n.w.rand.Int64N(1000) < n.Loss {
 		n.lost++
+		n.dropped++
 		return true
 	}
 	if n.Reorder > 0 && n.Loose[lane] && n.w.rand.Int64N(1000) < n.Reorder {
@@ -67,6 +70,9 @@ func (n *Network) Send(from, to int32, lane int, deliver func()) bool {
 		// What was on its way when the link was cut is lost too.
 		if n.blocked[f.link] || n.down[to] {
 			n.lost++
+			if n.blocked[f.link] {
+				n.cut[f.link]++
+			}
 			return
 		}
 		if waiting, held := n.held[to]; held {
@@ -124,6 +130,12 @@ func (n *Network) Down(id int32, down bool) {
 
 // Lost is how many sends did not arrive so far.
 func (n *Network) Lost() uint64 { return n.lost }
+
+// Dropped is how many of them Loss took.
+func (n *Network) Dropped() uint64 { return n.dropped }
+
+// Cut is how many of them met a block of the way from one address to another.
+func (n *Network) Cut(from, to int32) uint64 { return n.cut[link{from, to}] }
 
 // Disorder is how many sends were delivered twice so far, and how many out of their order.
 func (n *Network) Disorder() (twice, reordered uint64) { return n.twice, n.reordered }

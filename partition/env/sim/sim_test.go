@@ -118,6 +118,36 @@ func TestLanesKeepTheirOrderAndCutLinksDropWhatIsOnItsWay(t *testing.T) {
 	}
 }
 
+func TestEachLossHasItsCause(t *testing.T) {
+	w := New(6)
+	n := w.NewNetwork()
+	send := func() {
+		n.Send(1, 2, 0, func() {})
+		n.Send(2, 1, 0, func() {})
+		w.Run(w.Now() + time.Second)
+	}
+	want := func(lost, dropped, there, back uint64) {
+		t.Helper()
+		if n.Lost() != lost || n.Dropped() != dropped || n.Cut(1, 2) != there || n.Cut(2, 1) != back {
+			t.Errorf("lost %d, dropped %d, cut %d and %d; want %d, %d, %d and %d", n.Lost(), n.Dropped(), n.Cut(1, 2), n.Cut(2, 1), lost, dropped, there, back)
+		}
+	}
+	send()
+	want(0, 0, 0, 0)
+	n.Block(1, 2, true)
+	send()
+	want(1, 0, 1, 0)
+	n.Block(1, 2, false)
+	n.Loss = 1000
+	send()
+	want(3, 2, 1, 0)
+	n.Loss = 0
+	n.Send(1, 2, 0, func() {})
+	n.Down(2, true)
+	w.Run(w.Now() + time.Second)
+	want(4, 2, 1, 0)
+}
+
 func TestDisorderedLanesDeliverTwiceAndOutOfOrder(t *testing.T) {
 	w := New(4)
 	n := w.NewNetwork()
