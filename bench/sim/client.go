@@ -17,7 +17,6 @@ type slot struct {
 	number int32
 	group  uint64
 	hint   int32 // who a client last believed to lead; shared, as by one metadata cache
-	start  int64 // the highest log start that anybody saw
 }
 
 // clients are all producers, readers and askers of a run, and what they saw.

@@ -88,8 +88,9 @@ func (b *boot) fetch(s *slot, req partition.FetchRequest, done func(partition.Fe
 func (x *reader) got(req partition.FetchRequest, res partition.FetchResult, err error) {
 	c := x.c
 	s := c.clients.slots[x.slot]
-	s.start = max(s.start, res.LogStart)
-	c.facts["I20"]++
+	if res.LogStart > 0 { // retention ran
+		c.clients.history.Starts = append(c.clients.history.Starts, check.Start{Partition: int32(x.slot), Offset: res.LogStart})
+	}
 	if err != nil {
 		e := runnelv1.AsError(err)
 		switch {
