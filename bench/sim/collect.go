@@ -185,6 +185,12 @@ func (c *Cluster) countFacts() {
 		case check.Info:
 		}
 	}
+	for _, o := range h.Topics {
+		f["I18"]++
+		if o.Outcome == check.Fail {
+			f["I22"]++
+		}
+	}
 	for _, log := range h.Final {
 		f["I2"] += len(log.Values)
 		f["I4"] += len(log.Values)

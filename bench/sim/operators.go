@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -89,15 +90,19 @@ func (c *Cluster) operate(what string, r controller.Request) (controller.Respons
 
 // count notes how an operation ended.
 func (c *Cluster) count(what string, err error) {
-	how := "ok"
-	if err != nil {
-		how = "info"
-		switch runnelv1.AsError(err).GetKind() {
-		case runnelv1.ErrorKind_ERROR_KIND_DEFINITE, runnelv1.ErrorKind_ERROR_KIND_RETRIABLE:
-			how = "fail"
-		}
+	c.report.Operations[what+" "+[]string{check.Info: "info", check.OK: "ok", check.Fail: "fail"}[outcome(err)]]++
+}
+
+// outcome is what an answer tells of its request: that it had no effect is told by two kinds of errors.
+func outcome(err error) check.Outcome {
+	if err == nil {
+		return check.OK
 	}
-	c.report.Operations[what+" "+how]++
+	switch runnelv1.AsError(err).GetKind() {
+	case runnelv1.ErrorKind_ERROR_KIND_DEFINITE, runnelv1.ErrorKind_ERROR_KIND_RETRIABLE:
+		return check.Fail
+	}
+	return check.Info
 }
 
 // anySlot draws a partition.

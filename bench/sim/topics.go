@@ -7,17 +7,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-// topics are those made and deleted while faults go on, and what their makers were told.
+// topics are those made while faults go on, unless their deletion was asked for. What their makers were told is in the history.
 type topics struct {
-	next    int
-	made    map[string]*placement.Topic
-	deleted map[string]uint64 // acknowledged
-	unsure  map[string]bool
+	next int
+	made map[string]*placement.Topic
 }
 
 // operatorLimit bounds a request of an operator.
@@ -95,11 +94,11 @@ func (c *Cluster) createNow(name string, partitions int, config map[string]strin
 	return c.until(func() bool { return made }, 30*time.Second)
 }
 
-// turnTopics creates a small topic, or deletes one.
+// turnTopics creates a small topic, or deletes one, or asks for one that cannot be.
 func (c *Cluster) turnTopics() {
 	t := &c.topics
 	if t.made == nil {
-		t.made, t.deleted, t.unsure = map[string]*placement.Topic{}, map[string]uint64{}, map[string]bool{}
+		t.made = map[string]*placement.Topic{}
 	}
 	names := slices.Sorted(maps.Keys(t.made))
 	if len(names) > 0 && c.w.Rand().Int64N(5) < 2 || len(names) > 2 {
@@ -107,29 +106,46 @@ func (c *Cluster) turnTopics() {
 		return
 	}
 	t.next++
-	name := fmt.Sprintf("small%d", t.next)
-	r, err := c.operate("create", controller.CreateTopic{Name: name, Partitions: 1 + int(c.w.Rand().Int64N(2)), RF: 3, RequestID: name})
-	switch {
-	case err == nil && r.Topic != nil:
-		t.made[name] = r.Topic
-	case !definite(err):
-		t.unsure[name] = true
+	q := controller.CreateTopic{Name: fmt.Sprintf("small%d", t.next), Partitions: 1 + int(c.w.Rand().Int64N(2)), RF: 3}
+	q.RequestID = q.Name
+	what := "create"
+	if c.w.Rand().Int64N(8) == 0 {
+		what, q.RF = "create too many replicas of", tooMany
 	}
+	r, err := c.askTopic(what, check.TopicOp{Name: q.Name}, q)
+	if err == nil && r.Topic != nil {
+		t.made[q.Name] = r.Topic
+	}
+}
+
+// tooMany is more than the brokers of any run, wiped ones and those that came in their place.
+const tooMany = 99
+
+// askTopic has a topic created or deleted, and notes in the history how that ended.
+func (c *Cluster) askTopic(what string, op check.TopicOp, q controller.Request) (controller.Response, error) {
+	op.Invoke = c.w.Now()
+	r, err := c.operate(what, q)
+	op.Return = c.w.Now()
+	c.noteTopic(op, err)
+	return r, err
+}
+
+func (c *Cluster) noteTopic(op check.TopicOp, err error) {
+	op.Outcome = outcome(err)
+	if err != nil {
+		op.Error = err.Error()
+	}
+	c.clients.history.Topics = append(c.clients.history.Topics, op)
 }
 
 func (c *Cluster) deleteTopic(name string) {
 	t := &c.topics
 	id := t.made[name].ID
 	delete(t.made, name)
-	_, err := c.operate("delete", controller.DeleteTopic{Name: name, ID: id})
-	if err != nil {
-		t.unsure[name] = true
-		if definite(err) {
-			c.violate("I18", "topic %s was there, and its deletion is refused: %v", name, err)
-		}
-		return
+	_, err := c.askTopic("delete", check.TopicOp{Name: name, Delete: true}, controller.DeleteTopic{Name: name, ID: id})
+	if definite(err) {
+		c.violate("I18", "topic %s was there, and its deletion is refused: %v", name, err)
 	}
-	t.deleted[name] = id
 }
 
 func definite(err error) bool {
@@ -154,19 +170,17 @@ func (c *Cluster) deletes(b *boot, r groupReplica) {
 	}
 }
 
-// verifyTopics checks I18 at rest.
-func (c *Cluster) verifyTopics() {
-	s := c.newest()
+// verifyTopics checks I18 at rest: that a topic is the one that was made, and that brokers hold the replicas which the state has there. The
+// names that are there go into the history.
+func (c *Cluster) verifyTopics(s *placement.State) {
+	c.clients.history.FinalTopics = map[string]bool{}
+	for name := range s.Topics {
+		c.clients.history.FinalTopics[name] = true
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.topics.made)) {
 		c.facts["I18"]++
 		if t := s.Topics[name]; t == nil || t.ID != c.topics.made[name].ID {
 			c.violate("I18", "topic %s was acknowledged and is not there", name)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.topics.deleted)) {
-		c.facts["I18"]++
-		if t := s.Topics[name]; t != nil {
-			c.violate("I18", "the deletion of topic %s was acknowledged and it is there", name)
 		}
 	}
 	for _, m := range c.machines {

@@ -58,7 +58,7 @@ func (c *Cluster) verify() {
 	}
 	c.facts["I2"] += len(c.clients.readers)
 	c.collect()
-	c.verifyTopics()
+	c.verifyTopics(c.newest())
 	c.verifyStarts()
 	c.verifyBatches()
 	c.countFacts()
