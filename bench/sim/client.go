@@ -203,6 +203,7 @@ func (p *producer) transmit(b *batch) {
 	answer := func(res partition.ProduceResult) {
 		if !answered {
 			answered = true
+			c.count("produce", asError(res.Err))
 			p.answered(b, attempt, res)
 		}
 	}
@@ -222,6 +223,14 @@ func (p *producer) transmit(b *batch) {
 }
 
 var padding = []byte(strings.Repeat("p", 4096))
+
+// asError keeps nil what is nil.
+func asError(e *runnelv1.Error) error {
+	if e == nil {
+		return nil
+	}
+	return e
+}
 
 // produce is what rpc/broker does with a request.
 func (b *boot) produce(slot int, recs []record.Record, o record.EncodeOptions, done func(partition.ProduceResult)) {

@@ -28,7 +28,7 @@ func (x *reader) poll() {
 	s := c.clients.slots[x.slot]
 	m := c.target(s)
 	if x.anyReplica {
-		m = c.machines[c.w.Rand().Int64N(int64(len(c.machines)))]
+		m = c.holder(s)
 	}
 	again := func(wait time.Duration) {
 		if x.round == round {
@@ -41,6 +41,7 @@ func (x *reader) poll() {
 		b.fetch(s, req, func(res partition.FetchResult, err error) {
 			reply(func() {
 				if x.round == round {
+					c.count("fetch", err)
 					x.got(req, res, err)
 					again(time.Duration(c.w.Rand().Int64N(50)) * time.Millisecond)
 				}
@@ -51,11 +52,23 @@ func (x *reader) poll() {
 		if !x.anyReplica {
 			s.hint = 0
 		}
+		c.count("fetch", errDown)
 		again(50 * time.Millisecond)
 		return
 	}
-	c.w.After(requestLimit, func() { again(0) })
+	c.w.After(requestLimit, func() {
+		if x.round == round {
+			c.count("fetch", errSilent)
+		}
+		again(0)
+	})
 }
+
+// What a client makes of a broker that refuses its connection, and of one that does not answer.
+var (
+	errDown   = runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "the broker is down")
+	errSilent = runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_TIMEOUT, "no answer")
+)
 
 // fetch is what rpc/broker does: what is there, or what comes within a while.
 func (b *boot) fetch(s *slot, req partition.FetchRequest, done func(partition.FetchResult, error)) {
@@ -144,6 +157,18 @@ func (c *Cluster) decode(batches []byte) []read {
 	return out
 }
 
+// holder draws a machine that has a replica of a slot, as the newest state has it; now and then any.
+func (c *Cluster) holder(s *slot) *machine {
+	r := c.w.Rand()
+	if t := c.newest().Topics[s.topic]; t != nil && int(s.number) < len(t.Partitions) && r.Int64N(8) > 0 {
+		rs := t.Partitions[s.number].Replicas
+		if m := c.byBroker[rs[r.Int64N(int64(len(rs)))].Broker]; m != nil {
+			return m
+		}
+	}
+	return c.machines[r.Int64N(int64(len(c.machines)))]
+}
+
 // ask asks for a partition's end, linearizably, now and then.
 func (c *Cluster) ask(i int, client int32) {
 	s := c.clients.slots[i]
@@ -151,24 +176,33 @@ func (c *Cluster) ask(i int, client int32) {
 		return
 	}
 	invoke := c.w.Now()
-	c.send(client, c.leads(s), func(b *boot, reply func(func())) {
+	counted := false
+	answer := func(end int64, err error) {
+		if !counted {
+			counted = true
+			c.count("end", err)
+		}
+		if err == nil {
+			c.clients.history.Ends = append(c.clients.history.Ends, check.End{Partition: int32(i), Invoke: invoke, Offset: end})
+		}
+	}
+	ok := c.send(client, c.leads(s), func(b *boot, reply func(func())) {
 		p, e := b.agent.Partition(s.topic, s.number)
 		if e != nil {
 			reply(func() {
-				c.count("end", e)
+				answer(0, e)
 				s.learn(e)
 			})
 			return
 		}
 		c.start(b, func() {
 			end, err := p.EndOffset(b.ctx)
-			reply(func() {
-				c.count("end", err)
-				if err == nil {
-					c.clients.history.Ends = append(c.clients.history.Ends, check.End{Partition: int32(i), Invoke: invoke, Offset: end})
-				}
-			})
+			reply(func() { answer(end, err) })
 		})
 	})
+	if !ok {
+		answer(0, errDown)
+	}
+	c.w.After(askLimit, func() { answer(0, errSilent) })
 	c.w.After(time.Duration(50+c.w.Rand().Int64N(300))*time.Millisecond, func() { c.ask(i, client) })
 }

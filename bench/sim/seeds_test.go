@@ -45,7 +45,11 @@ func TestSeeds(t *testing.T) {
 		if *oneSeed >= 0 {
 			seed = uint64(*oneSeed)
 		}
+		began := time.Now()
 		r := run(t, Config{Seed: seed, Out: history(seed)})
+		sum := newSummary()
+		sum.add(&r, nil)
+		sum.print(os.Stdout, time.Since(began))
 		judge(t, r)
 		fmt.Printf("trace hash %016x of seed %d\n", r.Hash, seed)
 	case *manySeeds > 1:

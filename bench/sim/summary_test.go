@@ -17,11 +17,12 @@ type summary struct {
 	acked, sent, events      int
 	cuts                     Cuts
 	slowest                  time.Duration
+	least                    float64 // share of the operations of one seed that succeeded
 	why                      []string
 }
 
 func newSummary() *summary {
-	return &summary{facts: map[string]int{}, fired: map[string]int{}, operations: map[string]int{}, violations: map[string]int{}}
+	return &summary{least: 1, facts: map[string]int{}, fired: map[string]int{}, operations: map[string]int{}, violations: map[string]int{}}
 }
 
 // mustSucceed are the kinds of operators' requests of which some must have been done.
@@ -52,6 +53,9 @@ func (s *summary) add(r *Report, err error) {
 	s.acked, s.sent, s.events = s.acked+r.Acked, s.sent+r.Sent, s.events+r.Events
 	s.cuts.All, s.cuts.Losing = s.cuts.All+r.Cuts.All, s.cuts.Losing+r.Cuts.Losing
 	s.cuts.Files, s.cuts.Names = s.cuts.Files+r.Cuts.Files, s.cuts.Names+r.Cuts.Names
+	if err == nil {
+		s.least = min(s.least, okShare(r.Operations))
+	}
 	s.slowest = max(s.slowest, r.Slowest)
 	if len(why) == 0 {
 		return
@@ -70,7 +74,7 @@ func (s *summary) print(out io.Writer, took time.Duration) {
 	p("%d seeds in %s, %d red; %d of %d batches acknowledged; %d events; a partition took its first write %s after healing at the latest",
 		s.seeds, took.Round(time.Second), s.red, s.acked, s.sent, s.events, s.slowest.Round(time.Millisecond))
 	p("%d power cuts; %d took back what was not synced, the contents of %d files and %d names", s.cuts.All, s.cuts.Losing, s.cuts.Files, s.cuts.Names)
-	p("\noperations by outcome")
+	p("\noperations by outcome: %.0f%% ok, %.0f%% of one seed at least", 100*okShare(s.operations), 100*s.least)
 	kinds := map[string]map[string]int{}
 	for k, n := range s.operations {
 		i := strings.LastIndex(k, " ")
@@ -101,8 +105,8 @@ func (s *summary) faults(many bool) []string {
 	if s.red > len(why) {
 		why = append(why, fmt.Sprintf("and %d more seeds are red", s.red-len(why)))
 	}
-	if s.acked*2 < s.sent {
-		why = append(why, "under half of the operations were acknowledged")
+	if okShare(s.operations) < 0.5 {
+		why = append(why, "under half of the operations succeeded")
 	}
 	if !many {
 		return why

@@ -52,11 +52,3 @@ func TestATopicThatWasRefusedForCertainMustNotBeThere(t *testing.T) {
 		}
 	}
 }
-
-// asError keeps nil what is nil.
-func asError(e *runnelv1.Error) error {
-	if e == nil {
-		return nil
-	}
-	return e
-}

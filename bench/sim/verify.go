@@ -61,9 +61,12 @@ func (c *Cluster) verify() {
 	c.verifyTopics(c.newest())
 	c.verifyStarts()
 	c.verifyBatches()
-	c.countFacts()
-	for _, v := range check.Verify(c.clients.history) {
+	found, facts := check.Count(c.clients.history)
+	for _, v := range found {
 		c.violate(v.Invariant, "%s", v.What)
+	}
+	for k, n := range facts {
+		c.facts[k] += n
 	}
 }
 
