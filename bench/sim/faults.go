@@ -129,18 +129,22 @@ func (n *nemesis) half(m *machine) (string, func()) {
 	return n.part("half", between(two, rest))
 }
 
+// oneWay has one machine hear all others and not be heard, or be heard and hear nobody.
 func (n *nemesis) oneWay(m *machine) (string, func()) {
-	o := n.other(m)
-	from, to := m.n, o.n
-	if n.c.w.Rand().Int64N(2) == 0 {
-		from, to = to, from
-	}
-	return n.part("one way", []way{{from, to}})
+	deaf := n.c.w.Rand().Int64N(2) == 0
+	ways := slices.DeleteFunc(between([]*machine{m}, n.c.machines), func(x way) bool { return (x.to == m.n) != deaf })
+	return n.part("one way", ways)
 }
 
-// bridge cuts the link between two machines that both reach all others.
+// bridge parts the machines into two sides that have one machine in common: it reaches all others.
 func (n *nemesis) bridge(m *machine) (string, func()) {
-	return n.part("bridge", between([]*machine{m}, []*machine{n.other(m)}))
+	r := n.c.w.Rand()
+	rest := slices.DeleteFunc(slices.Clone(n.c.machines), func(x *machine) bool { return x == m })
+	for i := range rest {
+		j := i + int(r.Int64N(int64(len(rest)-i)))
+		rest[i], rest[j] = rest[j], rest[i]
+	}
+	return n.part("bridge", between(rest[:len(rest)/2], rest[len(rest)/2:]))
 }
 
 func (n *nemesis) loss(*machine) (string, func()) {

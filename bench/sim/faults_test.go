@@ -101,3 +101,65 @@ func TestAClockThatNobodyReadsDidNotJump(t *testing.T) {
 		t.Error("the clock of a machine that is down jumped")
 	}
 }
+
+// TestPartitionsAreThoseOfTheFaultTable looks at who reaches whom while each partition holds (bench/chaos/README.md).
+func TestPartitionsAreThoseOfTheFaultTable(t *testing.T) {
+	for _, x := range []struct {
+		name string
+		do   func(*nemesis, *machine) (string, func())
+		// want tells what a set of ways that are cut must be, with m the machine that was aimed at.
+		want func(cut func(from, to int32) bool, m int32) bool
+	}{
+		{"isolate", (*nemesis).isolate, func(cut func(from, to int32) bool, m int32) bool {
+			return all(func(a, b int32) bool { return cut(a, b) == (a == m || b == m) })
+		}},
+		{"half", (*nemesis).half, func(cut func(from, to int32) bool, m int32) bool {
+			with := 0
+			for a := int32(1); a <= 5; a++ {
+				if !cut(a, m) {
+					with++
+				}
+			}
+			return with == 2 && all(func(a, b int32) bool { return cut(a, b) == (cut(a, m) != cut(b, m)) })
+		}},
+		{"one way", (*nemesis).oneWay, func(cut func(from, to int32) bool, m int32) bool {
+			return all(func(a, b int32) bool { return cut(a, b) == (a == m) }) || all(func(a, b int32) bool { return cut(a, b) == (b == m) })
+		}},
+		{"bridge", (*nemesis).bridge, func(cut func(from, to int32) bool, m int32) bool {
+			one := m%5 + 1 // any other machine, to tell the sides
+			with := 0
+			for a := int32(1); a <= 5; a++ {
+				if a != m && !cut(a, one) {
+					with++
+				}
+			}
+			return with == 2 && all(func(a, b int32) bool { return cut(a, b) == (a != m && b != m && cut(a, one) != cut(b, one)) })
+		}},
+	} {
+		for m := range int32(5) {
+			n := quiet()
+			for range m {
+				n.c.w.Rand().Uint64() // other draws each time
+			}
+			_, mend := x.do(n, n.c.machines[m])
+			n.talk()
+			cut := func(from, to int32) bool { return n.c.net.Cut(from, to) > 0 }
+			if !x.want(cut, m+1) {
+				t.Errorf("%s, aimed at machine %d, is another partition: %v", x.name, m+1, n.cuts)
+			}
+			mend()
+		}
+	}
+}
+
+// all tells whether something holds for all ways between five machines.
+func all(f func(a, b int32) bool) bool {
+	for a := int32(1); a <= 5; a++ {
+		for b := int32(1); b <= 5; b++ {
+			if a != b && !f(a, b) {
+				return false
+			}
+		}
+	}
+	return true
+}
