@@ -92,10 +92,10 @@ func (s *summary) print(out io.Writer, took time.Duration) {
 	}
 	p("\ninvariant   facts checked   violations")
 	for _, k := range Claimed {
-		p("  %-8s %14d %12d", k, s.facts[k], s.violations[k])
+		p("  %-11s %11d %12d", k, s.facts[k], s.violations[k])
 	}
 	if n := s.violations["run"]; n > 0 {
-		p("  %-8s %14s %12d", "run", "", n)
+		p("  %-11s %11s %12d", "run", "", n)
 	}
 }
 

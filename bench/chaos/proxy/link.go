@@ -87,13 +87,9 @@ func (n *Network) serve(near *net.TCPConn, x *Node, to string) {
 // up. That dst is gone is news of the way back.
 func (l *link) pump(dst, src *net.TCPConn, p, back *path) {
 	buf := make([]byte, piece)
-	for {
-		if p.open(l.ctx) != nil {
-			return
-		}
+	for { // a cut path is read from, too: what waits in the system's buffers meets no cut that could be counted
 		size, err := src.Read(buf)
 		if size > 0 {
-			// It may have been cut while this waited to read.
 			if p.pass(l.ctx) != nil || proc.Wait(l.ctx, p.takes(size)) != nil {
 				return
 			}

@@ -32,21 +32,14 @@ func (p *path) change(f func()) {
 	p.changed = make(chan struct{})
 }
 
-// pass is open for something that has come.
+// pass waits, for something that has come, until nothing cuts the path.
 func (p *path) pass(ctx context.Context) error {
-	p.mu.Lock()
-	if p.cuts > 0 {
-		p.hits++
-	}
-	p.mu.Unlock()
-	return p.open(ctx)
-}
-
-// open waits until nothing cuts the path.
-func (p *path) open(ctx context.Context) error {
-	for {
+	for met := false; ; met = true {
 		p.mu.Lock()
 		cut, changed := p.cuts > 0, p.changed
+		if cut && !met {
+			p.hits++
+		}
 		p.mu.Unlock()
 		if !cut {
 			return ctx.Err()
