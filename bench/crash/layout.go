@@ -158,11 +158,13 @@ func (m *mapper) element(e int64, level int, bucket string, walked, first bool) 
 		name = string(m.bytes(key, value-key))
 	}
 	is, size, isBucket := m.isRead(name), m.u32(e+12), m.u32(e)&1 != 0
-	m.add(e, 4, "flags of an element", either(is && walked))
-	m.add(e+4, 8, "place and length of a key", either(is))
+	// Where no sum is found under its name, the store takes the file for one that was written before there were sums.
+	sum := m.meta && string(m.bytes(key, value-key)) == "sum"
+	m.add(e, 4, "flags of an element", either(is && walked && !sum))
+	m.add(e+4, 8, "place and length of a key", either(is && !sum))
 	// A header is read as far as it goes, whatever is said of its length; so is a bucket.
-	m.add(e+12, 4, "length of a value", either(is && (walked || !isBucket && !(level == 2 && first))))
-	m.add(key, value-key, "key", either(is))
+	m.add(e+12, 4, "length of a value", either(is && !sum && (walked || !isBucket && !(level == 2 && first))))
+	m.add(key, value-key, "key", either(is && !sum))
 	switch {
 	case isBucket:
 		root := m.u64(value)
@@ -173,7 +175,7 @@ func (m *mapper) element(e int64, level int, bucket string, walked, first bool) 
 		} else {
 			m.page(int64(root)*boltPage, level+1, name, false)
 		}
-	case m.meta && string(m.bytes(key, value-key)) == "sum": // of another transaction it counts for nothing
+	case sum: // of another transaction it counts for nothing
 		m.add(value, 8, "transaction of the sum", steering)
 		m.add(value+8, size-8, "value", read)
 	default:
