@@ -29,7 +29,7 @@ RACED := ./cmd/... ./gossip/... ./partition/... ./placement/... ./rpc/... \
 # The race detector's runtime is C.
 race: export CGO_ENABLED := 1
 race: ## the product's tests with the race detector, but the long ones
-	go test -timeout 20m -parallel 4 -race -short -vet=off $(LONGEST) $(RACED)
+	go test -timeout 20m -parallel 2 -race -short -vet=off $(LONGEST) $(RACED)
 
 lint: ## formatting, and golangci-lint, vet among its linters
 	@test -z "$$(gofmt -l cmd partition placement gossip rpc bench proto)" || { gofmt -l cmd partition placement gossip rpc bench proto; exit 1; }

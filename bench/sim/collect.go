@@ -110,6 +110,7 @@ func (c *Cluster) verifyStarts() {
 		}
 		if log.Start > 0 {
 			c.facts["I20"]++
+			c.facts[check.Trimmed]++
 			if kept := int64(len(log.Values)) * int64(m.padding); kept < leastKept {
 				c.violate("I20", "slot %d: %d bytes are left from %d on, and retention keeps %d", i, kept, log.Start, leastKept)
 			}
