@@ -166,14 +166,15 @@ type PeerStatus struct {
 	Match, Next uint64
 	// State is raft's: "StateProbe", "StateReplicate" or "StateSnapshot".
 	State string
-	// RecentActive is raft's mark, which may be as old as two of its slow election time-outs. Active is what to go by: it wrote to
-	// this leader, and packets pass both ways between its broker and this one now.
+	// RecentActive is raft's mark, which may be as old as two of its slow election time-outs and is kept for a second more (markTicks).
+	// Active is what to go by: it wrote to this leader, and packets pass both ways between its broker and this one now.
 	RecentActive, Active bool
 	Learner              bool
 	// CaughtUp says that it is Active and holds all but the newest entries: a learner could be promoted now.
 	CaughtUp bool
 	// Behind says that it lacks entries that are no longer in the log: it can never catch up and has to be replaced (RULES 19).
 	Behind bool
+	marked uint64 // the slow tick at which raft's mark was seen last
 }
 
 // GroupConfig says how to run one replica.

@@ -43,6 +43,8 @@ const (
 	readTimeout = time.Second
 	// peersEvery is how old Status.Peers may be while the group works.
 	peersEvery = 100 * time.Millisecond
+	// markTicks is for how many slow ticks Status shows raft's mark of a peer's activity after it was seen last.
+	markTicks = 2
 	// snapshotRetry is how often a peer behind retention is tried again (RULES 19).
 	snapshotRetry = 10 * time.Second
 	// keptPreVotes is how long a PreVote that met a lease is kept.

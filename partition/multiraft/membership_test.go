@@ -153,6 +153,33 @@ func TestVotersDoNotChangeToAQuorumThatIsNotThere(t *testing.T) {
 	c.settled(1)
 }
 
+// Raft's check of the quorum takes all marks of activity away at once, each ten slow ticks. That must not show in an idle group, whose Status
+// is half a second old; one whose answers stay away shows all the same.
+func TestPeersOfAnIdleGroupStayActive(t *testing.T) {
+	c := newCluster(t, 88, 3)
+	c.addGroup(1, 3)
+	c.startAll()
+	c.put(1, "first")
+	c.settled(1)
+	lead := c.leader(1)
+	g, mute := lead.groups[1], c.otherThan(lead.id)
+	c.w.Run(c.w.Now() + 2*time.Second)
+	for end := c.w.Now() + 15*time.Second; c.w.Now() < end; c.w.Run(c.w.Now() + 20*time.Millisecond) {
+		for id, p := range g.Status().Peers {
+			if !p.RecentActive || !p.Active || !p.CaughtUp {
+				t.Fatalf("at %s replica %d, which answers: %+v", c.w.Now(), id, p)
+			}
+		}
+	}
+	c.tap = func(from, _ int32, _ Lane, p *Packet) bool { return from != mute.id || len(p.Messages) == 0 }
+	c.w.Run(c.w.Now() + 2*10*500*time.Millisecond + 2*time.Second)
+	for id, p := range g.Status().Peers {
+		if is := p.Active && p.CaughtUp; is == (id == mute.groups[1].replica) {
+			t.Errorf("replica %d, of which %d is mute: %+v", id, mute.groups[1].replica, p)
+		}
+	}
+}
+
 func TestTransferAnswers(t *testing.T) {
 	c := newCluster(t, 84, 4)
 	c.addGroup(1, 3)

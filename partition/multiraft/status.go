@@ -54,13 +54,20 @@ func (g *Group) publish() {
 			g.peersStale, g.lagging, g.peersMatch = false, false, 0
 			s.PeersFloor, g.peersCommit = g.peersCommit, g.commit
 			s.Peers = make(map[uint64]PeerStatus)
+			marks := g.marks()
 			g.rn.WithProgress(func(id uint64, typ raft.ProgressType, p tracker.Progress) {
 				if id != g.replica {
 					g.peersMatch += p.Match
 					g.lagging = g.lagging || p.Match < g.last && g.live.hears(g.members.broker(id))
 					_, refused := g.snapshots[id]
+					marked := marks[id].marked
+					if p.RecentActive {
+						marked = g.ticks
+					} else {
+						p.RecentActive = marked != 0 && g.ticks-marked <= markTicks
+					}
 					s.Peers[id] = PeerStatus{Match: p.Match, Next: p.Next, State: p.State.String(),
-						RecentActive: p.RecentActive, Learner: typ == raft.ProgressTypeLearner,
+						RecentActive: p.RecentActive, marked: marked, Learner: typ == raft.ProgressTypeLearner,
 						CaughtUp: g.caughtUpAt(&p, s.PeersFloor), Behind: refused && p.State != tracker.StateReplicate}
 				}
 			})
@@ -73,6 +80,16 @@ func (g *Group) publish() {
 		s.Peers, s.PeersFloor = g.status.s.Peers, g.status.s.PeersFloor
 	}
 	g.status.s = s
+}
+
+// marks gives the peers as they were shown last in this term. Each of raft's checks of the quorum takes all marks of activity away, and they come
+// back with the next answers. Shown as it is, that moment would stay in the Status of an idle group for half a second, with a leader that
+// hears nobody.
+func (g *Group) marks() map[uint64]PeerStatus {
+	if last := &g.status.s; last.Role == RoleLeader && last.Term == g.term { // written by this worker alone
+		return last.Peers
+	}
+	return nil
 }
 
 // showView renews what the host's other tasks see.
