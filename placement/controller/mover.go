@@ -56,6 +56,7 @@ type mover struct {
 	waitingSince time.Time
 	logged       string
 	loggedAt     time.Time
+	unfitSince   time.Time // since when leaders have told nothing but what action.unfit says, zero if the last word was another
 }
 
 type seenGroup struct {
@@ -104,7 +105,7 @@ func (m *mover) sawInstall(replica, seq uint64, resp *ask.StatusResponse) {
 // sight gathers what was seen since the last step. complete is false while a broker that is heard has not answered since, and so
 // may be the leader.
 func (d *driver) sight(now time.Time, m *mover, p *placement.Partition) (v sight, complete bool) {
-	v = sight{installs: map[uint64]ask.Install{}, detached: m.detached, waited: m.waited(now), alive: d.hearing.alive, quarantined: d.quarantined(), revision: func(id int32) uint64 {
+	v = sight{installs: map[uint64]ask.Install{}, detached: m.detached, unfit: m.unfit(now), alive: d.hearing.alive, quarantined: d.quarantined(), revision: func(id int32) uint64 {
 		if b := d.brokers[id]; b != nil {
 			return b.revision
 		}
@@ -161,6 +162,14 @@ func (m *mover) waited(now time.Time) time.Duration {
 	return now.Sub(m.waitingSince)
 }
 
+// unfit tells for how long leaders have found the new voters unfit. What they lacked may have changed meanwhile, and back again.
+func (m *mover) unfit(now time.Time) time.Duration {
+	if m.unfitSince.IsZero() {
+		return 0
+	}
+	return now.Sub(m.unfitSince)
+}
+
 // adopt begins to drive a move, whatever its phase: it may be new or another leader's.
 func (d *driver) adopt(now time.Time, t *placement.Topic, number int32) {
 	p := &t.Partitions[number]
@@ -209,6 +218,13 @@ func (d *driver) stepMoves(now time.Time, s *placement.State, moves []*mover) {
 			continue
 		}
 		a := nextAction(m.topicID, m.number, p, v)
+		switch {
+		case v.group == nil: // nobody tells
+		case !a.unfit:
+			m.unfitSince = time.Time{}
+		case m.unfitSince.IsZero():
+			m.unfitSince = now
+		}
 		switch {
 		case d.steps >= maxSteps: // an answer makes room
 		case a.command != nil:

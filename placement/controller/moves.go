@@ -23,6 +23,8 @@ type action struct {
 	// wait says what the move waits for, for people. It holds nothing that changes while nothing happens, such as a count of
 	// bytes, so that a new text is news.
 	wait string
+	// unfit says that the leader finds the new voters of a move in phase joint unfit.
+	unfit bool
 }
 
 // sight is what was seen of a partition that moves, since its last step ended.
@@ -38,8 +40,8 @@ type sight struct {
 	installs map[uint64]ask.Install
 	// revision tells which revision of the state a broker's agent has taken up, as far as known.
 	revision func(broker int32) uint64
-	// waited is how long the move has waited for what it waits for.
-	waited time.Duration
+	// unfit is for how long no leader has found the new voters fit, for whatever reasons.
+	unfit time.Duration
 	// alive tells whether a broker is heard.
 	alive func(broker int32) bool
 	// quarantined holds the replicas that can never serve again, with the reason.
@@ -348,10 +350,12 @@ func (g *moving) stepBack(why action) action {
 		return why
 	}
 	text := why.wait + why.cancel
-	if why.cancel == "" && g.v.waited < stepBackAfter || g.v.group.Changing || g.v.leadRevision < g.p.Move.Revision {
-		return action{wait: text}
+	if why.cancel == "" && g.v.unfit < stepBackAfter || g.v.group.Changing || g.v.leadRevision < g.p.Move.Revision {
+		return action{wait: text, unfit: true}
 	}
-	return g.advanceTo(g.p.Move.Back())
+	a := g.advanceTo(g.p.Move.Back())
+	a.unfit = true // until it is committed
+	return a
 }
 
 // noLeader says why nothing can be asked of the partition.

@@ -53,7 +53,7 @@ type scene struct {
 	poisoned                   uint64 // another replica that is quarantined
 	detached                   bool
 	changing                   bool
-	waited                     time.Duration
+	unfit                      time.Duration
 }
 
 func sceneOf() *scene {
@@ -63,7 +63,7 @@ func sceneOf() *scene {
 
 func (c *scene) sight() sight {
 	v := sight{
-		waited: c.waited, installs: map[uint64]ask.Install{}, quarantined: map[uint64]string{}, detached: map[uint64]bool{4: c.detached},
+		unfit: c.unfit, installs: map[uint64]ask.Install{}, quarantined: map[uint64]string{}, detached: map[uint64]bool{4: c.detached},
 		alive: func(b int32) bool {
 			for _, s := range c.silent {
 				if s == b {
@@ -107,7 +107,7 @@ func TestNextActionOfEveryPhase(t *testing.T) {
 	peer := func(p ask.Peer) func(*scene) { return func(c *scene) { c.peers[4] = p } }
 	silent := func(bs ...int32) func(*scene) { return func(c *scene) { c.silent = bs } }
 	noLeader := func(c *scene) { c.lead = 0 }
-	long := func(c *scene) { c.waited = time.Minute }
+	long := func(c *scene) { c.unfit = time.Minute }
 	bad := func(c *scene) { c.quarantined = true }
 	ghost := func(c *scene) { c.learners = append(c.learners, 77) }
 	changing := func(c *scene) { c.changing = true }
