@@ -17,9 +17,8 @@
 // each fault meets does not: real processes run.
 //
 // A run is red if a promise is broken; and if it shows nothing: a chosen fault did not fire in a round, no process grew old, under half of the
-// operations succeeded, or
-// nothing was compared for an invariant. porcupine's "unknown" is a violation. Logs and data of a red run are kept, with a page of
-// faults and outages, pages of the windows around violations, and the history.
+// operations succeeded, or nothing was compared for an invariant. porcupine's "unknown" is a violation. Logs and data of a red run are
+// kept, with a page of faults and outages, pages of the windows around violations, and the history.
 //
 // # Invariants
 //
