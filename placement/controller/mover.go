@@ -15,6 +15,8 @@ import (
 const (
 	firstBackoff = 50 * time.Millisecond
 	maxBackoff   = 2 * time.Second
+	// maxHandoverBackoff is longer: what is written waits while a leader hands over, and for a new one if the heir stood in vain.
+	maxHandoverBackoff = 10 * time.Second
 	// seenFor is how long what a broker said counts: a leader may change any time.
 	seenFor = 2 * time.Second
 	// changeLimit bounds the wait for a leader to do a step. It is asked again after it.
@@ -48,8 +50,9 @@ type mover struct {
 	// detached holds the new replicas of a cancelled move that a leader has answered to be no learners, after the cancelling.
 	detached map[uint64]bool
 
-	backoff time.Duration
-	retryAt time.Time
+	backoff   time.Duration
+	retryAt   time.Time
+	handovers int // those that failed
 	// failed is why the last step failed; it stands for what the move waits for until one succeeds.
 	failed       string
 	waiting      string
@@ -105,7 +108,7 @@ func (m *mover) sawInstall(replica, seq uint64, resp *ask.StatusResponse) {
 // sight gathers what was seen since the last step. complete is false while a broker that is heard has not answered since, and so
 // may be the leader.
 func (d *driver) sight(now time.Time, m *mover, p *placement.Partition) (v sight, complete bool) {
-	v = sight{installs: map[uint64]ask.Install{}, detached: m.detached, unfit: m.unfit(now), alive: d.hearing.alive, quarantined: d.quarantined(), revision: func(id int32) uint64 {
+	v = sight{installs: map[uint64]ask.Install{}, detached: m.detached, unfit: m.unfit(now), handovers: m.handovers, alive: d.hearing.alive, quarantined: d.quarantined(), revision: func(id int32) uint64 {
 		if b := d.brokers[id]; b != nil {
 			return b.revision
 		}
@@ -343,7 +346,12 @@ func (d *driver) stepped(m *mover, what string, err *runnelv1.Error) {
 		m.backoff, m.failed, m.waiting, m.waitingSince = 0, "", "", now
 		return
 	}
-	m.backoff = min(max(firstBackoff, 2*m.backoff), maxBackoff)
+	most := maxBackoff
+	if what == string(ask.Transfer) {
+		m.handovers++
+		most = maxHandoverBackoff
+	}
+	m.backoff = min(max(firstBackoff, 2*m.backoff), most)
 	m.retryAt = now.Add(m.backoff)
 	why := fmt.Sprintf("%s is tried again: %s", what, err.Error())
 	if m.waiting != why {

@@ -42,6 +42,8 @@ type sight struct {
 	revision func(broker int32) uint64
 	// unfit is for how long no leader has found the new voters fit, for whatever reasons.
 	unfit time.Duration
+	// handovers is how many times the leadership was to leave a leader that goes, and did not.
+	handovers int
 	// alive tells whether a broker is heard.
 	alive func(broker int32) bool
 	// quarantined holds the replicas that can never serve again, with the reason.
@@ -323,16 +325,17 @@ func (g *moving) changeVoters() action {
 	return g.ask(req)
 }
 
-// heir is the voter to which a leader that leaves hands over: of those that stay and can lead now, the most preferred. A group of which none
-// stays enters the joint configuration under the old leader.
+// heir is the voter to which a leader that leaves hands over: of those that stay and can lead now, the most preferred, or the next where that
+// was in vain. A group of which none stays enters the joint configuration under the old leader.
 func (g *moving) heir() (placement.Replica, bool) {
-	for _, id := range g.p.Move.Order {
+	fit := slices.DeleteFunc(slices.Clone(g.p.Move.Order), func(id uint64) bool {
 		peer := g.v.group.Peers[id]
-		if slices.Contains(g.v.group.Voters, id) && peer.Active && peer.CaughtUp && !g.isQuarantined(id) {
-			return g.p.Replica(id)
-		}
+		return !slices.Contains(g.v.group.Voters, id) || !peer.Active || !peer.CaughtUp || g.isQuarantined(id)
+	})
+	if len(fit) == 0 {
+		return placement.Replica{}, false
 	}
-	return placement.Replica{}, false
+	return g.p.Replica(fit[g.v.handovers%len(fit)])
 }
 
 // isQuarantined tells whether a replica can never serve again. To a leader with nothing to send it seems to be there: its broker is, and it

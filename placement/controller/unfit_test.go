@@ -14,10 +14,14 @@ import (
 // leader sees of the replicas on them, away when there is none.
 func joining(t *testing.T, away func(since time.Duration) bool, peers func(since time.Duration, broker int32) ask.Peer) *loop {
 	s := population(t, 5, 1)
+	r := s.Topics["t0"].Partitions[0].Replicas
+	return inJoint(t, s, placement.ProposeMove{Topic: "t0", AddBrokers: []int32{4, 5}, Removes: []uint64{r[1].ID, r[2].ID}, Kind: placement.KindManual}, away, peers)
+}
+
+// inJoint is joining for any move; the partition's first replica leads it.
+func inJoint(t *testing.T, s *placement.State, move placement.ProposeMove, away func(since time.Duration) bool, peers func(since time.Duration, broker int32) ask.Peer) *loop {
 	p := &s.Topics["t0"].Partitions[0]
-	commands := []placement.Command{placement.ProposeMove{
-		Topic: "t0", AddBrokers: []int32{4, 5}, Removes: []uint64{p.Replicas[1].ID, p.Replicas[2].ID}, Kind: placement.KindManual,
-	}}
+	commands := []placement.Command{move}
 	for _, step := range [][2]placement.Phase{
 		{placement.PhaseProposed, placement.PhaseInstalling}, {placement.PhaseInstalling, placement.PhaseLearner},
 		{placement.PhaseLearner, placement.PhaseCaughtUp}, {placement.PhaseCaughtUp, placement.PhaseJoint},
@@ -94,5 +98,34 @@ func TestMoveDoesNotStepBackFromNewVotersThatAreFitInBetween(t *testing.T) {
 	}
 	if !strings.Contains(l.log.String(), "the leader does not hear the new replica") {
 		t.Errorf("the log does not say what it waits for:\n%s", l.log)
+	}
+}
+
+// A leader that leaves is to hand over, and nobody takes it: each heir has its turn, and they are asked ever less often, since it costs writes.
+func TestMoveAsksAnotherHeirAndNotTooOften(t *testing.T) {
+	s := population(t, 4, 1)
+	r := s.Topics["t0"].Partitions[0].Replicas
+	l := inJoint(t, s, placement.ProposeMove{Topic: "t0", AddBrokers: []int32{4}, Removes: []uint64{r[0].ID}, Kind: placement.KindManual},
+		func(time.Duration) bool { return false }, func(time.Duration, int32) ask.Peer { return ask.Peer{Active: true, CaughtUp: true} })
+	var asked []int32
+	status := l.answer
+	l.answer = func(broker int32, method string, body []byte) ([]byte, error) {
+		if method == ask.MethodChange {
+			req, err := ask.Decode[ask.ChangeRequest](body)
+			if err != nil || req.Kind != ask.Transfer {
+				t.Errorf("asked for %+v, %v", req, err)
+			}
+			asked = append(asked, req.Broker)
+		}
+		return status(broker, method, body)
+	}
+	l.run(time.Minute)
+	for i, b := range asked {
+		if b != r[1+i%2].Broker {
+			t.Fatalf("asked %v to take over, want brokers %d and %d by turns", asked, r[1].Broker, r[2].Broker)
+		}
+	}
+	if n := len(asked); n < 6 || n > 15 {
+		t.Errorf("asked %d times in a minute", n)
 	}
 }
