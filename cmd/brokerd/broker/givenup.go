@@ -122,7 +122,7 @@ func unreadable(err error) error {
 	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "the request is not readable: %v", err)
 }
 
-// serveRecovered takes in that this broker's replica was given up.
+// serveRecovered takes in that the group was recovered, and answers whether this broker's replica was given up by that.
 func (b *Broker) serveRecovered(c *core, from int32, body []byte) ([]byte, error) {
 	var r placement.ControllerRecovery
 	if err := json.Unmarshal(body, &r); err != nil {
@@ -138,6 +138,9 @@ func (b *Broker) serveRecovered(c *core, from int32, body []byte) ([]byte, error
 		return json.Marshal(givenUpAnswer{})
 	}
 	b.given.told(from, r)
+	if own == 0 { // nothing of it was given up, but it must take none of the old group either
+		return json.Marshal(givenUpAnswer{})
+	}
 	c.lookAtOnce()
 	return json.Marshal(givenUpAnswer{GivenUp: true})
 }

@@ -2,11 +2,17 @@ package broker
 
 import (
 	"context"
+	"encoding/json"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/runnel-io/runnel/partition/env"
+	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/controller"
 )
 
 // At a start one broker is heard of at once and hangs, another one later, and a seed never answers.
@@ -63,6 +69,42 @@ func TestAsksWhatWasGivenUpWithinOneBudget(t *testing.T) {
 					t.Errorf("%d are asked, not each of the two once", len(asked))
 				}
 			})
+		})
+	}
+}
+
+// A cluster has more brokers than its controller group has members. One without a replica of the group has nothing that a recovery could give up,
+// but takes its next one from those who know of the recovery.
+func TestABrokerWithoutAControllerHasNothingGivenUp(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		replicas [][2]uint64
+		givenUp  bool
+	}{
+		{"of a lost member", [][2]uint64{{controllerGroup, 3}}, true},
+		{"of none", nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := folder(t, 6, c.replicas...)
+			e, stop := env.NewReal(env.RealOptions{})
+			t.Cleanup(stop)
+			core := &core{look: make(chan struct{}, 1), ctl: controller.New(controller.Config{Env: e, BrokerID: 6, Alive: func(int32) bool { return true }, Log: slog.New(slog.DiscardHandler)})}
+			t.Cleanup(core.ctl.Stop)
+			body, err := json.Marshal(placement.ControllerRecovery{Kept: 1, Broker: 1, Below: 1 << 32})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := b.serveRecovered(core, 2, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a, err := readGivenUp(out); err != nil || a.GivenUp != c.givenUp {
+				t.Errorf("it answers %s, %v", out, err)
+			}
+			held, _ := b.heldController()
+			if by := b.given.of(held); by != 2 || len(core.look) > 0 != c.givenUp {
+				t.Errorf("broker %d told it; it looks after its replica: %v", by, len(core.look) > 0)
+			}
 		})
 	}
 }
