@@ -57,7 +57,7 @@ const (
 	// largestEntry is more than one record takes in a log.
 	largestEntry = 8 << 10
 	// trimsWithin bounds what retention may take at rest. A leader looks each five seconds, and decides nothing at its first look.
-	trimsWithin = 2 * time.Minute
+	trimsWithin = 30 * time.Second
 )
 
 // acked is a record that was acknowledged, by the least that it takes in the log.

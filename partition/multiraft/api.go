@@ -166,7 +166,7 @@ type PeerStatus struct {
 	Match, Next uint64
 	// State is raft's: "StateProbe", "StateReplicate" or "StateSnapshot".
 	State string
-	// RecentActive is raft's mark, which may be as old as two of its slow election time-outs and is kept for a second more (markTicks).
+	// RecentActive is raft's mark, which may be as old as two of its slow election time-outs, and markTicks more.
 	// Active is what to go by: it wrote to this leader, and packets pass both ways between its broker and this one now.
 	RecentActive, Active bool
 	Learner              bool

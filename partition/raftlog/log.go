@@ -319,10 +319,15 @@ func (l *Log) Segments() []SegmentInfo {
 	for i, s := range l.segs {
 		out[i] = SegmentInfo{
 			FirstIndex: s.first, LastIndex: s.last, Base: s.base, Next: s.next,
-			LastAppendMS: s.lastAppendMS, MaxTimestamp: s.runMax, Bytes: s.bytes, Sealed: s.sealed,
+			LastAppendMS: s.lastAppendMS, MaxTimestamp: s.runMax, Bytes: s.bytes, Sealed: l.finalLocked(i),
 		}
 	}
 	return out
+}
+
+// finalLocked tells whether nothing is appended to segment i any more and no truncation reaches it (RULES 4).
+func (l *Log) finalLocked(i int) bool {
+	return i < len(l.segs)-1 && l.segs[i].last <= min(l.commit, l.applied)
 }
 
 // Size is how many files the log has, and how many bytes of entries are in them.

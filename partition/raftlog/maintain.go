@@ -134,9 +134,8 @@ func (l *Log) writeCheckpoint(cp *Checkpoint) error {
 func (l *Log) sealSegments() {
 	var done []*segFile
 	l.mu.Lock()
-	safe := min(l.commit, l.applied)
-	for _, s := range l.segs[:len(l.segs)-1] {
-		if !s.sealed && s.last <= safe {
+	for i, s := range l.segs {
+		if !s.sealed && l.finalLocked(i) {
 			s.sealed = true
 			done = append(done, s.file)
 		}

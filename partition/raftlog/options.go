@@ -95,5 +95,6 @@ type SegmentInfo struct {
 	LastAppendMS          int64  // broker append time of the last entry that has one
 	MaxTimestamp          int64  // running maximum of the batches' timestamps up to the end of this segment
 	Bytes                 int64  // bytes of entries
-	Sealed                bool
+	// Sealed: it is never written again (RULES 4), whether or not Maintain has seen to that yet. Retention may take it.
+	Sealed bool
 }

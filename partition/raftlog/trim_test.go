@@ -286,3 +286,34 @@ func TestSegmentAgeOfZeroNeverRolls(t *testing.T) {
 		t.Fatal("rolls by age without an age")
 	}
 }
+
+// Upkeep comes about once a minute. A log that was just opened has segments that retention may take all the same: those that no truncation
+// reaches, and none above.
+func TestRule04SegmentsAreFinalForRetentionBeforeUpkeepSealsThem(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	l := openLog(t, s, LogOptions{SegmentBytes: smallSegment})
+	fillSegments(t, l, 40)
+	segs := l.Segments()
+	middle := len(segs) / 2
+	appendAll(t, l, Write{Commit: segs[middle].LastIndex})
+	crash(t, s)
+	l = openLog(t, openStore(t, dir), LogOptions{SegmentBytes: smallSegment})
+	sealed := func() (n int) {
+		for _, g := range l.Segments() {
+			if !g.Sealed {
+				break
+			}
+			n++
+		}
+		return n
+	}
+	l.SetApplied(segs[middle].LastIndex - 1)
+	if got := sealed(); got != middle {
+		t.Errorf("%d segments are final, want %d: the next one is applied but for its last entry", got, middle)
+	}
+	l.SetApplied(segs[len(segs)-1].LastIndex)
+	if got := sealed(); got != len(segs)-1 {
+		t.Errorf("%d segments are final, want %d: all but that which takes appends", got, len(segs)-1)
+	}
+}
