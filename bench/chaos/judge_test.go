@@ -13,6 +13,7 @@ import (
 	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/bench/proc"
 	"github.com/runnel-io/runnel/bench/workload"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
 // judged is a run of which nothing but its judgement is asked.
@@ -86,5 +87,19 @@ func TestAKindThatDidNotFireInARoundIsTold(t *testing.T) {
 	r.lacks(1, r.unfired(3*time.Second)...)
 	if err := r.verdict(); !errors.Is(err, errVacuous) || !strings.Contains(err.Error(), "kill in round 1, wipe in round 1") {
 		t.Errorf("the verdict is %v", err)
+	}
+}
+
+func TestAClientThatWasServedAnUnreadableBatchTellsOfI4(t *testing.T) {
+	r := judged(t)
+	r.stopped(nil)
+	if len(r.violations) > 0 {
+		t.Fatalf("nothing stopped, and the violations are %v", r.violations)
+	}
+	r.stopped(errors.Join(
+		errors.Join(nil, fmt.Errorf("writer 1: %w", runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "no such topic"))),
+		fmt.Errorf("reader 4: %w", runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_CORRUPT_BATCH, "the batch at offset 7 cannot be read"))))
+	if len(r.violations) != 2 || r.violations[0].Invariant != "run" || r.violations[1].Invariant != "I4" || !strings.Contains(r.violations[1].What, "reader 4") {
+		t.Errorf("the violations are %v", r.violations)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/bench/proc"
 	"github.com/runnel-io/runnel/bench/workload"
+	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 	"github.com/runnel-io/runnel/rpc/client"
 )
 
@@ -247,10 +248,26 @@ func (r *run) roundOf(ctx context.Context, n int, length time.Duration) (err err
 	stopWatching()
 	watchers.Wait()
 	ended = true
-	if err := r.w.Abort(); err != nil {
+	r.stopped(r.w.Abort())
+	return r.judge(ctx, n, h)
+}
+
+// stopped judges why clients could not go on, if any could not. Brokers check what they serve, so a batch that a client cannot read was served as
+// a whole one.
+func (r *run) stopped(err error) {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range several.Unwrap() {
+			r.stopped(e)
+		}
+		return
+	}
+	switch {
+	case err == nil:
+	case runnelv1.AsError(err).GetReason() == runnelv1.ErrorReason_ERROR_REASON_CORRUPT_BATCH:
+		r.violate("I4", "an unreadable batch was served: %v", err)
+	default:
 		r.violate("run", "a client could not go on: %v", err)
 	}
-	return r.judge(ctx, n, h)
 }
 
 // warm waits until clients are served, and takes the baseline of what brokers use.
