@@ -57,7 +57,7 @@ killall: ## kill all brokers at once, again and again for half a minute under lo
 	go run ./bench/chaos -duration $(or $(DURATION),30s) -seed $(or $(SEED),0) -faults killall
 
 chaos: ## five brokers broken in every way under load, then every promise checked: make chaos DURATION=3m SEED=7 FAULTS=kill,wipe
-	go run ./bench/chaos -duration $(or $(DURATION),3m) -seed $(or $(SEED),0) -faults $(or $(FAULTS),all)
+	go run ./bench/chaos -duration $(or $(DURATION),3m) -seed $(or $(SEED),0) -faults $(or $(FAULTS),all) -least $(or $(LEAST),0)
 
 soak: ## the same for hours, all checked every ten minutes: make soak DURATION=4h
 	go run ./bench/chaos -duration $(or $(DURATION),2h) -seed $(or $(SEED),0) -faults $(or $(FAULTS),all)

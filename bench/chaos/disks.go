@@ -26,6 +26,7 @@ func (r *run) eio(ctx context.Context, s step) (string, error) {
 		return "", err
 	}
 	defer m.give()
+	doubt := m.doubt.Load()
 	m.harm()
 	when := 1 + s.Variant%3
 	out := filepath.Join(r.cluster.Dir, fmt.Sprintf("strace-%d-%d.out", m.Number, r.now().Milliseconds()))
@@ -64,7 +65,8 @@ func (r *run) eio(ctx context.Context, s step) (string, error) {
 	case !attached && m.Running():
 		return "", fmt.Errorf("%w: strace cannot trace broker %d: %w: %s", errUnable, m.Number, err, stderr.String())
 	}
-	return "", errUnfit // the broker wrote nothing
+	m.doubt.Store(doubt) // nothing was hit
+	return "", errUnfit  // the broker wrote nothing
 }
 
 // count counts the lines of a file with a text.
@@ -134,6 +136,10 @@ func (r *run) bitFlip(ctx context.Context, s step) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	before, err := count(m.LogFile(), quarantines)
+	if err != nil {
+		return "", err
+	}
 	what, err := func() (string, error) {
 		defer m.give()
 		if err := m.crash(); err != nil {
@@ -151,10 +157,20 @@ func (r *run) bitFlip(ctx context.Context, s step) (string, error) {
 	}
 	r.suspect = m
 	if err := until(ctx, metWithin, r.met); err != nil {
-		return fmt.Sprintf("broker %d, %s; not read yet: %v", m.Number, what, err), nil
+		fmt.Printf("%7.1f s  bitflip: broker %d, %s: not all that it holds is read yet: %v\n", r.now().Seconds(), m.Number, what, err)
 	}
-	return fmt.Sprintf("broker %d, %s; all that it holds was read", m.Number, what), nil
+	after, err := count(m.LogFile(), quarantines)
+	if err != nil {
+		return "", err
+	}
+	if after == before {
+		return "", errUnfit // nothing is read there any more, or not yet
+	}
+	return fmt.Sprintf("broker %d, %s; it was noticed", m.Number, what), nil
 }
+
+// quarantines is what a broker says when it gives up a replica of its own.
+const quarantines = `msg="replica is quarantined`
 
 // metWithin is how long a bit flip waits for the reading of what it hit. The next fault that takes a copy away waits on: it must not hit the
 // second copy of a partition while the first one's damage is hidden.

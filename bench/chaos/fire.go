@@ -122,8 +122,8 @@ func (r *run) awaitWhole(ctx context.Context) error {
 		return err
 	} else if err == nil {
 		r.whole()
+		fmt.Printf("%7.1f s  all copies are there, %.1f s after other faults were held back\n", r.now().Seconds(), (r.now() - began).Seconds())
 	}
-	fmt.Printf("%7.1f s  all copies are there, %.1f s after other faults were held back\n", r.now().Seconds(), (r.now() - began).Seconds())
 	return nil
 }
 

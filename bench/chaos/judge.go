@@ -141,6 +141,8 @@ func (r *run) verdict() error {
 		return fmt.Errorf("%w: %d violations, seed %d; the pages and all logs are beside the brokers' folders", errViolated, len(r.violations), r.o.seed)
 	case len(r.empty) > 0:
 		return fmt.Errorf("%w: never fired or looked at: %s; let it go on for longer", errVacuous, strings.Join(r.empty, ", "))
+	case len(r.fired) < r.o.least:
+		return fmt.Errorf("%w: %d faults fired, fewer than %d", errVacuous, len(r.fired), r.o.least)
 	case share < 0.5:
 		return fmt.Errorf("%w: %.0f%% of the operations were answered with success, under half", errVacuous, 100*share)
 	case len(missing) > 0:

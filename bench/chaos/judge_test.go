@@ -90,16 +90,33 @@ func TestAKindThatDidNotFireInARoundIsTold(t *testing.T) {
 	}
 }
 
+func TestTooFewFaultsProveTooLittle(t *testing.T) {
+	r := judged(t)
+	r.o.least = 2
+	if err := r.verdict(); !errors.Is(err, errVacuous) || !strings.Contains(err.Error(), "1 faults fired, fewer than 2") {
+		t.Errorf("the verdict is %v", err)
+	}
+}
+
 func TestAClientThatWasServedAnUnreadableBatchTellsOfI4(t *testing.T) {
 	r := judged(t)
-	r.stopped(nil)
-	if len(r.violations) > 0 {
-		t.Fatalf("nothing stopped, and the violations are %v", r.violations)
+	if err := r.served(nil); err != nil || len(r.violations) > 0 {
+		t.Fatalf("of nothing is left %v, and the violations are %v", err, r.violations)
 	}
-	r.stopped(errors.Join(
+	err := r.served(errors.Join(
 		errors.Join(nil, fmt.Errorf("writer 1: %w", runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "no such topic"))),
-		fmt.Errorf("reader 4: %w", runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_CORRUPT_BATCH, "the batch at offset 7 cannot be read"))))
-	if len(r.violations) != 2 || r.violations[0].Invariant != "run" || r.violations[1].Invariant != "I4" || !strings.Contains(r.violations[1].What, "reader 4") {
-		t.Errorf("the violations are %v", r.violations)
+		errors.Join(
+			fmt.Errorf("reader 4: %w", runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_CORRUPT_BATCH, "the batch at offset 7 cannot be read")),
+			fmt.Errorf("poller 5: %w", &workload.DamageError{Offset: 8, Err: errors.New("its sum is another")}))))
+	if err == nil || !strings.Contains(err.Error(), "writer 1") || strings.Contains(err.Error(), "offset") {
+		t.Errorf("what is left is %v", err)
+	}
+	if len(r.violations) != 2 {
+		t.Fatalf("the violations are %v", r.violations)
+	}
+	for i, who := range []string{"reader 4", "poller 5"} {
+		if v := r.violations[i]; v.Invariant != "I4" || !strings.Contains(v.What, who) {
+			t.Errorf("violation %d is %v", i, v)
+		}
 	}
 }

@@ -32,6 +32,7 @@ type options struct {
 	round    time.Duration
 	seed     uint64
 	kinds    []string
+	least    int // faults
 	keep     bool
 }
 
@@ -43,6 +44,7 @@ func main() {
 	flag.DurationVar(&o.round, "round", 10*time.Minute, "after this time everything is healed and checked; a longer run goes on with new topics")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of the schedule of faults (default: one is drawn and printed)")
 	flag.StringVar(&faults, "faults", "all", "kinds of faults, comma-separated; all,-eio is all but one")
+	flag.IntVar(&o.least, "least", 0, "a run in which fewer faults fired proves too little")
 	flag.BoolVar(&o.keep, "keep", false, "keep logs and data of a good run too")
 	flag.StringVar(&temp, "temp", "", "folder for data and logs (default: the system's for temporary files)")
 	flag.Parse()

@@ -75,18 +75,24 @@ func (r *run) takesWrites(ctx context.Context) {
 // history reads all logs from the leaders and from every replica, and the list of topics.
 func (r *run) history(ctx context.Context) (check.History, error) {
 	var h check.History
+	again := func(what string, err error) string {
+		if unreadable(err) { // whether or not that replica is replaced meanwhile
+			r.violate("I4", "an unreadable batch was served: %v", err)
+		}
+		return what + err.Error()
+	}
 	err := until(ctx, agreeWithin, func(ctx context.Context) string {
 		call, cancel := context.WithTimeout(ctx, agreeWithin/3)
 		defer cancel()
 		seen := r.rec.History() // before the logs are read: nothing that was seen by then may be missing in them
 		final, err := workload.Final(call, r.target(), r.topics)
 		if err != nil {
-			return "reading as a client: " + err.Error()
+			return again("reading as a client: ", err)
 		}
 		h = seen
 		h.Final = final
 		if h.Replicas, err = workload.AllReplicas(call, r.target(), r.topics, final); err != nil {
-			return err.Error()
+			return again("", err)
 		}
 		return ""
 	})

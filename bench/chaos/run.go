@@ -222,7 +222,7 @@ func (r *run) roundOf(ctx context.Context, n int, length time.Duration) (err err
 	ended := false
 	defer func() {
 		if !ended {
-			err = errors.Join(err, r.w.Abort())
+			err = errors.Join(err, r.served(r.w.Abort()))
 		}
 	}()
 	if err := r.warm(ctx); err != nil {
@@ -248,26 +248,33 @@ func (r *run) roundOf(ctx context.Context, n int, length time.Duration) (err err
 	stopWatching()
 	watchers.Wait()
 	ended = true
-	r.stopped(r.w.Abort())
+	if err := r.served(r.w.Abort()); err != nil {
+		r.violate("run", "a client could not go on: %v", err)
+	}
 	return r.judge(ctx, n, h)
 }
 
-// stopped judges why clients could not go on, if any could not. Brokers check what they serve, so a batch that a client cannot read was served as
-// a whole one.
-func (r *run) stopped(err error) {
+// served judges the errors at which clients ended, and answers what is left of them. Brokers check what they serve, so a batch that a client cannot
+// read was served as a whole one.
+func (r *run) served(err error) error {
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		var rest error
 		for _, e := range several.Unwrap() {
-			r.stopped(e)
+			rest = errors.Join(rest, r.served(e))
 		}
-		return
+		return rest
 	}
-	switch {
-	case err == nil:
-	case runnelv1.AsError(err).GetReason() == runnelv1.ErrorReason_ERROR_REASON_CORRUPT_BATCH:
-		r.violate("I4", "an unreadable batch was served: %v", err)
-	default:
-		r.violate("run", "a client could not go on: %v", err)
+	if !unreadable(err) {
+		return err
 	}
+	r.violate("I4", "an unreadable batch was served: %v", err)
+	return nil
+}
+
+// unreadable tells whether an error is that what a broker served cannot be read.
+func unreadable(err error) bool {
+	var damage *workload.DamageError
+	return errors.As(err, &damage) || runnelv1.AsError(err).GetReason() == runnelv1.ErrorReason_ERROR_REASON_CORRUPT_BATCH
 }
 
 // warm waits until clients are served, and takes the baseline of what brokers use.

@@ -10,7 +10,7 @@
 //	I6   no duplicate            a value is at one offset only
 //	I7   send order              of one producer and partition, later sequences have higher offsets
 //	I8   real-time order         what returned before another was sent has the lower offset
-//	I9   no poll skip            a reader's offsets are contiguous, or go on at a log start that was answered
+//	I9   no poll skip            a reader's offsets begin where it asked and are contiguous, or go on at a log start that was answered
 //	I10  monotonic poll          and never go back
 //	I11  high watermark          an end offset asked for is above every offset acknowledged before the question
 //	I12  no precommitted read    everything ever read is in the final log, or below its start
@@ -27,6 +27,6 @@
 //
 // partition/RULES.md has what else checks each, and the rules by which the code keeps them.
 //
-// Callers: bench/chaos, bench/sim, bench/elastic. Package linear, below this one, has porcupine say the same of
+// Callers: bench/chaos, bench/sim, bench/elastic, bench/trial. Package linear, below this one, has porcupine say the same of
 // windows of a history.
 package check

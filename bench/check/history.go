@@ -37,6 +37,7 @@ func (a Append) Value() string { return fmt.Sprintf("%d:%d:%d", a.Client, a.Part
 type Read struct {
 	Reader    int
 	Partition int32
+	From      int64 // where the reader asked to begin; the same in all that it got of the partition
 	Offset    int64
 	Value     string
 }

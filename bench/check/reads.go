@@ -18,15 +18,18 @@ func (v *verifier) reads() {
 	last := map[stream]int64{}
 	for _, r := range v.h.Reads {
 		key := stream{r.Reader, r.Partition}
-		if before, ok := last[key]; ok {
-			v.facts["I9"]++
+		before, began := last[key]
+		next := r.From
+		if began {
+			next = before + 1
 			v.facts["I10"]++
-			switch {
-			case r.Offset <= before:
-				v.at("I10", r.Partition, r.Offset, "reader %d got %d after %d", r.Reader, r.Offset, before)
-			case r.Offset != before+1 && !started[place{r.Partition, r.Offset}]: // it may go on where a broker said that the log starts
-				v.at("I9", r.Partition, r.Offset, "reader %d got %d after %d", r.Reader, r.Offset, before)
-			}
+		}
+		v.facts["I9"]++
+		switch {
+		case began && r.Offset <= before:
+			v.at("I10", r.Partition, r.Offset, "reader %d got %d after %d", r.Reader, r.Offset, before)
+		case r.Offset != next && !started[place{r.Partition, r.Offset}]: // it may go on where a broker said that the log starts
+			v.at("I9", r.Partition, r.Offset, "reader %d got %d, and %d is what came next", r.Reader, r.Offset, next)
 		}
 		last[key] = r.Offset
 		v.visible(r.Partition, r.Offset, r.Value)

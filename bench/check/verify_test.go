@@ -36,6 +36,7 @@ func good() History {
 	for i, v := range h.Final[0].Values {
 		h.Reads = append(h.Reads, Read{Reader: 1, Offset: int64(i), Value: v})
 	}
+	h.Reads = append(h.Reads, Read{Reader: 2, From: 2, Offset: 2, Value: h.Final[0].Values[2]})
 	return h
 }
 
@@ -119,6 +120,10 @@ func TestEachBrokenPromiseIsFound(t *testing.T) {
 		}},
 		{"I8", func(h *History) { h.Appends[0].Invoke = 21 }},
 		{"I9", func(h *History) { h.Reads = append(h.Reads[:1], h.Reads[2:]...) }},
+		{"I9", func(h *History) { h.Reads = h.Reads[1:] }}, // what it asked for first
+		{"I9", func(h *History) {
+			h.Reads = append(h.Reads, Read{Reader: 3, From: 1, Offset: 2, Value: h.Reads[2].Value})
+		}},
 		{"I10", func(h *History) { h.Reads = append(h.Reads, h.Reads[0]) }},
 		{"I11", func(h *History) { h.Ends[0].Offset = 1 }},
 		{"I12", func(h *History) { h.Reads = append(h.Reads, Read{Reader: 1, Offset: 4, Value: "1:0:1"}) }},

@@ -17,6 +17,7 @@ import (
 	"github.com/runnel-io/runnel/bench/workload"
 	"github.com/runnel-io/runnel/partition/record"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
+	"github.com/runnel-io/runnel/rpc/client"
 )
 
 // await waits for something to come about, and says how long that took. What it waits for in vain is an error.
@@ -208,6 +209,31 @@ func (r *diskfull) reads(ctx context.Context, b *proc.Broker) error {
 		return fmt.Errorf("%d of %d partitions were read: %w", got, partitions, last)
 	}
 	return nil
+}
+
+// stillRead reads the oldest record of each partition as any client does.
+func (r *diskfull) stillRead(ctx context.Context, while string) error {
+	call, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	reader, err := r.cl.NewReader(topic, client.FromStart())
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	began, got := time.Now(), map[int32]bool{}
+	for rec, err := range reader.Records(call) {
+		if err != nil {
+			break // what is missing tells
+		}
+		if got[rec.Partition] = true; len(got) == partitions {
+			fmt.Printf("  all partitions are read, after %.2f s\n", time.Since(began).Seconds())
+			return nil
+		}
+	}
+	if ctx.Err() == nil {
+		r.violated("%d of %d partitions can be read within %s while %s", len(got), partitions, readWithin, while)
+	}
+	return ctx.Err()
 }
 
 // notReady asks a broker why it is not ready.

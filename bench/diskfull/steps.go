@@ -13,6 +13,9 @@ import (
 // within bounds every wait for what has to come about.
 const within = time.Minute
 
+// readWithin bounds a read for which nothing has to come about.
+const readWithin = 5 * time.Second
+
 // oneLow: others lead, who take what is refused there; and the leaders come back.
 func (r *diskfull) oneLow(ctx context.Context) error {
 	b := r.cluster.Brokers[0]
@@ -59,6 +62,9 @@ func (r *diskfull) oneLow(ctx context.Context) error {
 // oneFull: the replicas there stop, the others go on; with space they run again and catch up.
 func (r *diskfull) oneFull(ctx context.Context) error {
 	if err := r.hold(ctx, 0); err != nil {
+		return err
+	}
+	if err := r.stillRead(ctx, "one disk is full"); err != nil {
 		return err
 	}
 	if w := r.waited(); w > r.o.most {
@@ -132,6 +138,9 @@ func (r *diskfull) allLow(ctx context.Context) error {
 // allFull: nobody can write anything, not even a vote.
 func (r *diskfull) allFull(ctx context.Context) error {
 	if err := r.hold(ctx, 0, 1, 2); err != nil {
+		return err
+	}
+	if err := r.stillRead(ctx, "all disks are full"); err != nil {
 		return err
 	}
 	for n, b := range r.cluster.Brokers {

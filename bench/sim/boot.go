@@ -21,16 +21,19 @@ import (
 
 // machine is a computer with a disk, on which a broker runs or not.
 type machine struct {
-	c       *Cluster
-	n       int32 // its address
-	disk    *disk
-	up      *boot
-	failed  string        // why its broker can never start again
-	skew    time.Duration // of the wall clock of its next boot
-	jump    time.Duration // of the wall clock as the ticker reads it
-	jumped  uint64        // ticks that read a clock which had jumped
-	refuses bool          // while the broker is down, the machine says so
-	was     []int32       // ids that brokers had here whose disk was wiped
+	c      *Cluster
+	n      int32 // its address
+	disk   *disk
+	up     *boot
+	failed string        // why its broker can never start again
+	skew   time.Duration // of the wall clock of its next boot
+	jump   time.Duration // of the wall clock as the ticker reads it
+	jumped uint64        // ticks that read a clock which had jumped
+	// quarantined holds the replicas that were given up so far.
+	quarantined map[groupReplica]bool
+
+	refuses bool    // while the broker is down, the machine says so
+	was     []int32 // ids that brokers had here whose disk was wiped
 }
 
 // boot is one run of a broker: what cmd/brokerd/broker assembles, below rpc.
@@ -79,9 +82,12 @@ func (m *machine) start() error {
 	var err error
 	b.store, err = raftlog.Open(raftlog.Options{
 		Dir: m.disk.dir, Clock: b.env.Clock, Log: b.env.Log, Hooks: m.disk.hooks(b), SegmentBytes: 1 << 20,
-		Fatal: func(error) {
+		Fatal: func(err error) {
 			c.w.After(0, func() {
 				if b.alive() {
+					if m.disk.failed == 0 {
+						c.violate("run", "m%d: the store ends its broker, and the disk is sound: %v", m.n, err)
+					}
 					c.kill(m, "meta.db failed", true)
 					c.w.After(time.Second, func() { c.revive(m) })
 				}
@@ -94,6 +100,7 @@ func (m *machine) start() error {
 		return err
 	}
 	m.up = b
+	m.noteQuarantines(b.store)
 	c.net.Down(m.n, false)
 	var known []groupReplica
 	for _, r := range b.store.Replicas() {
@@ -202,6 +209,7 @@ func (b *boot) hear() {
 func (b *boot) tick() {
 	b.env.AfterFunc(time.Second, func() {
 		b.hear()
+		b.m.noteQuarantines(b.store)
 		if b.m.jump != 0 {
 			b.m.jumped++
 		}

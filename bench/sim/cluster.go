@@ -167,7 +167,7 @@ func (c *Cluster) stop(m *machine, then func()) {
 		b.ships.Stop()
 		b.host.Stop()
 		err = errors.Join(b.store.Close(), m.disk.closed())
-		if err != nil && !b.over && m.disk.failed == 0 && m.disk.fulls == 0 {
+		if err != nil && !b.over && m.disk.failed == 0 && !errors.Is(err, syscall.ENOSPC) {
 			c.violate("run", "m%d: closing the store: %v", m.n, err)
 		}
 		c.end(b, true)
@@ -194,7 +194,7 @@ func (c *Cluster) loseBoot(b *boot, err error) {
 	if !b.alive() {
 		return
 	}
-	if b.m.disk.fulls > 0 { // for want of room: a supervisor starts it again
+	if errors.Is(err, syscall.ENOSPC) { // a supervisor starts it again
 		c.kill(b.m, "gave up: "+err.Error(), true)
 		c.w.After(time.Second, func() { c.revive(b.m) })
 		return
@@ -277,7 +277,7 @@ func (c *Cluster) makeMachines() {
 		}
 	}
 	for i := int32(1); i <= int32(n); i++ {
-		m := &machine{c: c, n: i}
+		m := &machine{c: c, n: i, quarantined: map[groupReplica]bool{}}
 		m.disk = newDisk(c, c.diskDir(i))
 		c.machines = append(c.machines, m)
 		c.net.Down(i, true)

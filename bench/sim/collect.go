@@ -8,6 +8,7 @@ import (
 
 	"github.com/runnel-io/runnel/bench/check"
 	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/partition/raftlog"
 )
 
 // collect reads the final logs and the counts.
@@ -45,17 +46,20 @@ func (c *Cluster) collect() {
 			c.report.Acked++
 		}
 	}
-	for _, m := range c.machines {
-		if m.up == nil {
+}
+
+// noteQuarantines looks for replicas that were given up, each second: such a replica is soon replaced and gone. Only damage of its own disk may
+// cost a machine one.
+func (m *machine) noteQuarantines(store *raftlog.Store) {
+	for _, r := range store.Replicas() {
+		k := groupReplica{r.Group, r.Replica}
+		if r.Quarantine == "" || m.quarantined[k] {
 			continue
 		}
-		for _, r := range m.up.store.Replicas() {
-			if r.Quarantine != "" {
-				c.report.Quarantined++
-				if m.disk.failed == 0 {
-					c.violate("run", "m%d: group %d is quarantined, and the disk is sound: %s", m.n, r.Group, r.Quarantine)
-				}
-			}
+		m.quarantined[k] = true
+		m.c.report.Quarantined++
+		if m.disk.failed == 0 {
+			m.c.violate("run", "m%d: group %d is quarantined, and the disk is sound: %s", m.n, r.Group, r.Quarantine)
 		}
 	}
 }

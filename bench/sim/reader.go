@@ -16,7 +16,7 @@ type reader struct {
 	id         int32
 	slot       int
 	anyReplica bool
-	at         int64
+	from, at   int64 // where it began, and what it reads next
 	round      int
 }
 
@@ -114,7 +114,7 @@ func (x *reader) got(req partition.FetchRequest, res partition.FetchResult, err 
 		case req.Offset < res.LogStart:
 			// Retention overtook it: it goes on as another reader.
 			c.clients.nextID++
-			x.id, x.at = c.clients.nextID, res.LogStart
+			x.id, x.from, x.at = c.clients.nextID, res.LogStart, res.LogStart
 		default:
 			c.violate("I12", "slot %d: reader %d read up to %d, and is told that this is beyond the end: %s", x.slot, x.id, req.Offset, e.GetMessage())
 		}
@@ -125,7 +125,7 @@ func (x *reader) got(req partition.FetchRequest, res partition.FetchResult, err 
 			continue // the batch began before
 		}
 		x.at = r.offset + 1
-		c.clients.history.Reads = append(c.clients.history.Reads, check.Read{Reader: int(x.id), Partition: int32(x.slot), Offset: r.offset, Value: r.value})
+		c.clients.history.Reads = append(c.clients.history.Reads, check.Read{Reader: int(x.id), Partition: int32(x.slot), From: x.from, Offset: r.offset, Value: r.value})
 	}
 }
 

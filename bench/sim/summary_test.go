@@ -16,6 +16,7 @@ type summary struct {
 	violations               map[string]int
 	acked, sent, events      int
 	cuts                     Cuts
+	quarantined              int
 	slowest                  time.Duration
 	least                    float64 // share of the operations of one seed that succeeded
 	why                      []string
@@ -53,6 +54,7 @@ func (s *summary) add(r *Report, err error) {
 	s.acked, s.sent, s.events = s.acked+r.Acked, s.sent+r.Sent, s.events+r.Events
 	s.cuts.All, s.cuts.Losing = s.cuts.All+r.Cuts.All, s.cuts.Losing+r.Cuts.Losing
 	s.cuts.Files, s.cuts.Names = s.cuts.Files+r.Cuts.Files, s.cuts.Names+r.Cuts.Names
+	s.quarantined += r.Quarantined
 	if err == nil {
 		s.least = min(s.least, okShare(r.Operations))
 	}
@@ -74,6 +76,7 @@ func (s *summary) print(out io.Writer, took time.Duration) {
 	p("%d seeds in %s, %d red; %d of %d batches acknowledged; %d events; a partition took its first write %s after healing at the latest",
 		s.seeds, took.Round(time.Second), s.red, s.acked, s.sent, s.events, s.slowest.Round(time.Millisecond))
 	p("%d power cuts; %d took back what was not synced, the contents of %d files and %d names", s.cuts.All, s.cuts.Losing, s.cuts.Files, s.cuts.Names)
+	p("%d replicas were given up for damage of their disks", s.quarantined)
 	p("\noperations by outcome: %.0f%% ok, %.0f%% of one seed at least", 100*okShare(s.operations), 100*s.least)
 	kinds := map[string]map[string]int{}
 	for k, n := range s.operations {
@@ -123,6 +126,9 @@ func (s *summary) faults(many bool) []string {
 	}
 	if s.cuts.Files == 0 || s.cuts.Names == 0 {
 		why = append(why, fmt.Sprintf("no power cut lost anything that was not synced: of %d, %d files and %d names", s.cuts.All, s.cuts.Files, s.cuts.Names))
+	}
+	if s.quarantined == 0 {
+		why = append(why, "no damaged replica was given up")
 	}
 	for _, o := range mustSucceed {
 		if s.operations[o+" ok"] == 0 {

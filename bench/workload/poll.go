@@ -2,6 +2,8 @@ package workload
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -29,6 +31,7 @@ func (w *Workload) poll(ctx context.Context, cl *client.Client, n int) (err erro
 	var (
 		to     string // the broker of the run
 		slot   int
+		from   int64
 		offset int64
 		left   int
 	)
@@ -43,6 +46,7 @@ func (w *Workload) poll(ctx context.Context, cl *client.Client, n int) (err erro
 			if offset = max(0, end-20); r.IntN(2) == 0 {
 				offset = r.Int64N(end + 1)
 			}
+			from = offset
 		}
 		left--
 		call, cancel := context.WithTimeout(ctx, w.o.Patience)
@@ -53,12 +57,15 @@ func (w *Workload) poll(ctx context.Context, cl *client.Client, n int) (err erro
 		}
 		w.count(OpPoll, err)
 		if err != nil {
+			if damage := (*DamageError)(nil); errors.As(err, &damage) {
+				w.fail(fmt.Errorf("poller %d: %s/%d of %s: %w", n, w.slots[slot].Topic, w.slots[slot].Partition, to, err))
+			}
 			left = 0
 			return
 		}
 		for i, v := range p.values {
 			if at := p.first + int64(i); at >= offset {
-				w.rec.Read(check.Read{Reader: reader, Partition: int32(slot), Offset: at, Value: v})
+				w.rec.Read(check.Read{Reader: reader, Partition: int32(slot), From: from, Offset: at, Value: v})
 			}
 		}
 		offset = max(offset, p.next)

@@ -45,7 +45,7 @@ func (w *Workload) followTopic(ctx context.Context, cl *client.Client, n int, t 
 			return fmt.Errorf("topic %s: %w", t.Name, err)
 		}
 		slot := w.number[Slot{t.Name, rec.Partition}]
-		w.rec.Read(check.Read{Reader: n, Partition: slot, Offset: rec.Offset, Value: Value(rec.Value)})
+		w.rec.Read(check.Read{Reader: n, Partition: slot, From: 0, Offset: rec.Offset, Value: Value(rec.Value)})
 		w.count(OpFollow, nil)
 		if first {
 			w.read[slot].Store(rec.Offset + 1)
