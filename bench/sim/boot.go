@@ -116,7 +116,7 @@ func (b *boot) core(replica uint64, founding bool) error {
 	c := b.m.c
 	tick := time.Duration(0)
 	if c.cfg.Seed%2 == 1 {
-		tick = 10 * time.Second // as brokerd has it: nothing may wait for it
+		tick = 20 * time.Second // as brokerd has it: nothing may wait for it
 	}
 	b.host = multiraft.New(multiraft.Config{
 		Env: b.env, BrokerID: b.id, BootNonce: b.nonce, Store: b.store, Transport: transport{b}, TickInterval: tick,
