@@ -80,16 +80,14 @@ func (h *Host) sendHeartbeats(now time.Time) {
 }
 
 func (h *Host) sendHeartbeat(to int32, now time.Time) {
-	p := &Packet{Heartbeat: h.live.heartbeat(to, now), Messages: h.out.takeHeld(to), NoLead: h.out.takeOwed(to)}
+	p := &Packet{Heartbeat: h.live.heartbeat(to, now), Messages: h.out.takeHeld(to), NoLead: h.out.owedTo(to)}
 	h.leaders.fill(to, p, now)
 	if h.out.packet(to, LaneControl, p) {
+		h.out.told(to, now)
 		return
 	}
 	if p.LeadersFull {
 		h.leaders.lost(to)
-	}
-	if len(p.NoLead) > 0 {
-		h.out.owe(to, p.NoLead...)
 	}
 }
 
@@ -128,6 +126,7 @@ func (h *Host) tickGroups(now time.Time) {
 		}
 		v := g.view.Load()
 		if v.role != RoleLeader {
+			h.doubtLeader(g, v, now)
 			continue
 		}
 		if age := g.appends.age(now); age > stallAfter {

@@ -54,30 +54,41 @@ func (g *Group) leaderGone(lead, term uint64) {
 		return
 	}
 	g.do(func() {
-		if g.lead != lead || g.term > term || g.role != RoleFollower {
-			return
-		}
-		if err := g.rn.ForgetLeader(); err != nil {
-			g.log.Debug("forgetting the leader", "error", err)
-		}
-		now := g.env.Now()
-		kept := g.preVotes
-		g.preVotes = nil
-		for _, k := range kept {
-			if now.Sub(k.at) < keptPreVotes {
-				g.step(k.m)
-			}
-		}
+		g.goneLead, g.goneTerm = lead, term
+		g.forgetGone()
 	})
+}
+
+// forgetGone forgets the leader that is gone, at once and after the messages of this run: one of its own may be among them.
+func (g *Group) forgetGone() {
+	st := g.rn.BasicStatus()
+	if st.Lead != g.goneLead || st.GetTerm() > g.goneTerm || st.RaftState != raft.StateFollower {
+		return
+	}
+	if err := g.rn.ForgetLeader(); err != nil {
+		g.log.Debug("forgetting the leader", "error", err)
+	}
+	now := g.env.Now()
+	kept := g.preVotes
+	g.preVotes = nil
+	for _, k := range kept {
+		if now.Sub(k.at) < keptPreVotes {
+			g.step(k.m)
+		}
+	}
 }
 
 // noLead is what a leader itself says of its end in a term. It is final, unlike silence: nobody leads a term twice. And it
 // overtakes: appends of that leader may still be under way on the other lane, and each would make raft take it for the leader again,
-// with a lease that turns PreVotes away for all of raft's slow time-out. So the term is remembered.
+// with a lease that turns PreVotes away for all of raft's slow time-out. So the term is remembered. It is said several times.
 func (g *Group) noLead(lead, term uint64) {
+	if g.overSaid.Load() >= term && g.view.Load().lead != lead {
+		return
+	}
 	g.do(func() {
 		if term >= g.overTerm {
 			g.overLead, g.overTerm = lead, term
+			g.overSaid.Store(term)
 		}
 	})
 	g.leaderGone(lead, term)

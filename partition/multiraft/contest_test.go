@@ -163,24 +163,31 @@ func TestAReplicaThatIsOpenedLateIsSentWhatItLacks(t *testing.T) {
 	}
 }
 
-// That a leader leads no longer gets lost, and its broker stays alive.
+// That a leader leads no longer gets lost, and its broker stays alive. The transport refuses the packet, or takes it and loses it with the
+// connection.
 func TestLostLastWordsOfALeaderAreMadeUpFor(t *testing.T) {
-	seeds(t, func(t *testing.T, c *cluster) {
-		old := c.leader(1)
-		deaf := true
-		c.refuse = func(from, _ int32, p *Packet) bool { return deaf && from == old.id && len(p.NoLead) > 0 }
-		if err := old.host.StopGroup(1); err != nil {
-			t.Fatal(err)
-		}
-		delete(old.ledgers, 1)
-		c.w.Run(c.w.Now() + 300*time.Millisecond)
-		deaf = false
-		at := c.w.Now()
-		c.put(1, "after")
-		if took := c.w.Now() - at; took > 700*time.Millisecond {
-			t.Errorf("an ack after %s", took)
-		}
-	})
+	for _, taken := range []bool{false, true} {
+		t.Run(fmt.Sprint("taken ", taken), func(t *testing.T) {
+			seeds(t, func(t *testing.T, c *cluster) {
+				old := c.leader(1)
+				deaf := true
+				lost := func(from int32, p *Packet) bool { return deaf && from == old.id && len(p.NoLead) > 0 }
+				c.refuse = func(from, _ int32, p *Packet) bool { return !taken && lost(from, p) }
+				c.tap = func(from, _ int32, _ Lane, p *Packet) bool { return !lost(from, p) }
+				if err := old.host.StopGroup(1); err != nil {
+					t.Fatal(err)
+				}
+				delete(old.ledgers, 1)
+				c.w.Run(c.w.Now() + 300*time.Millisecond)
+				deaf = false
+				at := c.w.Now()
+				c.put(1, "after")
+				if took := c.w.Now() - at; took > 700*time.Millisecond {
+					t.Errorf("an ack after %s", took)
+				}
+			})
+		})
+	}
 }
 
 // A leader that waits in vain is helped long before raft's own heartbeat, whose tick is slow.

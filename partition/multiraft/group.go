@@ -97,6 +97,10 @@ type Group struct {
 	ledFrom, settleAbove uint64
 	// overLead said that it leads no longer, in overTerm; 0 for nobody.
 	overLead, overTerm uint64
+	overSaid           atomic.Uint64 // overTerm, for those who say it again
+	// goneLead is gone, in goneTerm: to be forgotten once what this run took from the inbox is handled; 0 for nobody.
+	goneLead, goneTerm uint64
+	doubt              doubt
 	stopping           bool
 	halted             bool // by halt, and not because it failed: the machine is still to be told
 }

@@ -228,6 +228,14 @@ func (t *leaderTable) applyLocked(pt *peerTable, ds []LeaderDelta) {
 	t.kick()
 }
 
+// denies tells whether a broker, all of whose word is here, does not say that it leads a group in a term or a later one.
+func (t *leaderTable) denies(broker int32, group, term uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	pt := t.peers[broker]
+	return pt != nil && pt.whole && pt.groups[group] < term
+}
+
 // leader gives the broker that says to lead a group in the highest term; 0 if none does.
 func (t *leaderTable) leader(group uint64) (broker int32, term uint64) {
 	t.mu.Lock()

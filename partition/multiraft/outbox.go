@@ -3,6 +3,7 @@ package multiraft
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
 )
@@ -20,13 +21,19 @@ type outbox struct {
 	mu sync.Mutex
 	// held is by broker, and has an entry for each that gets heartbeats, empty or not: nobody would fetch what waits for another.
 	held map[int32][]Message
-	// owed are the last words of leaders that could not be sent. They go with the next heartbeat: a broker that did not hear them takes a
-	// replica for the leader that is none, and nothing else tells it.
-	owed map[int32][]NoLead
+	// owed are the last words of leaders, which go with each heartbeat for a while: a broker that did not hear them takes a replica for the
+	// leader that is none, and nothing else tells it. That the transport took them does not say that they arrived.
+	owed map[int32][]lastWord
+}
+
+// lastWord is to be repeated until a heartbeat went out at or after a time.
+type lastWord struct {
+	NoLead
+	until time.Time
 }
 
 func newOutbox(nonce uint64, t Transport, m *metrics) *outbox {
-	return &outbox{nonce: nonce, transport: t, metrics: m, held: make(map[int32][]Message), owed: make(map[int32][]NoLead)}
+	return &outbox{nonce: nonce, transport: t, metrics: m, held: make(map[int32][]Message), owed: make(map[int32][]lastWord)}
 }
 
 // packet sends p now and tells whether the transport took it.
@@ -55,20 +62,35 @@ func (o *outbox) setBrokers(ids []int32) {
 	}
 }
 
-// owe keeps what a broker has to be told, of the last maxHeld groups.
-func (o *outbox) owe(to int32, ns ...NoLead) {
+// owe keeps what a broker has to be told until then, of the last maxHeld groups.
+func (o *outbox) owe(to int32, n NoLead, until time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	all := append(o.owed[to], ns...)
+	all := append(o.owed[to], lastWord{n, until})
 	o.owed[to] = all[max(len(all)-maxHeld, 0):]
 }
 
-func (o *outbox) takeOwed(to int32) []NoLead {
+// owedTo is what a heartbeat to a broker has to tell.
+func (o *outbox) owedTo(to int32) []NoLead {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ns := o.owed[to]
-	delete(o.owed, to)
+	var ns []NoLead
+	for _, w := range o.owed[to] {
+		ns = append(ns, w.NoLead)
+	}
 	return ns
+}
+
+// told notes that a heartbeat to a broker went out.
+func (o *outbox) told(to int32, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.owed[to]) == 0 {
+		return
+	}
+	if o.owed[to] = slices.DeleteFunc(o.owed[to], func(w lastWord) bool { return !now.Before(w.until) }); len(o.owed[to]) == 0 {
+		delete(o.owed, to)
+	}
 }
 
 // hold keeps a message for the next heartbeat to the broker and tells whether there will be one and there was room.

@@ -84,16 +84,17 @@ func (g *Group) ceaseToLead(term uint64, reason *runnelv1.Error) {
 }
 
 // sayNoLead tells the other members' brokers that the leader of this term is gone, so that they need not wait for
-// its silence (RULES 21).
+// its silence (RULES 21): now, and with the heartbeats of twice the time in which a broker that hears none takes this one for silent, and
+// forgets its leaders by itself.
 func (g *Group) sayNoLead(term uint64) {
+	until := g.env.Now().Add(2 * g.live.silent)
 	n := NoLead{Group: g.id, Replica: g.replica, Term: term}
 	told := map[int32]bool{g.self: true}
 	for _, id := range g.peers() {
 		if b := g.members.broker(id); b != 0 && !told[b] {
 			told[b] = true
-			if !g.out.packet(b, LaneControl, &Packet{NoLead: []NoLead{n}}) {
-				g.out.owe(b, n)
-			}
+			g.out.packet(b, LaneControl, &Packet{NoLead: []NoLead{n}})
+			g.out.owe(b, n, until)
 		}
 	}
 }

@@ -49,6 +49,10 @@ func (g *Group) run() {
 			g.forgetOver() // at once: the next message may be a PreVote
 		}
 	}
+	if g.goneLead != 0 {
+		g.forgetGone()
+		g.goneLead = 0
+	}
 	g.syncRole()
 	g.turnDue = g.turnDue || box.turn
 	g.reads.waiting = append(g.reads.waiting, box.reads...)
