@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"os"
-	"slices"
 )
 
 // A broker may give up replicas, or end itself, because of a fault of its disk, and for no other reason. So what a fault has done to each
@@ -23,23 +21,13 @@ func (m *machine) damaged() bool { return m.doubt.Load() > 0 }
 // renew empties the disk: as sound as a new one.
 func (m *machine) renew() error {
 	m.doubt.Store(0)
-	m.flipped = nil
 	return m.Wipe()
-}
-
-// hidden tells whether a bit that was flipped is there still: nobody may have read it, as it is below a log start.
-func (m *machine) hidden() bool {
-	m.flipped = slices.DeleteFunc(m.flipped, func(path string) bool {
-		_, err := os.Stat(path)
-		return errors.Is(err, os.ErrNotExist)
-	})
-	return len(m.flipped) > 0
 }
 
 // whole notes that all copies were seen whole. It is called by the lane whose faults hit disks, so none of those is on.
 func (r *run) whole() {
 	for _, m := range r.machines {
-		if m.damaged() && !m.hidden() {
+		if m.damaged() {
 			m.doubt.Add(-1)
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -29,32 +28,6 @@ func TestADiskIsSoundAgainOnceAllCopiesWereSeenWholeTwice(t *testing.T) {
 	r.whole()
 	if a.damaged() || b.damaged() {
 		t.Fatal("a disk stays damaged for ever")
-	}
-}
-
-func TestAFlippedBitIsDamageAsLongAsItIsThere(t *testing.T) {
-	m := newMachine(nil, nil)
-	r := &run{machines: []*machine{m}}
-	file := filepath.Join(t.TempDir(), "1.seg")
-	m.flipped = []string{file}
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m.harm()
-	for range 2 * looksAgain {
-		r.whole()
-	}
-	if !m.damaged() {
-		t.Fatal("the file with the flipped bit is there")
-	}
-	if err := os.Remove(file); err != nil {
-		t.Fatal(err)
-	}
-	for range looksAgain {
-		r.whole()
-	}
-	if m.damaged() {
-		t.Fatal("the file is gone, and the damage is not")
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -129,122 +128,6 @@ func (m *machine) fillUp(variant uint64) (how string, undo func() error, err err
 
 // refuses is what a broker says when its disk has less than the reserve.
 const refuses = "records are refused"
-
-// bitFlip flips a bit of a stored record of a broker that is stopped, starts it, and reads all that it holds, so that the damage is met.
-func (r *run) bitFlip(ctx context.Context, s step) (string, error) {
-	m, err := r.hit(s, nil)
-	if err != nil {
-		return "", err
-	}
-	before, err := count(m.LogFile(), quarantines)
-	if err != nil {
-		return "", err
-	}
-	what, err := func() (string, error) {
-		defer m.give()
-		if err := m.crash(); err != nil {
-			return "", err
-		}
-		m.harm()
-		file, what, err := flip(m.DataDir(), s.Variant)
-		if err == nil {
-			m.flipped = append(m.flipped, file)
-		}
-		return what, errors.Join(err, m.boot())
-	}()
-	if err != nil {
-		return "", err
-	}
-	r.suspect = m
-	if err := until(ctx, metWithin, r.met); err != nil {
-		fmt.Printf("%7.1f s  bitflip: broker %d, %s: not all that it holds is read yet: %v\n", r.now().Seconds(), m.Number, what, err)
-	}
-	after, err := count(m.LogFile(), quarantines)
-	if err != nil {
-		return "", err
-	}
-	if after == before {
-		return "", errUnfit // nothing is read there any more, or not yet
-	}
-	return fmt.Sprintf("broker %d, %s; it was noticed", m.Number, what), nil
-}
-
-// quarantines is what a broker says when it gives up a replica of its own.
-const quarantines = `msg="replica is quarantined`
-
-// metWithin is how long a bit flip waits for the reading of what it hit. The next fault that takes a copy away waits on: it must not hit the
-// second copy of a partition while the first one's damage is hidden.
-const metWithin = 10 * time.Second
-
-// met reads all that a machine with a hidden damage holds; "" once that is done.
-func (r *run) met(ctx context.Context) string {
-	m := r.suspect
-	if m == nil {
-		return ""
-	}
-	if err := m.Ready(ctx); err != nil {
-		return err.Error()
-	}
-	if err := r.readAll(ctx, m); err != nil {
-		return err.Error()
-	}
-	r.suspect = nil
-	return ""
-}
-
-// flip flips one bit of a payload in the segments below a folder, and answers in which file.
-func flip(dir string, variant uint64) (file, what string, err error) {
-	type place struct {
-		file string
-		at   int64
-	}
-	var places []place
-	err = filepath.WalkDir(filepath.Join(dir, "replicas"), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(path) != ".seg" {
-			return err
-		}
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		for at := 0; ; {
-			i := bytes.Index(raw[at:], []byte(workload.Marker))
-			if i < 0 {
-				return nil
-			}
-			at += i
-			places = append(places, place{path, int64(at)})
-			at += len(workload.Marker)
-		}
-	})
-	if err != nil {
-		return "", "", err
-	}
-	if len(places) == 0 {
-		return "", "", errUnfit
-	}
-	p := places[variant%uint64(len(places))]
-	p.at += int64(variant >> 20 % uint64(len(workload.Marker)+8))
-	f, err := os.OpenFile(p.file, os.O_RDWR, 0)
-	if err != nil {
-		return "", "", err
-	}
-	defer f.Close()
-	var b [1]byte
-	if _, err := f.ReadAt(b[:], p.at); err != nil {
-		return "", "", err
-	}
-	bit := variant >> 40 % 8
-	b[0] ^= 1 << bit
-	if _, err := f.WriteAt(b[:], p.at); err != nil {
-		return "", "", err
-	}
-	rel, err := filepath.Rel(dir, p.file)
-	if err != nil {
-		return "", "", err
-	}
-	return p.file, fmt.Sprintf("bit %d of byte %d of %s", bit, p.at, rel), f.Sync()
-}
 
 // readAll reads each replica that a machine holds, from the machine itself. That a replica cannot be read is what is to be: it is given up. A
 // damaged batch that is served is a violation, whoever reads it. An error says that the machine was not asked.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/runnel-io/runnel/bench/workload"
@@ -16,7 +17,7 @@ func TestAFlipChangesOneBitOfARecord(t *testing.T) {
 	if err := os.MkdirAll(replica, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := flip(dir, 1); !errors.Is(err, errUnfit) {
+	if _, err := flip(dir, 1); !errors.Is(err, errUnfit) {
 		t.Fatalf("without a segment: %v", err)
 	}
 	before := append(make([]byte, 5000), workload.Payload("1:2:3")...)
@@ -26,8 +27,9 @@ func TestAFlipChangesOneBitOfARecord(t *testing.T) {
 		if err := os.WriteFile(file, before, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if at, _, err := flip(dir, variant<<40|variant<<20|variant); err != nil || at != file {
-			t.Fatalf("in %s: %v", at, err)
+		f, err := flip(dir, variant<<40|variant<<20|variant)
+		if err != nil || f.file != file {
+			t.Fatalf("in %s: %v", f.file, err)
 		}
 		after, err := os.ReadFile(file)
 		if err != nil {
@@ -38,6 +40,21 @@ func TestAFlipChangesOneBitOfARecord(t *testing.T) {
 		}
 		if got := workload.Value(after[5000 : len(after)-100]); got == "1:2:3" {
 			t.Fatalf("variant %d did not hit the record", variant)
+		}
+		if !strings.HasSuffix(f.notice(), " group=1 replica=1 ") {
+			t.Fatalf("noticed by %q", f.notice())
+		}
+		if err := f.undo(); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, before) {
+			t.Fatalf("variant %d is not undone: %v", variant, err)
+		}
+		if err := f.undo(); err != nil { // something else is there now
+			t.Fatal(err)
+		}
+		if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, before) {
+			t.Fatalf("variant %d damaged what was written since: %v", variant, err)
 		}
 	}
 }

@@ -110,14 +110,14 @@ func (r *run) fireLane(ctx context.Context, number int, l *lane) error {
 
 // awaitWhole waits until all copies are there, at first while other faults go on.
 func (r *run) awaitWhole(ctx context.Context) error {
-	if until(ctx, wholeAmidst, r.unsound) == nil {
+	if until(ctx, wholeAmidst, r.unwhole) == nil {
 		r.whole()
 		return nil
 	}
 	r.calm.Store(true)
 	defer r.calm.Store(false)
 	began := r.now()
-	if err := until(ctx, wholeWithin, r.unsound); err != nil && ctx.Err() == nil {
+	if err := until(ctx, wholeWithin, r.unwhole); err != nil && ctx.Err() == nil {
 		_, err := r.stuck("not all copies of all partitions are there %s after the last fault of a process or the network: %v", wholeWithin, err)
 		return err
 	} else if err == nil {
@@ -125,14 +125,6 @@ func (r *run) awaitWhole(ctx context.Context) error {
 		fmt.Printf("%7.1f s  all copies are there, %.1f s after other faults were held back\n", r.now().Seconds(), (r.now() - began).Seconds())
 	}
 	return nil
-}
-
-// unsound is unwhole, and damage that nobody has met yet.
-func (r *run) unsound(ctx context.Context) string {
-	if why := r.met(ctx); why != "" {
-		return why
-	}
-	return r.unwhole(ctx)
 }
 
 // do fires one fault, and returns when it has ended.

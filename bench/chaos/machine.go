@@ -24,7 +24,6 @@ type machine struct {
 	busy    chan struct{} // one token: whoever holds it may stop, start and damage the machine
 	member  atomic.Bool   // it belongs to the cluster; the spare one does not
 	doubt   atomic.Int32  // how often all copies must be seen whole until its disk is sound; see damage.go
-	flipped []string      // files of which a bit was flipped; of the goroutine of the third lane
 	small   bool          // its disk is a small file system of its own
 	filler  string        // a file that fills the disk, "" if there is none
 	born    atomic.Int64  // when its process was started, in nanoseconds

@@ -36,7 +36,6 @@ type run struct {
 	machines     []*machine // by number, from 1
 	smallMachine *machine
 	spare        *machine        // of the goroutine of the third lane
-	suspect      *machine        // of the same: a record on its disk is damaged, and it was not read since
 	certs        *certificates   // nil: the brokers speak in plain text, since nothing is to be rotated
 	cl           *client.Client  // an operator's
 	life         context.Context // ends with the run
