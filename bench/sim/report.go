@@ -42,7 +42,7 @@ const (
 	leastFaults   = 5
 	// leastOK is of its operations, each try counted, of which faults make many; of all runs together it must be half. Of batches, however often
 	// they were tried, half in each run.
-	leastOK = 0.2
+	leastOK = 0.1
 )
 
 // Vacuous tells why a run proves too little; "" if it does not.
