@@ -183,12 +183,13 @@ func unzstd(dst, src []byte, limit int) ([]byte, error) {
 	}
 	// A claimed size is granted only so far that a lie costs little; real batches compress less than 32 times or take
 	// another turn.
-	room := max(4*len(src), 4<<10)
+	const least = 4 << 10
+	room := max(4*len(src), least)
 	if h.HasFCS {
 		if h.FrameContentSize > uint64(limit) {
 			return dst, errTooLarge
 		}
-		room = min(int(h.FrameContentSize), 32*len(src)+(4<<10))
+		room = min(int(h.FrameContentSize), 32*len(src)+least)
 	}
 	room = min(room, limit)
 	for {
@@ -203,6 +204,6 @@ func unzstd(dst, src []byte, limit int) ([]byte, error) {
 		if cap(dst) >= limit {
 			return dst, errTooLarge
 		}
-		room = min(max(2*room, 2*cap(dst)), limit)
+		room = min(max(2*room, 2*cap(dst), least), limit) // a frame may claim to hold nothing
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // resign applies f to b and makes length and CRC right again, so that a test reaches the check behind them.
@@ -194,4 +195,22 @@ func TestHeadersOfEarlierRecordsAreNotOverwritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameRecords(t, decoded(t, b, 0), want)
+}
+
+// A frame that claims no content and has some: its room has to grow from nothing, or it would be decompressed for ever.
+func TestAZstdFrameThatClaimsNothingIsRefused(t *testing.T) {
+	src := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x24, 0, 0x61, 0, 0, 0x16, 0, 0, 0, '\n', 'k', 'e', 'y', '-', '0', 0, 0, 0xa2, 0xc1, 'I', 0xe2}
+	done := make(chan error, 1)
+	go func() {
+		_, err := decompress(nil, src, CodecZstd, 1<<20)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("it is accepted")
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it takes for ever")
+	}
 }
