@@ -80,6 +80,17 @@ func newCluster(t *testing.T, seed uint64, n int) *cluster {
 	return c
 }
 
+// slowCluster is one of three brokers that run a group, with an entry in it. Raft ticks so slowly that nothing comes about by that.
+func slowCluster(t *testing.T, seed uint64) *cluster {
+	t.Helper()
+	c := newCluster(t, seed, 3)
+	c.tick = time.Minute
+	c.addGroup(1, 3)
+	c.startAll()
+	c.put(1, "before")
+	return c
+}
+
 // addGroup has the first n brokers run a replica each; replica ids are group*100 + broker.
 func (c *cluster) addGroup(group uint64, n int) {
 	m := make(map[uint64]int32)

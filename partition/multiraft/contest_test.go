@@ -129,11 +129,7 @@ func TestAReplicaThatIsOpenedLateIsSentWhatItLacks(t *testing.T) {
 	for _, writes := range []bool{true, false} {
 		for seed := uint64(1); seed <= 5; seed++ {
 			t.Run(fmt.Sprint(writes, seed), func(t *testing.T) {
-				c := newCluster(t, seed, 3)
-				c.tick = time.Minute
-				c.addGroup(1, 3)
-				c.startAll()
-				c.put(1, "before")
+				c := slowCluster(t, seed)
 				lead := c.leader(1)
 				late := c.survivors(lead.id)[0]
 				c.kill(late)
@@ -195,11 +191,7 @@ func TestSilentlyLostAppendsGoAgainLongBeforeATick(t *testing.T) {
 	for _, lost := range []raftpb.MessageType{raftpb.MsgApp, raftpb.MsgAppResp} {
 		for seed := uint64(1); seed <= 5; seed++ {
 			t.Run(fmt.Sprint(lost, seed), func(t *testing.T) {
-				c := newCluster(t, seed, 3)
-				c.tick = time.Minute
-				c.addGroup(1, 3)
-				c.startAll()
-				c.put(1, "before")
+				c := slowCluster(t, seed)
 				c.w.Run(c.w.Now() + time.Second)
 				mend := c.loseAll(lost)
 				c.leader(1).ledgers[1].propose("lost")
@@ -216,11 +208,7 @@ func TestSilentlyLostAppendsGoAgainLongBeforeATick(t *testing.T) {
 func TestRule17AReadThatIsLostEndsInTimeAndTheNextOneBegins(t *testing.T) {
 	for _, writes := range []bool{false, true} {
 		t.Run(fmt.Sprint(writes), func(t *testing.T) {
-			c := newCluster(t, 1, 3)
-			c.tick = time.Minute
-			c.addGroup(1, 3)
-			c.startAll()
-			c.put(1, "before")
+			c := slowCluster(t, 1)
 			g := c.leader(1).groups[1]
 			mend := c.loseAll(raftpb.MsgHeartbeat)
 			var first, second, third error

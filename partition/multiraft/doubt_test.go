@@ -28,11 +28,7 @@ func (c *cluster) stopSilently(old *node) {
 func TestAFollowerForgetsALeaderThatItsBrokerDoesNotTellOf(t *testing.T) {
 	for seed := uint64(1); seed <= 5; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			c := newCluster(t, seed, 3)
-			c.tick = time.Minute
-			c.addGroup(1, 3)
-			c.startAll()
-			c.put(1, "before")
+			c := slowCluster(t, seed)
 			c.w.Run(c.w.Now() + time.Second)
 			c.stopSilently(c.leader(1))
 			at := c.w.Now()
@@ -82,11 +78,7 @@ func TestAFollowerBelievesInALeaderThatIsSlow(t *testing.T) {
 
 // A broker is known to have come back as another boot, while a message of the one before waits in the inbox: it must not bring the leader back.
 func TestALateMessageDoesNotBringAGoneLeaderBack(t *testing.T) {
-	c := newCluster(t, 1, 3)
-	c.tick = time.Minute
-	c.addGroup(1, 3)
-	c.startAll()
-	c.put(1, "before")
+	c := slowCluster(t, 1)
 	c.w.Run(c.w.Now() + time.Second)
 	old := c.leader(1)
 	c.stopSilently(old)
