@@ -76,9 +76,7 @@ func (r *run) takesWrites(ctx context.Context) {
 func (r *run) history(ctx context.Context) (check.History, error) {
 	var h check.History
 	again := func(what string, err error) string {
-		if unreadable(err) { // whether or not that replica is replaced meanwhile
-			r.violate("I4", "an unreadable batch was served: %v", err)
-		}
+		r.unreadable(err) // whether or not that replica is replaced meanwhile
 		return what + err.Error()
 	}
 	err := until(ctx, agreeWithin, func(ctx context.Context) string {

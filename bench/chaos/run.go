@@ -263,17 +263,20 @@ func (r *run) served(err error) error {
 		}
 		return rest
 	}
-	if !unreadable(err) {
-		return err
+	if r.unreadable(err) {
+		return nil
 	}
-	r.violate("I4", "an unreadable batch was served: %v", err)
-	return nil
+	return err
 }
 
-// unreadable tells whether an error is that what a broker served cannot be read.
-func unreadable(err error) bool {
+// unreadable tells whether an error is that what a broker served cannot be read, which is a violation.
+func (r *run) unreadable(err error) bool {
 	var damage *workload.DamageError
-	return errors.As(err, &damage) || runnelv1.AsError(err).GetReason() == runnelv1.ErrorReason_ERROR_REASON_CORRUPT_BATCH
+	if !errors.As(err, &damage) && runnelv1.AsError(err).GetReason() != runnelv1.ErrorReason_ERROR_REASON_CORRUPT_BATCH {
+		return false
+	}
+	r.violate("I4", "an unreadable batch was served: %v", err)
+	return true
 }
 
 // warm waits until clients are served, and takes the baseline of what brokers use.
