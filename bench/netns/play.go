@@ -21,7 +21,7 @@ const header = "what happens                                              longes
 
 // play has clients use a topic while a scene goes on, and waits until all is as before.
 func (w *world) play(ctx context.Context, s scene) error {
-	t, err := trial.Start(ctx, trial.Options{Seeds: seeds("7070"), Topic: fmt.Sprintf("scene-%d", len(w.trials)+1), Partitions: partitions})
+	t, err := trial.Start(ctx, trial.Options{Seeds: seeds("7070"), Dir: w.o.dir, Topic: fmt.Sprintf("scene-%d", len(w.trials)+1), Partitions: partitions})
 	if err != nil {
 		return err
 	}
@@ -61,17 +61,20 @@ func (w *world) play(ctx context.Context, s scene) error {
 	all := v.Longest(from, to, trial.Any)
 	others := v.Longest(from, to, func(p int32) bool { return !was[w.ids[leads[p]]] })
 	if all.Long > s.most {
-		faults = append(faults, fmt.Sprintf("partition %d: a record waited %.2f s, more than %s, sent %.2f s after the beginning", all.Partition, all.Long.Seconds(), s.most, (all.Sent-from).Seconds()))
+		faults = append(faults, fmt.Sprintf("partition %d: a record waited %s, more than %s, sent %.2f s after the beginning", all.Partition, all, s.most, (all.Sent-from).Seconds()))
 	}
 	if s.elsewhere > 0 && others.Long > s.elsewhere {
-		faults = append(faults, fmt.Sprintf("partition %d, which was led elsewhere: a record waited %.2f s, more than %s, sent %.2f s after the beginning",
-			others.Partition, others.Long.Seconds(), s.elsewhere, (others.Sent-from).Seconds()))
+		faults = append(faults, fmt.Sprintf("partition %d, which was led elsewhere: a record waited %s, more than %s, sent %.2f s after the beginning",
+			others.Partition, others, s.elsewhere, (others.Sent-from).Seconds()))
 	}
 	elsewhere := "-"
 	if s.elsewhere > 0 {
 		elsewhere = fmt.Sprintf("%.2f s", others.Long.Seconds())
 	}
 	w.row(s.name, fmt.Sprintf("%.2f s", all.Long.Seconds()), elsewhere, fmt.Sprintf("%.1f s", whole.Seconds()), v, faults)
+	if still := max(all.Still, others.Still); still > 0 {
+		fmt.Printf("    the machine hung for %.2f s of the longest wait, which does not count\n", still.Seconds())
+	}
 	return nil
 }
 

@@ -11,6 +11,8 @@
 //
 //   - A record that is refused, or whose fate is unknown, is an error: the SDK has minutes to deliver it, and what a trial does takes less.
 //   - A trial that compared nothing for one of its promises is no success.
+//   - A wait does not count while the machine hung: a file beside the brokers' data, committed all the time, tells (disk.go). The
+//     time is said all the same.
 //   - Every goroutine ends with End, Abort or the context given to Start.
 //
 // Callers: bench/netns, bench/upgrade.

@@ -26,6 +26,7 @@ const (
 // Options of a trial.
 type Options struct {
 	Seeds      []string // of the clients
+	Dir        string   // on the brokers' disk
 	Topic      string   // is created
 	Partitions int32
 	Makers     int // clients that create other topics and delete them
@@ -37,6 +38,8 @@ type Trial struct {
 	topics []workload.Topic
 	rec    *check.Recorder
 	w      *workload.Workload
+	disk   *disk
+	watch  chan error // what the watch over the disk ended with
 	stop   context.CancelFunc
 	tally  map[string]workload.Tally // after End
 	h      check.History             // the same
@@ -45,19 +48,27 @@ type Trial struct {
 // Start creates the topic, starts the clients, and returns when each partition has taken records and its end was asked for since: what is done next
 // may be over before the clients have got anything else answered.
 func Start(ctx context.Context, o Options) (*Trial, error) {
-	t := &Trial{o: o, topics: []workload.Topic{{Name: o.Topic, Partitions: o.Partitions}}, rec: check.NewRecorder()}
+	t := &Trial{o: o, topics: []workload.Topic{{Name: o.Topic, Partitions: o.Partitions}}, rec: check.NewRecorder(), watch: make(chan error, 1)}
 	if err := workload.CreateTopics(ctx, workload.Target{Seeds: o.Seeds}, t.topics); err != nil {
 		return nil, fmt.Errorf("topic %s: %w", o.Topic, err)
 	}
+	var watch func(context.Context) error
+	var err error
+	if t.disk, watch, err = newDisk(o.Dir, t.rec.Now); err != nil {
+		return nil, err
+	}
 	life, stop := context.WithCancel(ctx)
 	t.stop = stop
-	var err error
+	go func() {
+		defer close(t.watch)
+		t.watch <- watch(life)
+	}()
 	t.w, err = workload.Start(life, workload.Options{
 		Seeds: o.Seeds, Topics: t.topics, Writers: 1, InFlight: inFlight, Pause: pause, OneByOnes: 1, Readers: 1, Pollers: 1, Askers: 1, Makers: o.Makers,
 	}, t.rec)
 	if err != nil {
 		stop()
-		return nil, err
+		return nil, errors.Join(err, <-t.watch)
 	}
 	if err := t.Advanced(ctx, warmWithin); err != nil {
 		return nil, t.Abort(err)
@@ -98,7 +109,7 @@ func (t *Trial) Advanced(ctx context.Context, within time.Duration) error {
 // Abort ends everything at once. It answers why, with what went wrong in the clients.
 func (t *Trial) Abort(why error) error {
 	t.stop()
-	return errors.Join(why, t.w.Abort())
+	return errors.Join(why, t.w.Abort(), <-t.watch)
 }
 
 // Until asks now and then what is missing until nothing is. Its error is what was missing last.

@@ -28,6 +28,7 @@ type Verdict struct {
 	Failed        []string // calls that failed, by kind, and invariants that nothing was compared for
 	Violations    []check.Violation
 	appends       []check.Append
+	still         []span
 }
 
 // Err tells what a trial did not pass for; nil if it did.
@@ -44,16 +45,29 @@ func (v Verdict) Err() error {
 
 // Wait is how long a record was on its way to its acknowledgement.
 type Wait struct {
-	Long      time.Duration
+	Long      time.Duration // without Still
+	Still     time.Duration // while the machine hung: its disk committed nothing for anyone
 	Partition int32
 	Sent      time.Duration // since the trial's start
+}
+
+// String is for a line about the longest wait.
+func (w Wait) String() string {
+	if w.Still == 0 {
+		return fmt.Sprintf("%d ms", w.Long.Milliseconds())
+	}
+	return fmt.Sprintf("%d ms and %d ms while the machine hung", w.Long.Milliseconds(), w.Still.Milliseconds())
 }
 
 // Longest is the longest wait of the records that were sent in a span of the trial, to partitions that of answers true for.
 func (v Verdict) Longest(from, to time.Duration, of func(partition int32) bool) (worst Wait) {
 	for _, a := range v.appends {
-		if a.Outcome == check.OK && a.Invoke < to && a.Return > from && of(a.Partition) && a.Return-a.Invoke > worst.Long {
-			worst = Wait{a.Return - a.Invoke, a.Partition, a.Invoke}
+		if a.Outcome != check.OK || a.Invoke >= to || a.Return <= from || !of(a.Partition) {
+			continue
+		}
+		still := within(v.still, span{a.Invoke, a.Return})
+		if w := (Wait{a.Return - a.Invoke - still, still, a.Partition, a.Invoke}); w.Long > worst.Long {
+			worst = w
 		}
 	}
 	return worst
@@ -119,7 +133,7 @@ func (t *Trial) Again(ctx context.Context) (Verdict, error) {
 		return Verdict{}, err
 	}
 	found, facts := check.Count(h)
-	v := Verdict{Violations: found, appends: h.Appends}
+	v := Verdict{Violations: found, appends: h.Appends, still: t.disk.still}
 	for _, a := range h.Appends {
 		if a.Outcome == check.OK {
 			v.Acked++

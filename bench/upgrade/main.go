@@ -48,6 +48,7 @@ type build struct{ name, program string }
 // run is a cluster on its ways.
 type run struct {
 	o             options
+	dir           string
 	cluster       *proc.Cluster
 	cl            *client.Client // an operator's
 	previous, now build
@@ -61,7 +62,7 @@ func upgrade(ctx context.Context, o options, dir string) (err error) {
 		return err
 	}
 	commit := cmp.Or(o.from, pinned)
-	r := &run{o: o}
+	r := &run{o: o, dir: dir}
 	r.previous.name = "previous-" + commit
 	if r.previous.program, err = buildPrevious(ctx, dir, commit); err != nil {
 		return err

@@ -20,7 +20,7 @@ const (
 
 // way restarts all brokers with a build, one at a time, while clients go on, and judges.
 func (r *run) way(ctx context.Context, name string, to build) error {
-	t, err := trial.Start(ctx, trial.Options{Seeds: r.cluster.Seeds(), Topic: fmt.Sprintf("way-%d", len(r.trials)+1), Partitions: partitions, Makers: 1})
+	t, err := trial.Start(ctx, trial.Options{Seeds: r.cluster.Seeds(), Dir: r.dir, Topic: fmt.Sprintf("way-%d", len(r.trials)+1), Partitions: partitions, Makers: 1})
 	if err != nil {
 		return err
 	}
@@ -54,11 +54,11 @@ func (r *run) way(ctx context.Context, name string, to build) error {
 		errs = append(errs, x.Err())
 	}
 	r.trials = append(r.trials, t)
-	fmt.Printf("%-14s all brokers run %s; longest wait %4d ms; %d records of this way and %d of those before, read from each broker: lost %d, duplicated %d\n",
-		name, to.name, worst.Long.Milliseconds(), v.Acked, old, v.Lost, v.Doubled)
+	fmt.Printf("%-14s all brokers run %s; longest wait %4s; %d records of this way and %d of those before, read from each broker: lost %d, duplicated %d\n",
+		name, to.name, worst, v.Acked, old, v.Lost, v.Doubled)
 	if worst.Long > r.o.most {
-		errs = append(errs, fmt.Errorf("partition %d: a record waited %d ms, more than %s, sent %.1f s after the beginning",
-			worst.Partition, worst.Long.Milliseconds(), r.o.most, (worst.Sent-from).Seconds()))
+		errs = append(errs, fmt.Errorf("partition %d: a record waited %s, more than %s, sent %.1f s after the beginning",
+			worst.Partition, worst, r.o.most, (worst.Sent-from).Seconds()))
 	}
 	return errors.Join(errs...)
 }
