@@ -161,7 +161,7 @@ func (c *cluster) pump(cl *idempotentClient) {
 	for _, s := range cl.unacked {
 		if s.a == nil {
 			buf, h := batchOf(c.t, c.w.Env(), cl.id, 0, s.seq, int(s.n))
-			s.a = &answer{t: c.t}
+			s.a, s.head = &answer{t: c.t}, s == cl.unacked[0]
 			p.Produce(buf, h, s.a.set)
 		}
 	}

@@ -96,6 +96,7 @@ type Partition struct {
 	inflight inflight
 	acked    []*pending // applied since the last Applied
 	turn     turn
+	doubted  []*doubtful
 	trimDue  bool // the log start moved and the group has not been told
 }
 

@@ -89,12 +89,14 @@ func TestRule09SuccessorOfAFailedBatchIsNotAppended(t *testing.T) {
 	if n := b.propose(); n != 0 {
 		t.Fatalf("proposed %d entries after a gap", n)
 	}
+	b.answerReads(nil)
 	second.refused(reasonUnknownProd, definite)
 
 	again := b.produce(1, 0, 0, 3)
 	b.propose()
 	gap := b.produce(1, 0, 6, 1)
 	b.propose()
+	b.answerReads(nil)
 	gap.refused(reasonOutOfOrder, definite)
 	b.commit()
 	again.acked(0, false)
@@ -238,6 +240,7 @@ func TestRule11AppliedDuplicateGetsItsOriginalOffset(t *testing.T) {
 	}
 	overlap := b.produce(1, 0, 10, 5) // begins like a known batch, but is another
 	b.propose()
+	b.answerReads(nil)
 	overlap.refused(reasonOutOfOrder, definite)
 	b.write(1, 14, 1).acked(14, false)
 }
@@ -248,6 +251,7 @@ func TestNewerEpochFencesTheOlder(t *testing.T) {
 	b.write(1, 0, 2)
 	bad := b.produce(1, 1, 2, 1)
 	b.propose()
+	b.answerReads(nil)
 	bad.refused(reasonOutOfOrder, definite)
 	newer := b.produce(1, 1, 0, 2)
 	b.propose()
@@ -291,6 +295,7 @@ func TestUnknownProducerAndFullTable(t *testing.T) {
 	b.lead(5)
 	unknown := b.produce(1, 0, 4, 1)
 	b.propose()
+	b.answerReads(nil)
 	unknown.refused(reasonUnknownProd, definite)
 	for id := range int64(maxProducers - 1) {
 		p := &producer{}

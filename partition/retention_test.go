@@ -158,6 +158,7 @@ func TestRule15IdleProducersAreForgottenByCommand(t *testing.T) {
 	}
 	unknown := b.produce(1, 0, 1, 1)
 	b.propose()
+	b.answerReads(nil)
 	unknown.refused(reasonUnknownProd, definite)
 	b.write(2, 1, 1).acked(2, false)
 }

@@ -34,6 +34,8 @@ type turn struct {
 	data   [][]byte
 	next   int64
 	wishes wishes // proposed as commands
+	// doubtful is nil unless there is one.
+	doubtful *doubtful
 }
 
 // Turn implements multiraft.Machine: it checks and stamps what is queued, against the state that includes the batches
@@ -69,6 +71,7 @@ func (p *Partition) Turn(s multiraft.Session) [][]byte {
 		p.place(it, s.Term, now)
 	}
 	clear(t.taken)
+	p.prove()
 	p.decide(wish, s.ClockOK, now)
 	if len(t.data) == 0 {
 		return nil
@@ -81,6 +84,8 @@ func (p *Partition) place(it *pending, term uint64, now int64) {
 	t := &p.turn
 	v := p.judge(it)
 	switch {
+	case v.refuse != nil && needsProof(v.refuse):
+		t.doubt(it, v.refuse)
 	case v.refuse != nil:
 		p.metrics.refuse(v.refuse)
 		it.finish(ProduceResult{Err: v.refuse, Base: -1})
@@ -166,6 +171,7 @@ func (p *Partition) SessionEnded(reason *runnelv1.Error) {
 	queued := p.takeQueueLocked()
 	p.mu.Unlock()
 	p.failAll(flying, p.indeterminate(reason))
+	p.dropDoubted()
 	if len(queued) > 0 {
 		p.failAll(queued, p.notLeader(p.status()))
 	}

@@ -286,7 +286,7 @@ func (p *producer) answered(b *batch, attempt int, res partition.ProduceResult) 
 	case runnelv1.ErrorReason_ERROR_REASON_DUPLICATE_SEQUENCE:
 		p.settle(at, check.Info, 0)
 		return
-	case runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_PRODUCER, runnelv1.ErrorReason_ERROR_REASON_PRODUCER_FENCED:
+	case runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_PRODUCER, runnelv1.ErrorReason_ERROR_REASON_PRODUCER_FENCED, runnelv1.ErrorReason_ERROR_REASON_OUT_OF_ORDER_SEQUENCE:
 		if b.head { // else the batch before it is on its way still
 			c.violate("run", "slot %d: producer %d, which sends as it should, is refused: %s", p.slot, p.pid, res.Err.GetMessage())
 		}
