@@ -82,7 +82,8 @@ func (g *Group) forgetGone() {
 // overtakes: appends of that leader may still be under way on the other lane, and each would make raft take it for the leader again,
 // with a lease that turns PreVotes away for all of raft's slow time-out. So the term is remembered. It is said several times.
 func (g *Group) noLead(lead, term uint64) {
-	if g.overSaid.Load() >= term && g.view.Load().lead != lead {
+	v := g.view.Load()
+	if g.overSaid.Load() >= term && v.lead != lead || v.term > term {
 		return
 	}
 	g.do(func() {

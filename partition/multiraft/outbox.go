@@ -62,10 +62,13 @@ func (o *outbox) setBrokers(ids []int32) {
 	}
 }
 
-// owe keeps what a broker has to be told until then, of the last maxHeld groups.
+// owe keeps what a broker has to be told until then, of the last maxHeld groups. One that gets no heartbeats is not told again.
 func (o *outbox) owe(to int32, n NoLead, until time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if _, listed := o.held[to]; !listed {
+		return
+	}
 	all := append(o.owed[to], lastWord{n, until})
 	o.owed[to] = all[max(len(all)-maxHeld, 0):]
 }

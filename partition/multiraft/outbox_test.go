@@ -2,6 +2,7 @@ package multiraft
 
 import (
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/raft/v3/raftpb"
@@ -53,5 +54,26 @@ func TestHostListsItsBrokersInTheOutbox(t *testing.T) {
 	h.SetBrokers([]int32{1, 3})
 	if len(h.out.takeHeld(2)) > 0 {
 		t.Error("kept for a broker that was taken from the list")
+	}
+}
+
+// A last word that waits for a broker that gets no heartbeats would wait until the list of brokers changes.
+func TestLastWordsAreOwedToListedBrokersOnly(t *testing.T) {
+	o := newOutbox(1, deafTransport{}, newMetrics(prometheus.NewRegistry()))
+	until := time.Unix(100, 0)
+	o.owe(2, NoLead{Group: 1}, until)
+	o.setBrokers([]int32{2})
+	if ns := o.owedTo(2); len(ns) > 0 {
+		t.Errorf("%d last words from before the broker was listed", len(ns))
+	}
+	o.owe(2, NoLead{Group: 1}, until)
+	if ns := o.owedTo(2); len(ns) != 1 {
+		t.Errorf("%d last words, want 1", len(ns))
+	}
+	o.told(2, until)
+	o.setBrokers(nil)
+	o.owe(2, NoLead{Group: 1}, until)
+	if ns := o.owedTo(2); len(ns) > 0 {
+		t.Errorf("%d last words for a broker that is no longer listed", len(ns))
 	}
 }

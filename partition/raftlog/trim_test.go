@@ -317,3 +317,27 @@ func TestRule04SegmentsAreFinalForRetentionBeforeUpkeepSealsThem(t *testing.T) {
 		t.Errorf("%d segments are final, want %d: all but that which takes appends", got, len(segs)-1)
 	}
 }
+
+// A truncation may leave a segment whose last entry has no append time: it is no older for that than its newest record.
+func TestATruncatedSegmentIsNotAsOldAsItsFirstRecord(t *testing.T) {
+	const day = 24 * time.Hour
+	clock := &testClock{ms: startMS}
+	s := openStore(t, t.TempDir(), func(o *Options) { o.Clock = clock })
+	l := openLog(t, s, LogOptions{SegmentAge: 7 * day})
+	record := func(index, term uint64, base int64) *raftpb.Entry {
+		return entry(index, term, batchData(t, base, term, clock.ms, 1, 100))
+	}
+	old := record(2, 1, 0)
+	clock.ms += (7*day - 10*time.Minute).Milliseconds()
+	newest := clock.ms
+	appendAll(t, l, Write{Term: 1, Vote: 1, Entries: []*raftpb.Entry{old, record(3, 1, 1)}, Commit: 3})
+	// The record of the leader of term 2 gives way to the empty entry of that of term 3.
+	appendAll(t, l, Write{Term: 2, Vote: 2, Entries: []*raftpb.Entry{entry(4, 2, nil), record(5, 2, 2)}, Commit: 4})
+	appendAll(t, l, Write{Term: 3, Vote: 3, Entries: []*raftpb.Entry{entry(5, 3, nil)}, Commit: 5})
+	l.SetApplied(5)
+	clock.ms += (11 * time.Minute).Milliseconds() // of age
+	must(t, l.Maintain())
+	if seg := l.Segments()[0]; !seg.Sealed || seg.LastAppendMS < newest {
+		t.Errorf("final %v, of an age of %s; its newest record's is 11 minutes", seg.Sealed, time.Duration(clock.ms-seg.LastAppendMS)*time.Millisecond)
+	}
+}

@@ -127,7 +127,7 @@ func deleteFrom(tx *bolt.Tx, b *bolt.Bucket, st *segState, first, cut uint64) er
 			return err
 		}
 		st.next, st.runMax = h.meta.Next, h.runMax
-		st.lastAppendMS = st.firstAppendMS
+		// The last entry that has an append time may be any. That of what is deleted is no earlier: at worst retention comes later.
 		if h.meta.AppendMS > 0 {
 			st.lastAppendMS = h.meta.AppendMS
 		}

@@ -181,13 +181,18 @@ func unzstd(dst, src []byte, limit int) ([]byte, error) {
 	if err := h.Decode(src); err != nil {
 		return dst, err
 	}
-	// A claimed size is granted only so far that a lie costs little; real batches compress less than 32 times or take
-	// another turn.
+	// The decoder refuses a frame that claims more than there is room for before it looks further, and room is then made. So that a lie costs
+	// no more than what is true, it ends with what the blocks can hold: 128 KiB (RFC 8878, 3.1.1.2.3), and each takes 3 bytes at least.
+	tooMuch := errTooLarge
+	if most := len(src) / 3 << 17; most < limit {
+		limit, tooMuch = most, fmt.Errorf("a frame of %d bytes claims to hold more than %d", len(src), most)
+	}
+	// A claimed size is granted only so far that it costs little; real batches compress less than 32 times or take another turn.
 	const least = 4 << 10
 	room := max(4*len(src), least)
 	if h.HasFCS {
 		if h.FrameContentSize > uint64(limit) {
-			return dst, errTooLarge
+			return dst, tooMuch
 		}
 		room = min(int(h.FrameContentSize), 32*len(src)+least)
 	}
@@ -202,7 +207,7 @@ func unzstd(dst, src []byte, limit int) ([]byte, error) {
 			return out, nil
 		}
 		if cap(dst) >= limit {
-			return dst, errTooLarge
+			return dst, tooMuch
 		}
 		room = min(max(2*room, 2*cap(dst), least), limit) // a frame may claim to hold nothing
 	}

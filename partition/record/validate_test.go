@@ -214,3 +214,23 @@ func TestAZstdFrameThatClaimsNothingIsRefused(t *testing.T) {
 		t.Fatal("it takes for ever")
 	}
 }
+
+// A frame that claims 256 MiB and holds five bytes must not have that much memory made for it.
+func TestAZstdFrameThatClaimsMoreThanItsBlocksCanHoldCostsLittle(t *testing.T) {
+	const claim = 256 << 20
+	src := []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0}
+	src = binary.LittleEndian.AppendUint32(src, claim)
+	src = append(src, 0x29, 0, 0, 'h', 'e', 'l', 'l', 'o') // the last block, raw
+	for name, src := range map[string][]byte{
+		"alone":                  src,
+		"behind a skipped frame": append([]byte{0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 'x', 'y'}, src...),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := decompress(nil, src, CodecZstd, claim)
+		runtime.ReadMemStats(&after)
+		if took := (after.TotalAlloc - before.TotalAlloc) >> 20; err == nil || took > 16 {
+			t.Errorf("%s: %d bytes took %d MiB, error %v", name, len(src), took, err)
+		}
+	}
+}

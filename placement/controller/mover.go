@@ -53,9 +53,10 @@ type mover struct {
 	backoff   time.Duration
 	retryAt   time.Time
 	handovers int // those that failed
-	// failed is why the last step failed; it stands for what the move waits for until one succeeds.
+	// failed is which step failed last and for what reason; it stands for what the move waits for until one succeeds.
 	failed       string
 	waiting      string
+	waitingKey   string // what is the same while the wait is, in whatever words
 	waitingSince time.Time
 	logged       string
 	loggedAt     time.Time
@@ -282,10 +283,16 @@ func (d *driver) over(now time.Time, s *placement.State, m *mover) {
 }
 
 func (d *driver) wait(now time.Time, m *mover, why string) {
-	if m.waiting != why {
-		m.waiting, m.waitingSince = why, now
-	}
+	m.waitFor(now, why, why)
 	d.sayWhy(now, m)
+}
+
+// waitFor notes what the move waits for, which is the same as before if the key is.
+func (m *mover) waitFor(now time.Time, key, why string) {
+	if m.waitingKey != key {
+		m.waitingKey, m.waitingSince = key, now
+	}
+	m.waiting = why
 }
 
 // sayWhy logs what a move waits for, once, when it has waited for a while.
@@ -343,7 +350,7 @@ func (d *driver) stepped(m *mover, what string, err *runnelv1.Error) {
 	m.busy = false
 	d.again = true
 	if err == nil {
-		m.backoff, m.failed, m.waiting, m.waitingSince = 0, "", "", now
+		m.backoff, m.failed, m.waiting, m.waitingKey, m.waitingSince = 0, "", "", "", now
 		return
 	}
 	most := maxBackoff
@@ -354,11 +361,10 @@ func (d *driver) stepped(m *mover, what string, err *runnelv1.Error) {
 	m.backoff = min(max(firstBackoff, 2*m.backoff), most)
 	m.retryAt = now.Add(m.backoff)
 	why := fmt.Sprintf("%s is tried again: %s", what, err.Error())
-	if m.waiting != why {
-		m.waiting, m.waitingSince = why, now
-	}
-	if m.failed != why && (m.failed == "" || now.Sub(m.loggedAt) >= worthLogging) && d.ctx.Err() == nil {
-		m.failed, m.loggedAt = why, now
+	m.waitFor(now, what, why) // each heir in its turn is another why
+	failed := what + " " + err.GetReason().String()
+	if m.failed != failed && (m.failed == "" || now.Sub(m.loggedAt) >= worthLogging) && d.ctx.Err() == nil {
+		m.failed, m.loggedAt = failed, now
 		level := slog.LevelWarn
 		if err.GetKind() == runnelv1.ErrorKind_ERROR_KIND_RETRIABLE { // a leader that moved, or the like
 			level = slog.LevelInfo

@@ -129,3 +129,42 @@ func TestMoveAsksAnotherHeirAndNotTooOften(t *testing.T) {
 		t.Errorf("asked %d times in a minute", n)
 	}
 }
+
+// A move that has asked in vain for a minute lets others go on, though each heir is refused in words of its own.
+func TestMoveWhoseHeirsAreAllRefusedMakesRoomForOthers(t *testing.T) {
+	s := population(t, 5, 2)
+	r := s.Topics["t0"].Partitions[0].Replicas
+	l := inJoint(t, s, placement.ProposeMove{Topic: "t0", AddBrokers: []int32{4}, Removes: []uint64{r[0].ID}, Kind: placement.KindManual},
+		func(time.Duration) bool { return false }, func(time.Duration, int32) ask.Peer { return ask.Peer{Active: true, CaughtUp: true} })
+	l.d.cfg.Parallel = 1
+	next, _, err := placement.Apply(l.state, placement.ProposeMove{
+		Topic: "t0", Partition: 1, AddBrokers: []int32{5}, Removes: []uint64{s.Topics["t0"].Partitions[1].Replicas[0].ID}, Kind: placement.KindManual,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.state = next
+	status := l.answer
+	l.answer = func(broker int32, method string, body []byte) ([]byte, error) {
+		if method == ask.MethodChange {
+			req, err := ask.Decode[ask.ChangeRequest](body)
+			if err != nil {
+				t.Error(err)
+			}
+			return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "the leadership cannot go to replica %d now", req.Replica)
+		}
+		return status(broker, method, body)
+	}
+	second := func() placement.Phase { return l.State().Topics["t0"].Partitions[1].Move.Phase }
+	l.run(30 * time.Second)
+	if got := second(); got != placement.PhaseProposed {
+		t.Fatalf("the other move is in phase %s at once, with room for one", got)
+	}
+	l.run(2 * time.Minute)
+	if got := second(); got == placement.PhaseProposed {
+		t.Errorf("the other move is still in phase %s:\n%s", got, l.log)
+	}
+	if n := strings.Count(l.log.String(), "is tried again"); n != 1 {
+		t.Errorf("the log says %d times that the step is tried again:\n%s", n, l.log)
+	}
+}
