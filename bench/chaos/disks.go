@@ -99,7 +99,7 @@ func (r *run) noSpace(ctx context.Context, s step) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	how, undo, err := m.fillUp(s.Variant)
+	how, undo, err := m.fillUp(r.filled)
 	if err == nil {
 		nap(ctx, long)
 	}
@@ -110,17 +110,19 @@ func (r *run) noSpace(ctx context.Context, s step) (string, error) {
 	if after == before {
 		return "", errUnfit // it had no time to look, or refused nothing
 	}
+	r.filled++
 	return fmt.Sprintf("broker %d, %s for %s", m.Number, how, long.Round(time.Millisecond)), nil
 }
 
-// fillUp has the machine's disk be full, in the way that it can be, and answers how, and what undoes it.
-func (m *machine) fillUp(variant uint64) (how string, undo func() error, err error) {
+// fillUp has the machine's disk be full, in the way that it can be, and answers how, and what undoes it. To the last byte it is filled the first
+// time, and then by turns.
+func (m *machine) fillUp(nth int) (how string, undo func() error, err error) {
 	if !m.small {
 		undo = func() error { return errors.Join(m.crash(), m.boot()) }
 		return "by a reserve above its disk,", undo, errors.Join(m.crash(), m.start("--disk-reserve-bytes", "1000000000000000"))
 	}
 	m.harm()
-	if variant%2 == 0 {
+	if nth%2 == 0 {
 		return "a disk filled to the last byte", m.empty, m.fill(0)
 	}
 	return "a disk filled to half of the reserve", m.empty, m.fill(reserve / 2)

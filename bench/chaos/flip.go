@@ -55,7 +55,7 @@ func (r *run) bitFlip(ctx context.Context, s step) (string, error) {
 	if is, err := noticed(); is || err != nil {
 		return fmt.Sprintf("broker %d, %s; it was noticed", m.Number, f.what), err
 	}
-	if err := m.take(ctx); err != nil {
+	if err := m.take(r.life); err != nil { // also if the round is over: then it is flipped back at once
 		return "", err
 	}
 	defer m.give()

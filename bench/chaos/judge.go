@@ -67,7 +67,7 @@ func (r *run) judge(ctx context.Context, n int, h check.History) error {
 	violated := len(r.violations) > 0
 	r.mu.Unlock()
 	if violated {
-		return errors.Join(r.draw(n, windows, odd, found), r.describe(n, h))
+		return errors.Join(r.draw(n, h, windows, odd, found), r.describe(n, h))
 	}
 	return r.tidy(ctx)
 }
@@ -98,7 +98,11 @@ func (r *run) broken(ctx context.Context, n int, err error) error {
 	if !unable {
 		r.violate("I21", "the run could not go on: %v", err)
 	}
-	drawn := r.draw(n, nil, nil, nil)
+	var h check.History
+	if r.rec != nil {
+		h = r.rec.History()
+	}
+	drawn := errors.Join(r.draw(n, h, nil, nil, nil), r.describe(n, h))
 	verdict := r.verdict()
 	if unable {
 		return errors.Join(err, drawn)
@@ -107,7 +111,7 @@ func (r *run) broken(ctx context.Context, n int, err error) error {
 }
 
 // draw writes the pages of a round with violations.
-func (r *run) draw(n int, windows, odd []linear.Window, found []check.Violation) error {
+func (r *run) draw(n int, h check.History, windows, odd []linear.Window, found []check.Violation) error {
 	for _, v := range found {
 		if w, ok := linear.Around(windows, v.Partition, v.Offset); ok && v.Placed {
 			odd = append(odd, w)
@@ -123,7 +127,7 @@ func (r *run) draw(n int, windows, odd []linear.Window, found []check.Violation)
 	}
 	path := r.path(fmt.Sprintf("timeline-%d.html", n))
 	fmt.Printf("%7.1f s  the time line of faults and outages: %s\n", r.now().Seconds(), path)
-	return r.timeline(path, links)
+	return r.timeline(path, h, links)
 }
 
 // verdict prints the tables, and says whether the run is good.

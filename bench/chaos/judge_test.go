@@ -49,6 +49,9 @@ func TestARunThatCannotGoOnAfterFaultsIsAViolation(t *testing.T) {
 			t.Errorf("the time line does not tell of %q", want)
 		}
 	}
+	if _, err := os.Stat(r.path("history-2.json")); err != nil {
+		t.Errorf("what was seen until then: %v", err)
+	}
 }
 
 func TestARunThatCouldNotBeMadeIsNoViolation(t *testing.T) {

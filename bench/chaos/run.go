@@ -45,6 +45,7 @@ type run struct {
 	baseline     map[string]float64 // before the first fault
 	elder        atomic.Pointer[machine]
 	faulted      bool // a fault was to begin
+	filled       int  // how often the small disk was, of whoever has taken its machine
 
 	// Of a round.
 	rec    *check.Recorder

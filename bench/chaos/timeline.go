@@ -51,19 +51,23 @@ var pageTemplate = template.Must(template.New("timeline").Parse(`<!doctype html>
 {{end}}</svg></body></html>
 `))
 
-// timeline writes a page of all faults, by kind, and of all outages, by partition. links are pages beside it.
-func (r *run) timeline(path string, links []string) (err error) {
+// timeline writes a page of the round's faults, by kind, and of its outages and of where promises were broken, by partition. links are pages
+// beside it.
+func (r *run) timeline(path string, h check.History, links []string) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := page{Seed: r.o.seed, Violations: r.violations, Links: links}
-	p.Width = leftSide + int(r.now().Seconds()+1)*perSecond
+	p.Width = leftSide + int((r.now()-r.since).Seconds()+1)*perSecond
 	y := rowHeight
 	line := func(name string) {
 		y += rowHeight
 		p.Rows = append(p.Rows, row{y, name})
 	}
 	add := func(begin, end time.Duration, color, text string) {
-		x := leftSide + int(begin.Seconds()*perSecond)
+		if end < r.since {
+			return // of a round before
+		}
+		x := leftSide + int(max(0, begin-r.since).Seconds()*perSecond)
 		p.Bars = append(p.Bars, bar{X: x, W: max(2, int((end-begin).Seconds()*perSecond)), Y: y - 11, Color: color, Text: text})
 	}
 	for _, k := range r.o.kinds {
@@ -81,10 +85,25 @@ func (r *run) timeline(path string, links []string) (err error) {
 				add(o.Begin, o.End, "#36c", fmt.Sprintf("no record acknowledged from %.1f to %.1f s", o.Begin.Seconds(), o.End.Seconds()))
 			}
 		}
+		for _, v := range r.violations {
+			if !v.Placed || int(v.Partition) != i {
+				continue
+			}
+			// A record near the offset: the first that was acknowledged there or behind it.
+			at, found := check.Append{}, false
+			for _, a := range h.Appends {
+				if a.Partition == v.Partition && a.Outcome == check.OK && a.Offset >= v.Offset && (!found || a.Offset < at.Offset) {
+					at, found = a, true
+				}
+			}
+			if found {
+				add(r.since+at.Invoke, r.since+at.Return, "#000", fmt.Sprintf("the record at offset %d was sent at %.1f s: %s", at.Offset, (r.since+at.Invoke).Seconds(), v))
+			}
+		}
 	}
 	p.Height = y + rowHeight
 	for s := 0; s < (p.Width-leftSide)/perSecond; s += 10 {
-		p.Seconds = append(p.Seconds, row{leftSide + s*perSecond, fmt.Sprint(s)})
+		p.Seconds = append(p.Seconds, row{leftSide + s*perSecond, fmt.Sprint(s + int(r.since.Seconds()))})
 	}
 	f, err := os.Create(path)
 	if err != nil {

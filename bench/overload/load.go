@@ -56,9 +56,12 @@ func (t *tally) failed(ctx context.Context, what string, err error) {
 	e := runnelv1.AsError(err)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.Errors[strings.ToLower(strings.TrimPrefix(e.GetReason().String(), "ERROR_REASON_"))]++
+	reason := strings.ToLower(strings.TrimPrefix(e.GetReason().String(), "ERROR_REASON_"))
+	t.Errors[reason]++
 	kind := e.GetKind()
-	if t.Worst == "" && (e.GetMessage() == "" || kind != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE && kind != runnelv1.ErrorKind_ERROR_KIND_DEFINITE) {
+	_, gone := definite[reason]
+	unsent := kind == runnelv1.ErrorKind_ERROR_KIND_DEFINITE && e.GetReason() == runnelv1.ErrorReason_ERROR_REASON_TIMEOUT // waited with the client
+	if t.Worst == "" && (e.GetMessage() == "" || kind != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE && !gone && !unsent) {
 		t.Worst = fmt.Sprintf("%s: %v (%s)", what, err, kind)
 	}
 }

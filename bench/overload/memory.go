@@ -45,6 +45,7 @@ type state struct {
 	goroutines, fds float64
 	errors          map[string]float64 // given to clients, by reason
 	waited          float64            // requests, for room in the budget
+	fetches         float64            // open streams of consumers
 	closed          map[string]float64 // connections of clients, by why
 }
 
@@ -62,7 +63,7 @@ func look(ctx context.Context, b *proc.Broker) (s state, err error) {
 	defer resp.Body.Close()
 	want := map[string]*float64{
 		"go_memstats_heap_inuse_bytes": &s.heap, "go_goroutines": &s.goroutines, "process_open_fds": &s.fds,
-		"runnel_broker_produce_budget_waits_total": &s.waited,
+		"runnel_broker_produce_budget_waits_total": &s.waited, `runnel_broker_streams{api="fetch"}`: &s.fetches,
 	}
 	seen := 0
 	lines := bufio.NewScanner(resp.Body)

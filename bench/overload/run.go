@@ -102,6 +102,9 @@ func run(ctx context.Context, o options, dir string) (err error) {
 	if len(r.wrong) > 0 {
 		return errors.New("violations:\n  " + strings.Join(r.wrong, "\n  "))
 	}
+	if r.o.duration < longEnough {
+		fmt.Printf("whether memory is flat is told from %s on a load; this was %s\n", longEnough, r.o.duration)
+	}
 	fmt.Println("no violation")
 	return nil
 }
@@ -234,6 +237,25 @@ func (r *overload) beyond(name string, t *tally) {
 	}
 }
 
+// fetching looks whether as many consumers as were to never read are still there, beside those of before.
+func (r *overload) fetching(ctx context.Context, name string, n int) error {
+	if n == 0 {
+		return nil
+	}
+	open := 0.0
+	for i, b := range r.cluster.Brokers {
+		s, err := look(ctx, b)
+		if err != nil {
+			return err
+		}
+		open += s.fetches - r.before[i].fetches
+	}
+	if open < float64(n) {
+		r.violated("%s: %.0f consumers more than before have a stream at the end, of %d that do not read", name, open, n)
+	}
+	return nil
+}
+
 func (r *overload) phase(ctx context.Context, name string, d time.Duration, n map[string]int) error {
 	// What Go has freed stays with the process for a while: a limit holds for what comes after, too. That it was freed is looked at
 	// in comeBack.
@@ -255,6 +277,7 @@ func (r *overload) phase(ctx context.Context, name string, d time.Duration, n ma
 		err = ctx.Err()
 	}
 	p.waits = r.well.Waits()
+	err = errors.Join(err, r.fetching(ctx, name, n["readers"]))
 	var merr error
 	p.memory, p.climbs, merr = w.end(d)
 	if err := errors.Join(err, merr); err != nil {

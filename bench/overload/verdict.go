@@ -91,9 +91,8 @@ func (r *overload) judge(ctx context.Context) error {
 		for reason := range p.errors {
 			// Who loses the leadership cannot say what became of a batch in flight. It may be sent again as it is; the SDK does, and none
 			// of it reaches a user.
-			kind := kindOf(reason)
-			if kind != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE && kind != runnelv1.ErrorKind_ERROR_KIND_DEFINITE && reason != "lost_leadership" {
-				r.violated("%s: brokers answered %s, which leaves open what happened", p.name, reason)
+			if !fair(reason) && reason != "lost_leadership" {
+				r.violated("%s: brokers answered %s, which is no answer to too much load", p.name, reason)
 			}
 		}
 	}
@@ -146,6 +145,19 @@ func (r *overload) vacuous() {
 	}
 	least("topics", "made", topics)
 	least("topics", "deleted", topics)
+}
+
+// definite are the errors for good that overload brings about.
+var definite = map[string]string{
+	"offset_out_of_range": "retention has overtaken a consumer",
+	"unknown_topic":       "it was deleted",
+	"unknown_partition":   "the same",
+}
+
+// fair tells whether an error may be the answer to too much load: whoever asked in vain may ask again, or what was asked for is no more.
+func fair(reason string) bool {
+	_, ok := definite[reason]
+	return ok || kindOf(reason) == runnelv1.ErrorKind_ERROR_KIND_RETRIABLE
 }
 
 func kindOf(reason string) runnelv1.ErrorKind {

@@ -62,6 +62,10 @@ func TestAWaitIsLessWhatTheDiskHung(t *testing.T) {
 			{Partition: 2, Invoke: 3500 * ms, Return: 3900 * ms, Outcome: check.OK},
 		},
 	}
+	hangs := Verdict{still: []span{{0, 20 * time.Second}}, appends: []check.Append{{Invoke: 0, Return: 20 * time.Second, Outcome: check.OK}}}
+	if w := hangs.Longest(0, time.Minute, Any); w.Long != 17*time.Second {
+		t.Errorf("a machine that hangs for ever excuses all: %+v", w)
+	}
 	if w := v.Longest(0, 5*time.Second, Any); w != (Wait{800 * ms, 500 * ms, 1, 2000 * ms}) {
 		t.Errorf("%+v", w)
 	}

@@ -16,6 +16,8 @@ const (
 	// readWithin bounds the wait of the reader that follows, and of replicas, for what was acknowledged.
 	readWithin  = 30 * time.Second
 	stopsWithin = time.Minute
+	// mostStill is how much of a wait may be the machine's. One that hangs for longer shows nothing.
+	mostStill = 3 * time.Second
 )
 
 // promised are the invariants that a trial must have facts for.
@@ -65,7 +67,7 @@ func (v Verdict) Longest(from, to time.Duration, of func(partition int32) bool) 
 		if a.Outcome != check.OK || a.Invoke >= to || a.Return <= from || !of(a.Partition) {
 			continue
 		}
-		still := within(v.still, span{a.Invoke, a.Return})
+		still := min(within(v.still, span{a.Invoke, a.Return}), mostStill)
 		if w := (Wait{a.Return - a.Invoke - still, still, a.Partition, a.Invoke}); w.Long > worst.Long {
 			worst = w
 		}

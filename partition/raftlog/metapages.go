@@ -33,9 +33,9 @@ func checkPages(path string, scope walkScope) error {
 	if err != nil {
 		return opening(err)
 	}
-	m, err := readMetaPages(f)
+	st, err := f.Stat()
 	if err == nil {
-		err = walkPages(f, scope, m.root, m.freelist, m.high)
+		err = checkOpen(f, st.Size(), scope)
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
@@ -52,13 +52,18 @@ func checkPages(path string, scope walkScope) error {
 // metaPage is what the meta page that counts says: where things are, and how many pages the file has.
 type metaPage struct{ txid, root, freelist, high uint64 }
 
-func readMetaPages(f *os.File) (m metaPage, err error) {
-	st, err := f.Stat()
+// checkOpen is checkPages of a file that is open.
+func checkOpen(f io.ReaderAt, size int64, scope walkScope) error {
+	m, err := readMetaPages(f, size)
 	if err != nil {
-		return m, err
+		return err
 	}
-	if st.Size() < 4*boltPageSize {
-		return m, corruptf("%d bytes are too few for a segment", st.Size())
+	return walkPages(f, scope, m.root, m.freelist, m.high)
+}
+
+func readMetaPages(f io.ReaderAt, size int64) (m metaPage, err error) {
+	if size < 4*boltPageSize {
+		return m, corruptf("%d bytes are too few for a segment", size)
 	}
 	var b [metaLen]byte
 	le := binary.LittleEndian
@@ -75,8 +80,8 @@ func readMetaPages(f *os.File) (m metaPage, err error) {
 			m = metaPage{txid: txid, root: le.Uint64(b[16:]), freelist: le.Uint64(b[32:]), high: le.Uint64(b[40:])}
 		}
 	}
-	if m.high > uint64(st.Size())/boltPageSize {
-		return m, corruptf("it has %d bytes, and its meta page says %d pages", st.Size(), m.high)
+	if m.high > uint64(size)/boltPageSize {
+		return m, corruptf("it has %d bytes, and its meta page says %d pages", size, m.high)
 	}
 	return m, nil
 }
