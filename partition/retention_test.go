@@ -135,6 +135,29 @@ func TestRule15TrimIsDecidedAgainAfterADrop(t *testing.T) {
 }
 
 // Rule 15: expiry goes by the append time in the log.
+// What is written meanwhile gets its peers' time: it is as old as it is.
+func TestRule15RecordsWrittenByADoubtfulClockAreNoOlderThanTheyAre(t *testing.T) {
+	b := newBench(t)
+	b.lead(5)
+	b.write(1, 0, 1)
+	b.advance(8 * 24 * time.Hour)
+	for _, skew := range []time.Duration{0, -2 * time.Hour, time.Hour, -3 * time.Hour} {
+		b.session.ClockOK, b.session.ClockSkewMS = false, skew.Milliseconds()
+		b.write(1, int32(len(b.log))-1, 1)
+		_, got, _, err := record.OpenEnvelope(b.log[len(b.log)-1].data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := b.w.Env().Now().UnixMilli() + max(0, skew.Milliseconds()) // they never fall
+		if skew == -3*time.Hour {
+			want = b.w.Env().Now().UnixMilli() + time.Hour.Milliseconds()
+		}
+		if got != want {
+			t.Errorf("with a clock that lacks %s: off by %d ms", skew, got-want)
+		}
+	}
+}
+
 func TestRule15IdleProducersAreForgottenByCommand(t *testing.T) {
 	b := newBench(t, func(c *Config) { c.Settings.ProducerExpiryMS = minProducerExpiry.Milliseconds() })
 	b.lead(5)

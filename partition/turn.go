@@ -59,12 +59,9 @@ func (p *Partition) Turn(s multiraft.Session) [][]byte {
 		p.failAll(t.taken, runnelv1.Errorf(reasonUnavailable, "the term of %s is above 2^31-1", p.name))
 		return nil
 	}
-	// Append times never go back, so one leader with a clock that is ahead would move all later ones: its own time counts
-	// only while it agrees with its peers' (RULES 15).
-	now := p.sess.lastMS
-	if s.ClockOK || now == 0 {
-		now = max(now, p.cfg.Env.Now().UnixMilli())
-	}
+	// Append times never go back, so one leader with a clock that is ahead would move all later ones: where its clock disagrees with its peers'
+	// theirs counts (RULES 15). To stand still until it is set right would make records look old that are not.
+	now := max(p.sess.lastMS, p.cfg.Env.Now().UnixMilli()+s.ClockSkewMS)
 	p.sess.lastMS = now
 	t.next = p.sess.next
 	for _, it := range t.taken {

@@ -109,6 +109,8 @@ type Session struct {
 	Term uint64
 	// ClockOK says that the broker's clock is within a minute of its peers' median (RULES 15).
 	ClockOK bool
+	// ClockSkewMS is what the broker's clock lacks, in milliseconds, if it is not.
+	ClockSkewMS int64
 }
 
 // Role is what a replica is in its group.

@@ -36,7 +36,9 @@ type liveness struct {
 	ids   []int32 // of peers, rising
 	gen   uint64  // counts changes of ids, from 1
 
-	clockOff atomic.Bool  // the clock is too far from the peers' median
+	clockOff atomic.Bool  // the clock is too far from the peers' median, or no peer has been heard yet
+	skewMS   atomic.Int64 // while it is, what the clock lacks
+	judged   bool         // a peer's clock was heard; guarded by mu
 	silences atomic.Int64 // times that a broker was taken for gone
 }
 
@@ -95,6 +97,9 @@ func (l *liveness) setBrokers(ids []int32) {
 	slices.Sort(l.ids)
 	l.gen++
 	l.peers = next
+	if len(l.ids) > 0 && !l.judged {
+		l.clockOff.Store(true)
+	}
 }
 
 // brokers gives the other brokers' ids, rising. The slice must not be changed.
@@ -274,7 +279,7 @@ func (l *liveness) heartbeat(to int32, now time.Time) *Heartbeat {
 }
 
 // judgeClockLocked compares the own clock with the median of all clocks that are heard. With an even number the worse
-// of the two middle ones counts: of two brokers nobody knows who is right.
+// of the two middle ones counts: of two brokers nobody knows who is right. Who hears none has learnt nothing.
 func (l *liveness) judgeClockLocked(now time.Time) {
 	skews := make([]int64, 1, len(l.ids)+1) // the own clock is 0 from itself
 	for _, id := range l.ids {
@@ -282,16 +287,24 @@ func (l *liveness) judgeClockLocked(now time.Time) {
 			skews = append(skews, p.skewMS)
 		}
 	}
-	slices.Sort(skews)
 	n := len(skews)
-	off := tooFar(skews[n/2]) || tooFar(skews[(n-1)/2])
-	if off != l.clockOff.Load() {
-		l.clockOff.Store(off)
-		if off {
-			l.log.Warn("this broker's clock is over a minute from its peers': no retention and no producer expiry until it is set right",
-				"median_skew_ms", skews[n/2])
-		}
+	if n == 1 && len(l.ids) > 0 {
+		return
 	}
+	slices.Sort(skews)
+	earlier, later := skews[(n-1)/2], skews[n/2]
+	off := tooFar(later) || tooFar(earlier)
+	if off && (!l.clockOff.Load() || !l.judged) {
+		l.log.Warn("this broker's clock is over a minute from its peers': no retention and no producer expiry until it is set right",
+			"median_skew_ms", later)
+	}
+	l.judged = n > 1
+	if off {
+		l.skewMS.Store(later) // of two the one that has records kept for longer
+	} else {
+		l.skewMS.Store(0)
+	}
+	l.clockOff.Store(off)
 }
 
 func tooFar(skewMS int64) bool {
@@ -300,3 +313,6 @@ func tooFar(skewMS int64) bool {
 
 // clockOK tells whether the own clock may decide on time (RULES 15).
 func (l *liveness) clockOK() bool { return !l.clockOff.Load() }
+
+// clockSkewMS is what has to be added to the own clock, in milliseconds, to have the peers'; 0 if it is right.
+func (l *liveness) clockSkewMS() int64 { return l.skewMS.Load() }

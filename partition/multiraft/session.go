@@ -57,7 +57,9 @@ func (g *Group) syncRole() {
 	}
 }
 
-func (g *Group) sessionNow() Session { return Session{Term: g.term, ClockOK: g.live.clockOK()} }
+func (g *Group) sessionNow() Session {
+	return Session{Term: g.term, ClockOK: g.live.clockOK(), ClockSkewMS: g.live.clockSkewMS()}
+}
 
 // ceaseToLead ends what only a leader has, in the term it led in. Status tells of it before the machine is told: what the machine still
 // takes because Status shows a leader, nobody would ever ask for.

@@ -146,7 +146,7 @@ func (l *Log) appendEntries(ents []*raftpb.Entry, committed, commit uint64) (wro
 	}
 	for len(ents) > 0 {
 		seg := l.segs[len(l.segs)-1]
-		if l.wantsRoll(seg, cut, len(ents[0].Data)) {
+		if l.wantsRoll(seg, cut, ents[0]) {
 			if err := l.patiently(l.roll); err != nil {
 				return wrote, err
 			}
@@ -181,11 +181,23 @@ func bytesBefore(seg *segment, cut uint64) int64 {
 
 // wantsRoll tells whether the entry to come belongs into a new segment. A truncation never rolls: the deletion and the
 // entries that replace what it deletes stand in one transaction.
-func (l *Log) wantsRoll(seg *segment, cut uint64, dataLen int) bool {
+func (l *Log) wantsRoll(seg *segment, cut uint64, e *raftpb.Entry) bool {
 	if cut != 0 && cut <= l.last || seg.last < seg.first {
 		return false
 	}
-	return seg.bytes+int64(dataLen)+entryHeaderLen > l.segmentBytes.Load() || l.aged(seg)
+	return seg.bytes+int64(len(e.Data))+entryHeaderLen > l.segmentBytes.Load() || l.aged(seg, appendMSOf(e))
+}
+
+// appendMSOf is an entry's append time, 0 if it has none.
+func appendMSOf(e *raftpb.Entry) int64 {
+	if e.GetType() != raftpb.EntryNormal {
+		return 0
+	}
+	_, ms, _, err := record.OpenEnvelope(e.Data)
+	if err != nil {
+		return 0 // whoever applies it complains
+	}
+	return ms
 }
 
 // SetSegments changes when a segment is full, from the next append on. 0 means as in LogOptions.
@@ -198,13 +210,14 @@ func (l *Log) SetSegments(bytes int64, age time.Duration) {
 // SegmentBytes is the size in bytes at which a segment is full.
 func (l *Log) SegmentBytes() int64 { return l.segmentBytes.Load() }
 
-// aged tells whether a segment's first entry is older than segment.ms.
-func (l *Log) aged(seg *segment) bool {
+// aged tells whether a segment's first entry is older than segment.ms, at a time in milliseconds. To the entry to come that is its own append
+// time: a follower that catches up writes what was appended long ago, and by its clock each of its segments would be old at once.
+func (l *Log) aged(seg *segment, nowMS int64) bool {
 	age := l.segmentAge.Load()
 	if age <= 0 || seg.firstAppendMS == 0 {
 		return false
 	}
-	return l.s.o.Clock.Now().UnixMilli()-seg.firstAppendMS >= age
+	return nowMS-seg.firstAppendMS >= age
 }
 
 // writeEntries is one transaction: what is overwritten goes, ents come, and state and an offered checkpoint with them.

@@ -3,6 +3,7 @@ package raftlog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"syscall"
 )
 
@@ -31,10 +32,15 @@ func (e *QuarantinedError) Error() string {
 
 // Lasting tells whether what stopped a replica forbids it to run ever again. A full disk and a lack of descriptors or memory do
 // not, nor does an entry that only a newer release can read (Passing). A full disk fails the write of new pages, before the meta page that would make them count; that page is overwritten in
-// place and needs no space. So a log that is opened again is as it was before (E5), and the replica stops only until then.
+// place and needs no space. So a log that is opened again is as it was before (E5), and the replica stops only until then. A sync that fails for want of
+// space is as bad as any other that fails.
 func Lasting(err error) bool {
 	var r *ResourceError
 	var p Passing
+	var of *fs.PathError
+	if errors.As(err, &of) && of.Op == "sync" {
+		return true
+	}
 	return !errors.As(err, &r) && !errors.As(err, &p) && !errors.Is(err, syscall.ENOSPC)
 }
 

@@ -3,8 +3,10 @@ package raftlog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -146,7 +148,7 @@ func (d disk) syncDir(path string) error {
 
 func (d disk) commit(path string, tx *bolt.Tx) error {
 	if d.h.Commit == nil {
-		return tx.Commit()
+		return asSyncFailure(tx.Commit())
 	}
 	ran := false
 	err := d.h.Commit(path, func() error { ran = true; return tx.Commit() })
@@ -154,6 +156,18 @@ func (d disk) commit(path string, tx *bolt.Tx) error {
 		if rerr := tx.Rollback(); rerr != nil && err == nil {
 			err = rerr
 		}
+		return err
+	}
+	return asSyncFailure(err)
+}
+
+// asSyncFailure tells a full disk of a sync from that of a write, which has the file's path: bbolt's fdatasync gives the bare number. A file system
+// that finds its blocks only then (thin volumes, copy on write) may have lost what was written before, the meta page among it, and its pages
+// in memory count as clean. So that is a disk that failed (E1).
+func asSyncFailure(err error) error {
+	var p *fs.PathError
+	if errors.Is(err, syscall.ENOSPC) && !errors.As(err, &p) {
+		return fmt.Errorf("the sync failed: %v", err) //nolint:errorlint // no full disk to whoever asks
 	}
 	return err
 }

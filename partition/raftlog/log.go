@@ -142,13 +142,14 @@ func (l *Log) stableRead(f func() error) error {
 	}
 }
 
+// setTruncating begins or ends a truncation. Hints from before it and from meanwhile may point behind an entry without records that gives way to
+// a batch.
 func (l *Log) setTruncating(on bool) {
 	l.mu.Lock()
 	l.truncating = on
 	l.truncSeq++
-	if on {
-		l.hints = [len(l.hints)]hint{}
-	} else {
+	l.hints = [len(l.hints)]hint{}
+	if !on {
 		l.change.Broadcast()
 	}
 	l.mu.Unlock()

@@ -2,6 +2,7 @@ package raftlog
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -51,5 +52,42 @@ func TestMetaHoldsSpaceOnTheDisk(t *testing.T) {
 			t.Errorf("meta.db has %d bytes on the disk", blocks)
 		}
 		crash(t, s)
+	}
+}
+
+// A file system that finds only at the sync that it is full has perhaps lost what was written, and what is in memory of it counts as clean: such a
+// replica must not go on with it.
+func TestASyncThatFailsForWantOfSpaceIsNoFullDisk(t *testing.T) {
+	fail := false
+	s := openStore(t, t.TempDir(), func(o *Options) {
+		o.Hooks.Commit = func(path string, commit func() error) error {
+			err := commit()
+			if fail && filepath.Ext(path) == segSuffix {
+				return syscall.ENOSPC // as bbolt gives what fdatasync answers
+			}
+			return err
+		}
+	})
+	l := openLog(t, s, LogOptions{})
+	appendAll(t, l, Write{Entries: batches(t, 2, 1, 0, 3, 10)})
+	fail = true
+	if err := l.Append([]Write{{Entries: batches(t, 5, 1, 3, 1, 10)}}); err == nil || !Lasting(err) {
+		t.Fatalf("a sync that failed: %v", err)
+	}
+	must(t, l.Close())
+	var q *QuarantinedError
+	if _, err := s.OpenLog(testGroup, testReplica, LogOptions{}); !errors.As(err, &q) {
+		t.Errorf("it is opened again: %v", err)
+	}
+	for _, c := range []struct {
+		err     error
+		lasting bool
+	}{
+		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, false},
+		{&fs.PathError{Op: "sync", Path: "x", Err: syscall.ENOSPC}, true},
+	} {
+		if Lasting(c.err) != c.lasting {
+			t.Errorf("%v lasts: %v", c.err, !c.lasting)
+		}
 	}
 }

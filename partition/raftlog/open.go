@@ -54,6 +54,9 @@ func (s *Store) OpenLog(group, replica uint64, o LogOptions) (*Log, error) {
 		l.abandon()
 		s.mu.Lock()
 		delete(s.open, id)
+		if cold { // the next open has to do what this one may not have done
+			s.cold[id] = true
+		}
 		s.mu.Unlock()
 		if !isCorrupt(err) && !isIO(err) {
 			return nil, fmt.Errorf("open the log of replica %d of group %d: %w", replica, group, err)

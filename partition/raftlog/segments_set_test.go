@@ -3,6 +3,8 @@ package raftlog
 import (
 	"testing"
 	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
 )
 
 // A log that runs goes by another size and age of segments from its next append on, in both directions.
@@ -15,7 +17,8 @@ func TestSegmentsAreFullByWhatIsSetLast(t *testing.T) {
 		t.Helper()
 		before := len(l.Segments())
 		for range n {
-			appendAll(t, l, Write{Commit: index, Entries: batches(t, index, 1, int64(index)-2, 1, 4000)})
+			e := entry(index, 1, batchData(t, int64(index)-2, 1, c.ms, 1, 4000))
+			appendAll(t, l, Write{Commit: index, Entries: []*raftpb.Entry{e}})
 			index++
 		}
 		return len(l.Segments()) - before
@@ -35,5 +38,26 @@ func TestSegmentsAreFullByWhatIsSetLast(t *testing.T) {
 	c.ms += 2 * time.Minute.Milliseconds()
 	if n := more(1); n != 1 {
 		t.Errorf("%d segments more after two minutes in ones of a minute", n)
+	}
+}
+
+// A follower that catches up on what was appended long ago must not take each of its segments for old, nor make as many files as it gets entries.
+func TestEntriesFromLongAgoShareASegment(t *testing.T) {
+	c := &testClock{ms: startMS + (2 * time.Hour).Milliseconds()}
+	s := openStore(t, t.TempDir(), func(o *Options) { o.Clock = c })
+	l := openLog(t, s, LogOptions{SegmentAge: time.Hour})
+	at := func(index uint64, ms int64) {
+		e := entry(index, 1, batchData(t, int64(index)-2, 1, ms, 1, 100))
+		appendAll(t, l, Write{Commit: index, Entries: []*raftpb.Entry{e}})
+	}
+	for index := range uint64(50) {
+		at(2+index, startMS+int64(index))
+	}
+	if n := len(l.Segments()); n != 1 {
+		t.Errorf("50 entries of 50 ms are in %d segments", n)
+	}
+	at(52, startMS+time.Hour.Milliseconds()) // an hour after the first
+	if n := len(l.Segments()); n != 2 {
+		t.Errorf("%d segments after an hour of the log, want 2", n)
 	}
 }
