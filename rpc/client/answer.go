@@ -9,6 +9,7 @@ import (
 // receive is a stream's goroutine: it takes answers until the stream ends.
 func (st *produceStream) receive() {
 	defer st.cancel()
+	foreign := false // gRPC hands out what it has received already after the connection is closed
 	for first := true; ; first = false {
 		resp, err := st.rpc.Recv()
 		if err != nil {
@@ -16,7 +17,10 @@ func (st *produceStream) receive() {
 			return
 		}
 		p := st.sink.p
-		if first && p.conns.leaveStranger(p.log, st.rpc, p.meta.cluster(), st.sink.broker, st.addr, st.cc) {
+		if first {
+			foreign = p.conns.leaveStranger(p.log, st.rpc, p.meta.cluster(), st.sink.broker, st.addr, st.cc)
+		}
+		if foreign {
 			continue // the stream breaks, and what was sent there is sent to ours
 		}
 		p.answer(st, resp)

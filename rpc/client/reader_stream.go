@@ -111,6 +111,7 @@ func (st *fetchStream) serve(first *runnelv1.FetchRequest) error {
 		return st.unlessStopped(err)
 	}
 	r.wg.Go(func() { st.giveCredit(rpc) })
+	foreign := false // as in a produce stream
 	for first := true; ; first = false {
 		resp, err := rpc.Recv()
 		if errors.Is(err, io.EOF) && !st.serves() {
@@ -119,7 +120,10 @@ func (st *fetchStream) serve(first *runnelv1.FetchRequest) error {
 		if err != nil {
 			return st.unlessStopped(err)
 		}
-		if first && r.c.conns.leaveStranger(r.log, rpc, r.c.meta.cluster(), st.broker, st.addr, cc) {
+		if first {
+			foreign = r.c.conns.leaveStranger(r.log, rpc, r.c.meta.cluster(), st.broker, st.addr, cc)
+		}
+		if foreign {
 			continue // the stream breaks
 		}
 		for _, res := range resp.GetResults() {

@@ -11,7 +11,7 @@ import (
 
 // leaveStranger closes the connection of a stream that has had its first answer, if another broker than the expected one gave it. Its
 // name, or its address, led there when it was made; on it that broker would say for ever that it does not lead. It answers true if the broker
-// is of another cluster: what it says is about other topics of the same names, and must not be taken.
+// is of another cluster: what it says on the stream, then and later, is about other topics of the same names, and must not be taken.
 func (c *conns) leaveStranger(log *slog.Logger, rpc interface {
 	Header() (grpcmetadata.MD, error)
 }, cluster string, want int32, addr string, cc *grpc.ClientConn) (foreign bool) {
