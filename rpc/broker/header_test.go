@@ -11,7 +11,7 @@ import (
 
 // A client that has connected by a name learns who answers.
 func TestAnswersTellWhoGivesThem(t *testing.T) {
-	h := newHarness(t, harnessOptions{})
+	h := newHarness(t, harnessOptions{producers: &fakeProducers{id: 77}})
 	produce := must[runnelv1.Broker_ProduceClient](t)(h.client.Produce(h.ctx))
 	if err := produce.Send(&runnelv1.ProduceRequest{}); err != nil {
 		t.Fatal(err)
@@ -24,8 +24,11 @@ func TestAnswersTellWhoGivesThem(t *testing.T) {
 	must[*runnelv1.FetchResponse](t)(fetch.Recv())
 	var unary metadata.MD
 	must[*runnelv1.ListOffsetsResponse](t)(h.client.ListOffsets(h.ctx, &runnelv1.ListOffsetsRequest{}, grpc.Header(&unary)))
+	var id metadata.MD
+	must[*runnelv1.InitProducerResponse](t)(h.client.InitProducer(h.ctx, &runnelv1.InitProducerRequest{}, grpc.Header(&id)))
 	for what, header := range map[string]metadata.MD{
 		"produce": must[metadata.MD](t)(produce.Header()), "fetch": must[metadata.MD](t)(fetch.Header()), "list offsets": unary,
+		"init producer": id,
 	} {
 		if id, told := runnelv1.BrokerOf(header); !told || id != 1 {
 			t.Errorf("%s: %d, %t", what, id, told)

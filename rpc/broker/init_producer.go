@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 
+	"google.golang.org/grpc"
+
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -11,6 +13,7 @@ const apiInitProducer = "init_producer"
 // InitProducer implements runnelv1.BrokerServer.
 func (s *Server) InitProducer(ctx context.Context, _ *runnelv1.InitProducerRequest) (*runnelv1.InitProducerResponse, error) {
 	s.metrics.requests.WithLabelValues(apiInitProducer).Inc()
+	_ = grpc.SetHeader(ctx, s.header()) // fails outside of an RPC
 	if s.isStopping() {
 		return nil, runnelv1.ToStatus(s.metrics.error(apiInitProducer, s.stoppingError()))
 	}

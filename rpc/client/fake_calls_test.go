@@ -39,7 +39,12 @@ func (b *fakeBroker) Metadata(_ context.Context, req *runnelv1.MetadataRequest) 
 	return resp, nil
 }
 
-func (b *fakeBroker) InitProducer(context.Context, *runnelv1.InitProducerRequest) (*runnelv1.InitProducerResponse, error) {
+func (b *fakeBroker) InitProducer(ctx context.Context, _ *runnelv1.InitProducerRequest) (*runnelv1.InitProducerResponse, error) {
+	if !b.old {
+		if err := grpc.SetHeader(ctx, runnelv1.BrokerHeader(b.id, b.cluster())); err != nil {
+			return nil, err
+		}
+	}
 	b.c.mu.Lock()
 	defer b.c.mu.Unlock()
 	b.c.nextPID++

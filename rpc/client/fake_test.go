@@ -62,6 +62,8 @@ type fakeBroker struct {
 	blind bool
 	// foreign: says that it is of another cluster. Guarded by fakeCluster.mu.
 	foreign bool
+	// old: does not tell its cluster when it gives a producer id, as older releases.
+	old bool
 }
 
 // fakeCluster speaks the real protocol. Its log is one for all brokers, as if replication took no time.

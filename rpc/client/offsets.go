@@ -128,8 +128,8 @@ func (c *Client) askOffsetsOf(ctx context.Context, broker int32, req *runnelv1.L
 	defer cancel()
 	var h grpcmetadata.MD
 	resp, err := runnelv1.NewBrokerClient(cc).ListOffsets(ctx, req, grpc.Header(&h))
-	if c.conns.leaveIfNot(c.cfg.log, h, c.meta.cluster(), broker, addr, cc) && err == nil {
-		return nil, notWritten(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, fmt.Sprintf("at %s is a broker of another cluster", addr))
+	if c.conns.leaveIfNot(c.cfg.log, h, c.meta.cluster(), broker, addr, cc) {
+		return nil, foreignAnswer(addr)
 	}
 	return resp, err
 }

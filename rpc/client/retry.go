@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	grpcmetadata "google.golang.org/grpc/metadata"
 
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -21,17 +22,17 @@ const (
 )
 
 // callFunc is one attempt of a call at one broker.
-type callFunc[Req, Resp any] func(ctx context.Context, cc grpc.ClientConnInterface, req Req) (Resp, error)
+type callFunc[Req, Resp any] func(ctx context.Context, cc grpc.ClientConnInterface, req Req, opts ...grpc.CallOption) (Resp, error)
 
 func brokerCall[Req, Resp any](f func(runnelv1.BrokerClient, context.Context, Req, ...grpc.CallOption) (Resp, error)) callFunc[Req, Resp] {
-	return func(ctx context.Context, cc grpc.ClientConnInterface, req Req) (Resp, error) {
-		return f(runnelv1.NewBrokerClient(cc), ctx, req)
+	return func(ctx context.Context, cc grpc.ClientConnInterface, req Req, opts ...grpc.CallOption) (Resp, error) {
+		return f(runnelv1.NewBrokerClient(cc), ctx, req, opts...)
 	}
 }
 
 func adminCall[Req, Resp any](f func(runnelv1.AdminClient, context.Context, Req, ...grpc.CallOption) (Resp, error)) callFunc[Req, Resp] {
-	return func(ctx context.Context, cc grpc.ClientConnInterface, req Req) (Resp, error) {
-		return f(runnelv1.NewAdminClient(cc), ctx, req)
+	return func(ctx context.Context, cc grpc.ClientConnInterface, req Req, opts ...grpc.CallOption) (Resp, error) {
+		return f(runnelv1.NewAdminClient(cc), ctx, req, opts...)
 	}
 }
 
@@ -125,7 +126,12 @@ func attempt[Req, Resp any](ctx context.Context, c caller, addr string, req Req,
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
-	return call(ctx, cc, req)
+	var h grpcmetadata.MD
+	resp, err := call(ctx, cc, req, grpc.Header(&h))
+	if c.conns.leaveForeign(c.refresh.log, h, c.refresh.meta.cluster(), addr, cc) {
+		return none, foreignAnswer(addr)
+	}
+	return resp, err
 }
 
 func gaveUp(ctx context.Context, after time.Duration, last *Error, maybe bool, tries int) *Error {

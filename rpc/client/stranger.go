@@ -1,6 +1,7 @@
 package client
 
 import (
+	"fmt"
 	"log/slog"
 
 	"google.golang.org/grpc"
@@ -24,9 +25,7 @@ func (c *conns) leaveStranger(log *slog.Logger, rpc interface {
 
 // leaveIfNot is leaveStranger for a header.
 func (c *conns) leaveIfNot(log *slog.Logger, h grpcmetadata.MD, cluster string, want int32, addr string, cc *grpc.ClientConn) (foreign bool) {
-	if got := runnelv1.ClusterOf(h); got != "" && cluster != "" && got != cluster {
-		log.Warn("a broker of another cluster answers, connecting anew", "component", "client", "address", addr, "expected", cluster, "cluster", got)
-		c.leave(addr, cc)
+	if c.leaveForeign(log, h, cluster, addr, cc) {
 		return true
 	}
 	if got, told := runnelv1.BrokerOf(h); told && got != want {
@@ -34,4 +33,21 @@ func (c *conns) leaveIfNot(log *slog.Logger, h grpcmetadata.MD, cluster string, 
 		c.leave(addr, cc)
 	}
 	return false
+}
+
+// leaveForeign closes a connection if a broker of another cluster gave the answer that h belongs to. A broker that does not tell its
+// cluster, of an older release, counts as one of ours.
+func (c *conns) leaveForeign(log *slog.Logger, h grpcmetadata.MD, cluster, addr string, cc *grpc.ClientConn) bool {
+	got := runnelv1.ClusterOf(h)
+	if got == "" || cluster == "" || got == cluster {
+		return false
+	}
+	log.Warn("a broker of another cluster answers, connecting anew", "component", "client", "address", addr, "expected", cluster, "cluster", got)
+	c.leave(addr, cc)
+	return true
+}
+
+// foreignAnswer stands for whatever a broker of another cluster answered: in ours the call had no effect.
+func foreignAnswer(addr string) *Error {
+	return notWritten(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, fmt.Sprintf("at %s is a broker of another cluster", addr))
 }

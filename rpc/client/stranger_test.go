@@ -94,3 +94,43 @@ func TestNoneOfAnotherClustersRecordsIsRead(t *testing.T) {
 		}
 	})
 }
+
+// Ids of two clusters collide: a first batch under another cluster's id would be answered as one that was written before.
+func TestAnotherClustersProducerIDIsNotTaken(t *testing.T) {
+	for turn := range 3 { // whichever broker is asked first
+		simulate(t, func(t *testing.T) {
+			ours, theirs := newFakeCluster(t, 2), newFakeCluster(t, 2)
+			ours.topic("t", 1)
+			theirs.locked(func() { theirs.brokers[2].foreign = true })
+			ctx := within(t, time.Minute)
+			if err := ours.client().ProduceSync(ctx, rec("t", 0, "another producer's")); err != nil {
+				t.Fatal(err)
+			}
+			cl := ours.client(WithDialOptions(grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+				if address == addr(2) {
+					return theirs.dial(ctx, address)
+				}
+				return ours.dial(ctx, address)
+			})))
+			cl.meta.clusterID = "fake" // it has known its cluster for long
+			cl.refresh.turn = turn
+			if err := cl.ProduceSync(ctx, rec("t", 0, "a")); err != nil {
+				t.Fatal(err)
+			}
+			wantValues(t, ours.values("t", 0), "another producer's", "a")
+		})
+	}
+}
+
+func TestAProducerIDOfABrokerThatDoesNotTellItsClusterIsTaken(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		c := newFakeCluster(t, 1)
+		c.topic("t", 1)
+		c.brokers[1].old = true
+		cl := c.client()
+		if err := cl.ProduceSync(within(t, time.Second), rec("t", 0, "a")); err != nil {
+			t.Fatal(err)
+		}
+		wantValues(t, c.values("t", 0), "a")
+	})
+}

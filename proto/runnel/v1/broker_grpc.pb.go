@@ -37,8 +37,8 @@ type BrokerClient interface {
 	// Produce writes record batches. One stream carries any number of requests, each answered by one response with the
 	// same correlation_id; responses may come in another order than requests. Batches of one partition are appended in
 	// the order of the requests. The stream may be pipelined; a broker that is over its budget stops reading.
-	// An answer without error means: on disk on a majority of the partition's replicas. The header runnel-broker of the answers holds the id of
-	// the broker that gives them: behind a name there may be another one than expected.
+	// An answer without error means: on disk on a majority of the partition's replicas. The headers runnel-broker and runnel-cluster of the
+	// answers hold the id of the broker that gives them, and of its cluster: behind a name or an address there may be others than expected.
 	Produce(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ProduceRequest, ProduceResponse], error)
 	// Fetch streams committed batches. The first request opens the stream and names what to read and how much
 	// (credit_bytes); every later request adds credit. The broker never sends more bytes than it has credit for, except
@@ -53,7 +53,8 @@ type BrokerClient interface {
 	ListOffsets(ctx context.Context, in *ListOffsetsRequest, opts ...grpc.CallOption) (*ListOffsetsResponse, error)
 	// Metadata tells brokers, topics, partitions and leaders as the asked broker knows them.
 	Metadata(ctx context.Context, in *MetadataRequest, opts ...grpc.CallOption) (*MetadataResponse, error)
-	// InitProducer gives a producer id, unique in the cluster, with epoch 0.
+	// InitProducer gives a producer id, unique in the cluster, with epoch 0. The header is as that of Produce: an id of another cluster is
+	// not to be used.
 	InitProducer(ctx context.Context, in *InitProducerRequest, opts ...grpc.CallOption) (*InitProducerResponse, error)
 }
 
@@ -138,8 +139,8 @@ type BrokerServer interface {
 	// Produce writes record batches. One stream carries any number of requests, each answered by one response with the
 	// same correlation_id; responses may come in another order than requests. Batches of one partition are appended in
 	// the order of the requests. The stream may be pipelined; a broker that is over its budget stops reading.
-	// An answer without error means: on disk on a majority of the partition's replicas. The header runnel-broker of the answers holds the id of
-	// the broker that gives them: behind a name there may be another one than expected.
+	// An answer without error means: on disk on a majority of the partition's replicas. The headers runnel-broker and runnel-cluster of the
+	// answers hold the id of the broker that gives them, and of its cluster: behind a name or an address there may be others than expected.
 	Produce(grpc.BidiStreamingServer[ProduceRequest, ProduceResponse]) error
 	// Fetch streams committed batches. The first request opens the stream and names what to read and how much
 	// (credit_bytes); every later request adds credit. The broker never sends more bytes than it has credit for, except
@@ -154,7 +155,8 @@ type BrokerServer interface {
 	ListOffsets(context.Context, *ListOffsetsRequest) (*ListOffsetsResponse, error)
 	// Metadata tells brokers, topics, partitions and leaders as the asked broker knows them.
 	Metadata(context.Context, *MetadataRequest) (*MetadataResponse, error)
-	// InitProducer gives a producer id, unique in the cluster, with epoch 0.
+	// InitProducer gives a producer id, unique in the cluster, with epoch 0. The header is as that of Produce: an id of another cluster is
+	// not to be used.
 	InitProducer(context.Context, *InitProducerRequest) (*InitProducerResponse, error)
 	mustEmbedUnimplementedBrokerServer()
 }

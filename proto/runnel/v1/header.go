@@ -6,7 +6,7 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// The headers of the answers of Produce, Fetch and ListOffsets that tell which broker gives them, of which cluster.
+// The headers of the answers of Produce, Fetch, ListOffsets and InitProducer that tell which broker gives them, of which cluster.
 const (
 	brokerHeader  = "runnel-broker"
 	clusterHeader = "runnel-cluster"
