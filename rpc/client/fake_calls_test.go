@@ -47,6 +47,9 @@ func (b *fakeBroker) InitProducer(ctx context.Context, _ *runnelv1.InitProducerR
 	}
 	b.c.mu.Lock()
 	defer b.c.mu.Unlock()
+	if b.noIDs != nil {
+		return nil, b.noIDs
+	}
 	b.c.nextPID++
 	return &runnelv1.InitProducerResponse{ProducerId: b.c.nextPID}, nil
 }

@@ -64,6 +64,8 @@ type fakeBroker struct {
 	foreign bool
 	// old: does not tell its cluster when it gives a producer id, as older releases.
 	old bool
+	// noIDs is what InitProducer answers, if set. Guarded by fakeCluster.mu.
+	noIDs error
 }
 
 // fakeCluster speaks the real protocol. Its log is one for all brokers, as if replication took no time.

@@ -9,8 +9,10 @@ import (
 // idState is the newest producer id. Partitions start with it, and only a partition that breaks its sequence needs a newer
 // one; sequences are counted per partition, so partitions may share an id.
 type idState struct {
-	gen  uint64 // 0: none yet
-	id   int64
+	gen uint64 // 0: none yet
+	id  int64
+	// used is the newest generation that partitions have written with that were dropped since: they may come back.
+	used uint64
 	want uint64 // the generation that someone waits for
 	poke chan struct{}
 }
@@ -21,6 +23,12 @@ func (p *producer) wantIDLocked(gen uint64) {
 	case p.ids.poke <- struct{}{}:
 	default:
 	}
+}
+
+// newQueueLocked makes a partition's queue. Where partitions were dropped it takes no id from before that: it may be one of them, which has
+// used up its first sequences, and what is sent with them again is answered as written.
+func (p *producer) newQueueLocked(topic string, num int32) *queue {
+	return &queue{topic: topic, num: num, leader: leader{id: noLeader}, idGen: p.ids.used, needID: p.ids.used > 0}
 }
 
 // runIDs is the goroutine that gets producer ids.
@@ -58,7 +66,7 @@ func (p *producer) runIDs() {
 
 func (p *producer) newID(ctx context.Context) (int64, *Error) {
 	c := p.caller()
-	c.patient = true
+	c.patient, c.unanimous = true, true
 	resp, err := retry(ctx, c, &runnelv1.InitProducerRequest{}, brokerCall(runnelv1.BrokerClient.InitProducer))
 	if err != nil {
 		return 0, runnelv1.AsError(err)

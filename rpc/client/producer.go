@@ -217,7 +217,7 @@ func (p *producer) setPartitionsLocked(t *topicQueues, v *topicView) {
 		t.batchBytes = min(p.cfg.batchBytes, v.maxBatch)
 	}
 	for n := len(t.parts); n < len(v.leaders); n++ {
-		t.parts = append(t.parts, &queue{topic: t.name, num: int32(n), leader: leader{id: noLeader}})
+		t.parts = append(t.parts, p.newQueueLocked(t.name, int32(n)))
 	}
 	for n, l := range v.leaders {
 		q := t.parts[n]
@@ -257,9 +257,12 @@ func (p *producer) metadataChanged() {
 	}
 }
 
-// dropTopicLocked fails everything of a topic that does not exist, and forgets it.
+// dropTopicLocked fails everything of a topic that does not exist, or cannot be written, and forgets it.
 func (p *producer) dropTopicLocked(t *topicQueues, err *Error) {
 	delete(p.topics, t.name)
+	for _, q := range t.parts {
+		p.ids.used = max(p.ids.used, q.idGen)
+	}
 	p.failTopicLocked(t, err)
 }
 

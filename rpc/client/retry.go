@@ -45,6 +45,8 @@ type caller struct {
 	patient bool
 	// changes says that the call changes something: once an attempt may have done so, nothing is refused for certain.
 	changes bool
+	// unanimous calls end with a definite error only if all brokers give one: what one of them cannot do another one may.
+	unanimous bool
 	// failed, if set, is told of each attempt whose error does not end the call.
 	failed func(*Error)
 }
@@ -61,7 +63,7 @@ func retry[Req, Resp any](ctx context.Context, c caller, req Req, call callFunc[
 	began := time.Now()
 	for pause := pollMin; ; pause = min(2*pause, retryMax) {
 		todo := c.refresh.order(time.Now())
-		hinted := false
+		hinted, refused := false, true // refused: by all that were asked in this round
 		for len(todo) > 0 {
 			addr := todo[0]
 			todo = todo[1:]
@@ -76,7 +78,9 @@ func retry[Req, Resp any](ctx context.Context, c caller, req Req, call callFunc[
 			if r := last.GetReason(); r == runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE || r == runnelv1.ErrorReason_ERROR_REASON_TIMEOUT {
 				c.refresh.avoid(addr)
 			}
-			if last.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE {
+			definite := last.GetKind() == runnelv1.ErrorKind_ERROR_KIND_DEFINITE
+			refused = refused && definite
+			if definite && (!c.unanimous || refused && len(todo) == 0) {
 				if maybe && c.changes {
 					last = &Error{
 						Kind: runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE, Reason: last.GetReason(),
@@ -85,7 +89,7 @@ func retry[Req, Resp any](ctx context.Context, c caller, req Req, call callFunc[
 				}
 				return none, last
 			}
-			maybe = maybe || last.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE && refusalOf(err) == ""
+			maybe = maybe || !definite && last.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE && refusalOf(err) == ""
 			if ctx.Err() != nil {
 				if was != nil {
 					last = was // the end of ctx is no reason
