@@ -134,7 +134,7 @@ func (p *producer) retryLocked(b *batch, e *Error) {
 			pause = false
 		}
 		if v := p.meta.topic(q.topic); int(q.num) < len(v.leaders) {
-			q.leader = v.leaders[q.num]
+			p.followLocked(q, v.leaders[q.num])
 		}
 		p.refresh.trigger()
 	}

@@ -66,6 +66,8 @@ type fakeBroker struct {
 	old bool
 	// noIDs is what InitProducer answers, if set. Guarded by fakeCluster.mu.
 	noIDs error
+	// deaf: opens produce streams and reads nothing. Guarded by fakeCluster.mu.
+	deaf bool
 }
 
 // fakeCluster speaks the real protocol. Its log is one for all brokers, as if replication took no time.
@@ -119,9 +121,10 @@ func newFakeCluster(t testing.TB, brokers int) *fakeCluster {
 	return c
 }
 
-func (b *fakeBroker) start() {
-	srv, lis := grpc.NewServer(grpc.MaxRecvMsgSize(64<<20),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}), grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(windowBytes)), bufconn.Listen(1<<20)
+func (b *fakeBroker) start(opts ...grpc.ServerOption) {
+	srv, lis := grpc.NewServer(append([]grpc.ServerOption{grpc.MaxRecvMsgSize(64 << 20),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(windowBytes)}, opts...)...), bufconn.Listen(1<<20)
 	runnelv1.RegisterBrokerServer(srv, b)
 	runnelv1.RegisterAdminServer(srv, b)
 	b.c.locked(func() { b.srv, b.lis, b.down = srv, lis, false })
@@ -141,7 +144,7 @@ func (c *fakeCluster) stop(id int32) {
 	}
 }
 
-func (c *fakeCluster) restart(id int32) { c.brokers[id].start() }
+func (c *fakeCluster) restart(id int32, opts ...grpc.ServerOption) { c.brokers[id].start(opts...) }
 
 func (c *fakeCluster) topic(name string, leaders ...int32) {
 	c.mu.Lock()
@@ -304,6 +307,12 @@ func (b *fakeBroker) Produce(s runnelv1.Broker_ProduceServer) error {
 	defer wg.Wait()
 	if err := s.SetHeader(runnelv1.BrokerHeader(b.id, b.cluster())); err != nil {
 		return err
+	}
+	var deaf bool
+	b.c.locked(func() { deaf = b.deaf })
+	if deaf {
+		<-s.Context().Done()
+		return s.Context().Err()
 	}
 	for {
 		req, err := s.Recv()

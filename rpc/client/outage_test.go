@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
 )
 
 // What the client adds to an outage is in proportion to it: after the next leader is elected a record is acknowledged within a
@@ -52,6 +54,32 @@ func TestAnIdlePartitionsLeaderIsLookedForWhenARecordComes(t *testing.T) {
 		}
 		if took := time.Since(began); took > 100*time.Millisecond {
 			t.Errorf("acknowledged after %s: nobody looked for the leader", took)
+		}
+	})
+}
+
+// A broker that hangs reads nothing: the client's goroutine that sends to it waits for room, while the partition has another leader.
+func TestAPartitionLeavesABrokerThatReadsNothing(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		c := newFakeCluster(t, 2)
+		c.topic("t", 1)
+		c.stop(1)
+		c.locked(func() { c.brokers[1].deaf = true })
+		c.restart(1, grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(1<<20))
+		time.AfterFunc(time.Second, func() { c.lead("t", 0, 2) })
+		var rs []*Record
+		for range 10 {
+			rs = append(rs, &Record{Topic: "t", Value: make([]byte, 900<<10)})
+		}
+		began := time.Now()
+		if err := c.client().ProduceSync(within(t, time.Minute), rs...); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("acknowledged after %s", took)
+		}
+		if n := len(c.values("t", 0)); n != len(rs) {
+			t.Errorf("%d records were written", n)
 		}
 	})
 }

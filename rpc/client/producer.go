@@ -230,7 +230,7 @@ func (p *producer) setPartitionsLocked(t *topicQueues, v *topicView) {
 			if l.term > q.leader.term {
 				q.failures, q.lost = 0, false
 			}
-			q.leader = l
+			p.followLocked(q, l)
 			p.readyLocked(q)
 		}
 	}

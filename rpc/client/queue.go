@@ -45,7 +45,7 @@ type queue struct {
 	// lastErr is the newest reason why something is sent again, for the message of a time-out.
 	lastErr *Error
 
-	// ready: stands in its leader's sink's list.
+	// ready: stands in its leader's sink's list, and in no other.
 	ready   bool
 	timer   *time.Timer
 	timerAt time.Time // zero: not set
@@ -124,6 +124,15 @@ func (p *producer) readyLocked(q *queue) {
 	}
 	q.ready = true
 	p.sinkLocked(q.leader.id).pushLocked(q)
+}
+
+// followLocked gives the queue another leader. It leaves the old one's sink, which may hang while its broker reads nothing.
+func (p *producer) followLocked(q *queue, l leader) {
+	if q.ready && l.id != q.leader.id {
+		p.sinks[q.leader.id].dropLocked(q)
+		q.ready = false
+	}
+	q.leader = l
 }
 
 func (p *producer) setTimerLocked(q *queue, at time.Time, in time.Duration) {

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -65,6 +66,13 @@ func (s *sink) pushLocked(q *queue) {
 	}
 }
 
+// dropLocked takes back what pushLocked did.
+func (s *sink) dropLocked(q *queue) {
+	if i := slices.Index(s.ready, q); i >= 0 {
+		s.ready = slices.Delete(s.ready, i, i+1)
+	}
+}
+
 // run is the sink's goroutine. It ends with the producer; the end of its context ends the stream too.
 func (s *sink) run() {
 	for {
@@ -118,10 +126,6 @@ func (s *sink) takeLocked(now time.Time) *request {
 	for ready := min(len(s.ready), maxRequestParts); n < ready && bytes < s.p.cfg.requestBytes; n++ {
 		q := s.ready[n]
 		q.ready = false
-		if q.leader.id != s.broker {
-			s.p.readyLocked(q) // it moved
-			continue
-		}
 		b := s.p.takeLocked(q, s.broker, now)
 		if b == nil {
 			s.p.readyLocked(q) // perhaps a timer has to be set
