@@ -78,15 +78,13 @@ func (a *Admin) RecoverPartition(ctx context.Context, req *runnelv1.RecoverParti
 	return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.RecoverPartition))
 }
 
-// retryOnce is retry for what can be done once only: gone is the error of doing it again, which is success if an earlier
-// attempt may have done it.
+// retryOnce is retry for what can be done once only: gone is the error of doing it again. Where it is not certain, since an earlier attempt
+// may have done it, it is success.
 func retryOnce[Req, Resp any](ctx context.Context, a *Admin, req Req,
 	f func(runnelv1.AdminClient, context.Context, Req, ...grpc.CallOption) (Resp, error), gone runnelv1.ErrorReason, done Resp,
 ) (Resp, error) {
-	c, maybe := a.changer(), false
-	c.failed = func(e *Error) { maybe = maybe || e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE }
-	resp, err := retry(ctx, c, req, adminCall(f))
-	if err != nil && maybe && runnelv1.AsError(err).GetReason() == gone {
+	resp, err := retry(ctx, a.changer(), req, adminCall(f))
+	if e := runnelv1.AsError(err); e.GetReason() == gone && e.GetKind() == runnelv1.ErrorKind_ERROR_KIND_INDETERMINATE {
 		return done, nil
 	}
 	return resp, err

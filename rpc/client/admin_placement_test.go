@@ -2,9 +2,13 @@ package client
 
 import (
 	"context"
+	"errors"
+	"net"
 	"slices"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
 
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -68,5 +72,31 @@ func TestWhatIsDoneOnceSucceedsAlthoughItsFirstAnswerWasLost(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// An attempt for which no connection came about has done nothing, so what another broker does not know never was.
+func TestWhatNeverWasIsNotDoneWhileABrokerIsDown(t *testing.T) {
+	for _, down := range []string{"connection refused", "no such host", "no route to host", "i/o timeout"} {
+		for turn := range 2 {
+			simulate(t, func(t *testing.T) {
+				c := newFakeCluster(t, 2)
+				cl := c.client(WithDialOptions(grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+					if address == addr(1) {
+						return nil, errors.New("dial tcp: " + down)
+					}
+					return c.dial(ctx, address)
+				})))
+				ctx := within(t, 10*time.Second)
+				for range 2 {
+					cl.refresh.turn, cl.refresh.shun = turn, map[string]time.Time{}
+					_, err := cl.Admin().DeleteTopic(ctx, &runnelv1.DeleteTopicRequest{Name: "never"})
+					wantError(t, err, runnelv1.ErrorKind_ERROR_KIND_DEFINITE, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC)
+					cl.refresh.turn, cl.refresh.shun = turn, map[string]time.Time{}
+					_, err = cl.Admin().RemoveBroker(ctx, &runnelv1.RemoveBrokerRequest{Broker: 77})
+					wantError(t, err, runnelv1.ErrorKind_ERROR_KIND_DEFINITE, runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER)
+				}
+			})
+		}
 	}
 }

@@ -91,27 +91,39 @@ func (r *reach) nobody(addrs []string, began, now time.Time) *Error {
 }
 
 // refusalOf names what a connection failed with when there is nobody at the address, or TLS comes to nothing; empty for any other
-// failure. Then nothing was sent. gRPC passes on the dialer's error as text only; what a broker says is never taken for one.
+// failure. Then nothing was sent.
 func refusalOf(err error) string {
+	said := connecting(err)
+	if why := tlsRefusal(said); why != "" {
+		return why
+	}
+	if !strings.Contains(said, dialing) {
+		return ""
+	}
+	for _, s := range []string{"connection refused", "no such host"} {
+		if strings.Contains(said, s) {
+			return s
+		}
+	}
+	if strings.Contains(said, ": lookup ") {
+		return "the name does not resolve"
+	}
+	return ""
+}
+
+// unsent tells that a call failed because no connection came about, for whatever reason: a host that is down refuses nothing.
+func unsent(err error) bool {
+	return refusalOf(err) != "" || strings.Contains(connecting(err), dialing)
+}
+
+// connecting is what gRPC says of a call for which it may have had no connection, else empty. It passes on the dialer's error as text
+// only; what a broker says is never taken for one.
+func connecting(err error) string {
 	st, ok := status.FromError(err)
 	if !ok || st.Code() != codes.Unavailable || len(st.Details()) > 0 {
 		return ""
 	}
-	if why := tlsRefusal(st.Message()); why != "" {
-		return why
-	}
-	if !strings.Contains(st.Message(), dialing) {
-		return ""
-	}
-	for _, s := range []string{"connection refused", "no such host"} {
-		if strings.Contains(st.Message(), s) {
-			return s
-		}
-	}
-	if strings.Contains(st.Message(), ": lookup ") {
-		return "the name does not resolve"
-	}
-	return ""
+	return st.Message()
 }
 
 // dialing is what gRPC puts before a dialer's error.

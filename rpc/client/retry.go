@@ -47,8 +47,6 @@ type caller struct {
 	changes bool
 	// unanimous calls end with a definite error only if all brokers give one: what one of them cannot do another one may.
 	unanimous bool
-	// failed, if set, is told of each attempt whose error does not end the call.
-	failed func(*Error)
 }
 
 // retry makes a call at one broker after the other until one answers with success or a definite error, or ctx ends. The
@@ -89,15 +87,12 @@ func retry[Req, Resp any](ctx context.Context, c caller, req Req, call callFunc[
 				}
 				return none, last
 			}
-			maybe = maybe || !definite && last.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE && refusalOf(err) == ""
+			maybe = maybe || !definite && last.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE && !unsent(err)
 			if ctx.Err() != nil {
 				if was != nil {
 					last = was // the end of ctx is no reason
 				}
 				break
-			}
-			if c.failed != nil {
-				c.failed(last)
 			}
 			if a := last.GetLeaderAddress(); a != "" && a != addr && !hinted {
 				hinted = true
