@@ -17,8 +17,7 @@ func (t *topicQueues) choose(r *Record, size int, now time.Time) (*queue, *Error
 	switch {
 	case r.Partition >= 0:
 		if int(r.Partition) >= len(t.parts) {
-			return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_PARTITION,
-				"topic %q has partitions 0 to %d, not %d", t.name, len(t.parts)-1, r.Partition)
+			return nil, t.unknownPartition(r.Partition, len(t.parts))
 		}
 		return t.parts[r.Partition], nil
 	case r.Key != nil:
@@ -29,6 +28,10 @@ func (t *topicQueues) choose(r *Record, size int, now time.Time) (*queue, *Error
 	}
 	t.stickyBytes += size
 	return t.sticky, nil
+}
+
+func (t *topicQueues) unknownPartition(n int32, parts int) *Error {
+	return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_PARTITION, "topic %q has partitions 0 to %d, not %d", t.name, parts-1, n)
 }
 
 // pickSticky draws two partitions and takes the one with less to send, so that a slow or leaderless one gets less

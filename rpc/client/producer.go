@@ -211,10 +211,18 @@ func (p *producer) appendLocked(t *topicQueues, it item, size int, born time.Tim
 	}
 }
 
-// setPartitionsLocked makes queues for the partitions of a topic and hands the records that waited for them on.
+// setPartitionsLocked makes queues for the partitions of a topic and hands the records that waited for them on. A topic that was deleted
+// and made again may have fewer: what the others still have is failed.
 func (p *producer) setPartitionsLocked(t *topicQueues, v *topicView) {
 	if v.maxBatch > 0 {
 		t.batchBytes = min(p.cfg.batchBytes, v.maxBatch)
+	}
+	if n := len(v.leaders); n < len(t.parts) {
+		for _, q := range t.parts[n:] {
+			p.dropQueueLocked(q, t.unknownPartition(q.num, n))
+		}
+		clear(t.parts[n:])
+		t.parts, t.sticky = t.parts[:n], nil
 	}
 	for n := len(t.parts); n < len(v.leaders); n++ {
 		t.parts = append(t.parts, p.newQueueLocked(t.name, int32(n)))
@@ -260,37 +268,13 @@ func (p *producer) metadataChanged() {
 // dropTopicLocked fails everything of a topic that does not exist, or cannot be written, and forgets it.
 func (p *producer) dropTopicLocked(t *topicQueues, err *Error) {
 	delete(p.topics, t.name)
-	for _, q := range t.parts {
-		p.ids.used = max(p.ids.used, q.idGen)
-	}
 	p.failTopicLocked(t, err)
 }
 
-// failTopicLocked finishes all of a topic's records, in order; what was acknowledged stays so.
+// failTopicLocked finishes all of a topic's records, in the order of each partition.
 func (p *producer) failTopicLocked(t *topicQueues, err *Error) {
 	for _, q := range t.parts {
-		for _, b := range q.taken {
-			if b.state == stateInFlight {
-				b.maybe = b.maybe || b.sent
-				b.attempt, b.sent = 0, false
-			}
-			if b.state != stateDone && b.state != stateFailed {
-				b.fail(err)
-			}
-			p.finishLocked(b)
-		}
-		for _, b := range q.full {
-			b.fail(err)
-			p.finishLocked(b)
-		}
-		if q.open != nil {
-			q.open.fail(err)
-			p.finishLocked(q.open)
-		}
-		q.taken, q.full, q.open, q.inFlight = nil, nil, nil, 0
-		if q.timer != nil {
-			q.timer.Stop()
-		}
+		p.dropQueueLocked(q, err)
 	}
 	for _, r := range t.pending {
 		p.finishLocked(&batch{items: []item{r.item}, state: stateFailed, err: err, room: r.room})

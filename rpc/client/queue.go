@@ -135,6 +135,34 @@ func (p *producer) followLocked(q *queue, l leader) {
 	q.leader = l
 }
 
+// dropQueueLocked finishes all that a partition has, in order, for good; what was acknowledged stays so.
+func (p *producer) dropQueueLocked(q *queue, err *Error) {
+	for _, b := range q.taken {
+		if b.state == stateInFlight {
+			b.maybe = b.maybe || b.sent
+			b.attempt, b.sent = 0, false
+		}
+		if b.state != stateDone && b.state != stateFailed {
+			b.fail(err)
+		}
+		p.finishLocked(b)
+	}
+	for _, b := range q.full {
+		b.fail(err)
+		p.finishLocked(b)
+	}
+	if q.open != nil {
+		q.open.fail(err)
+		p.finishLocked(q.open)
+	}
+	q.taken, q.full, q.open, q.inFlight = nil, nil, nil, 0
+	p.followLocked(q, leader{id: noLeader})
+	if q.timer != nil {
+		q.timer.Stop()
+	}
+	p.ids.used = max(p.ids.used, q.idGen)
+}
+
 func (p *producer) setTimerLocked(q *queue, at time.Time, in time.Duration) {
 	q.timerAt = at
 	if q.timer != nil {
