@@ -57,7 +57,12 @@ func (c *Client) listOffsets(ctx context.Context, topic string, parts []int32, a
 			return nil, e
 		}
 		c.refresh.trigger()
-		wait(ctx, pause)
+		select {
+		case <-c.refresh.ended:
+			return nil, errClosedCall()
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
 		if ctx.Err() != nil {
 			return nil, gaveUp(ctx, time.Since(began), last, false, tries)
 		}

@@ -13,7 +13,7 @@ func (p *producer) finishLocked(b *batch) {
 		p.mu.Unlock()
 		b.keepPromises()
 		p.mu.Lock()
-		p.unfinished -= len(b.items)
+		p.keptLocked(b)
 		return
 	}
 	p.finished = append(p.finished, b)
@@ -75,17 +75,21 @@ func (p *producer) freeRoom(n int) {
 	}
 }
 
-// settled counts a batch's promises as kept.
+// settled counts a batch's promises as kept, and takes the batch back.
 func (p *producer) settled(b *batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.keptLocked(b)
+	if b.holds == 0 && b.q != nil {
+		p.pools.recycle(b)
+	}
+}
+
+func (p *producer) keptLocked(b *batch) {
 	p.unfinished -= len(b.items)
 	if p.unfinished == 0 && p.idle != nil {
 		close(p.idle)
 		p.idle = nil
-	}
-	if b.holds == 0 && b.q != nil {
-		p.pools.recycle(b)
 	}
 }
 
