@@ -98,10 +98,11 @@ func (st *fetchStream) serve(first *runnelv1.FetchRequest) error {
 	if st.addr == "" {
 		return fmt.Errorf("broker %d has no known address", st.broker)
 	}
-	cc, err := r.c.conns.get(st.addr)
+	cc, done, err := r.c.conns.getFetch(st.addr)
 	if err != nil {
 		return err
 	}
+	defer done()
 	rpc, err := runnelv1.NewBrokerClient(cc).Fetch(st.ctx)
 	if err != nil {
 		return st.unlessStopped(err)
