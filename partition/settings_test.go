@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -65,39 +64,5 @@ func TestSettingsNameEveryMistakeAndTheNearestName(t *testing.T) {
 		if !errors.As(err, &e) || e.GetReason() != reasonInvalid || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s=%s: %v", name, value, err)
 		}
-	}
-}
-
-func TestBudget(t *testing.T) {
-	b := NewBudget(100)
-	if !b.TryAcquire(60) || b.TryAcquire(50) || !b.TryAcquire(40) {
-		t.Fatal("the budget does not add up")
-	}
-	waited := make(chan error, 1)
-	go func() { waited <- b.Wait(t.Context()) }()
-	for {
-		b.mu.Lock()
-		waiting := b.change != nil
-		b.mu.Unlock()
-		if waiting {
-			break
-		}
-		yield()
-	}
-	b.Release(60)
-	if err := <-waited; err != nil {
-		t.Fatal(err)
-	}
-	b.Release(40)
-	if !b.TryAcquire(1000) {
-		t.Fatal("a request larger than the budget can never pass")
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := b.Wait(ctx); !errors.Is(err, context.Canceled) {
-		t.Fatalf("waited: %v", err)
-	}
-	if b.Used() != 1000 || b.Limit() != 100 {
-		t.Fatalf("used %d of %d", b.Used(), b.Limit())
 	}
 }

@@ -2,28 +2,21 @@ package broker
 
 import "context"
 
-// budget bounds the bytes of produce requests in flight over all streams; *partition.Budget is one.
+// budget bounds bytes over all streams; *partition.Budget is one.
 type budget interface {
-	// TryAcquire takes n bytes if there is room, or if nothing at all is taken, so that a large request can pass.
+	// TryAcquire takes n bytes if there is room and nobody waits, or if nothing at all is taken, so that a large request can pass.
 	TryAcquire(n int64) bool
+	// Acquire waits for its turn and for room, and takes n bytes; or it takes none and answers with ctx's error.
+	Acquire(ctx context.Context, n int64) error
 	// Release gives n bytes back.
 	Release(n int64)
-	// Wait returns when a TryAcquire is worth another try, or with ctx's error.
-	Wait(ctx context.Context) error
 }
 
-// admit waits for n bytes of the budget.
+// admit waits for n bytes of the budget of produce requests.
 func (s *Server) admit(ctx context.Context, n int64) error {
 	if s.budget.TryAcquire(n) {
 		return nil
 	}
 	s.metrics.budgetWaits.Inc()
-	for {
-		if err := s.budget.Wait(ctx); err != nil {
-			return err
-		}
-		if s.budget.TryAcquire(n) {
-			return nil
-		}
-	}
+	return s.budget.Acquire(ctx, n)
 }

@@ -83,7 +83,7 @@ type fakeBudget struct {
 	size    int64
 	used    int64
 	freed   chan struct{}
-	waiting chan struct{} // a token for each Wait that blocks
+	waiting chan struct{} // a token for each Acquire that blocks
 }
 
 func newFakeBudget(size int64) *fakeBudget {
@@ -110,19 +110,22 @@ func (b *fakeBudget) Release(n int64) {
 	b.freed = make(chan struct{})
 }
 
-func (b *fakeBudget) Wait(ctx context.Context) error {
-	b.mu.Lock()
-	freed, full := b.freed, b.used > 0
-	b.mu.Unlock()
-	if !full {
-		return nil
-	}
-	b.waiting <- struct{}{}
-	select {
-	case <-freed:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+func (b *fakeBudget) Acquire(ctx context.Context, n int64) error {
+	for first := true; ; first = false {
+		b.mu.Lock()
+		freed := b.freed
+		b.mu.Unlock()
+		if b.TryAcquire(n) {
+			return nil
+		}
+		if first {
+			b.waiting <- struct{}{}
+		}
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
