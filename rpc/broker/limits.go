@@ -16,6 +16,9 @@ const maxTopicBytes = 256
 //
 //	  memory.produce.bytes                       requests in flight
 //	+ streams x (MessageBytes + windowBytes)     of each: a request that is being received or waits for the budget, and what follows it
+//	+ produce streams x 25 MiB                   answers that nobody reads: of UnansweredPartitions and one more request, and of two requests
+//	                                             as gRPC has them, each with an error of 1.25 KiB, which quotes a topic's name that cannot
+//	                                             be printed; of names that topics can have, a fifth of that
 //	+ fetch streams x 2 x the largest response   one that waits for its client, and the next: 5/4 ResponseBytes, or a batch if that is larger
 //	+ connections x 40 KiB                       that say nothing
 //
@@ -33,6 +36,8 @@ type Limits struct {
 	PlainRecordsPerRequest int
 	// InFlightPerStream bounds the unanswered requests of a produce stream. The next one is not read. Default 256.
 	InFlightPerStream int
+	// UnansweredPartitions bounds the partitions of those requests: while so many are unanswered, no request is read. Default 8192.
+	UnansweredPartitions int
 	// ResponseBytes is what a fetch response holds before it is sent; one batch above it is still sent. Default 1 MiB.
 	ResponseBytes int
 	// CreditBytes is the most credit that a fetch stream keeps; what a client grants beyond it is dropped. Default 64 MiB.
@@ -53,6 +58,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.PartitionsPerRequest, 4096)
 	def(&l.PlainRecordsPerRequest, 128<<10)
 	def(&l.InFlightPerStream, 256)
+	def(&l.UnansweredPartitions, 8192)
 	def(&l.ResponseBytes, 1<<20)
 	def(&l.CreditBytes, 64<<20)
 	def(&l.FetchOnceBytes, 16<<20)

@@ -23,9 +23,13 @@ type produceStream struct {
 	// answers has the capacity of slots, and a request is put there once: the put never blocks a partition's worker.
 	answers chan *produceRequest
 
-	mu       sync.Mutex
-	inFlight int  // requests begun and not yet answered
-	closed   bool // nothing is begun any more
+	// fewer has room for one token: fewer partitions are unanswered.
+	fewer chan struct{}
+
+	mu         sync.Mutex
+	inFlight   int  // requests begun and not yet answered
+	unanswered int  // partitions of theirs
+	closed     bool // nothing is begun any more
 }
 
 // Produce implements runnelv1.BrokerServer.
@@ -44,9 +48,10 @@ func (s *Server) Produce(stream grpc.BidiStreamingServer[runnelv1.ProduceRequest
 		s: s, stream: stream,
 		slots:   make(chan struct{}, s.limits.InFlightPerStream),
 		answers: make(chan *produceRequest, s.limits.InFlightPerStream),
+		fewer:   make(chan struct{}, 1),
 	}
 	ctx, cancel := context.WithCancel(stream.Context())
-	defer cancel() // wakes a reader that waits for a slot or the budget; one that waits in RecvMsg ends when we return
+	defer cancel() // wakes a reader that waits for a slot, for answers or the budget; one that waits in RecvMsg ends when we return
 	end := make(chan error, 1)
 	s.readers.Go(func() { end <- s.guard("produce", func() error { return st.read(ctx) }) })
 	return st.answer(ctx, cancel, end)
@@ -61,6 +66,9 @@ func (st *produceStream) read(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		if err := st.waitForAnswers(ctx); err != nil {
+			return err
+		}
 		m := &produceMessage{ProduceRequest: new(runnelv1.ProduceRequest), admit: func(n int64) error { return s.admit(ctx, n) }}
 		if err := st.receive(ctx, m); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -68,7 +76,7 @@ func (st *produceStream) read(ctx context.Context) error {
 			}
 			return err
 		}
-		if !st.begin() {
+		if !st.begin(len(m.parts)) {
 			s.budget.Release(int64(m.size))
 			return ctx.Err()
 		}
@@ -102,24 +110,48 @@ func (st *produceStream) receive(ctx context.Context, m *produceMessage) (err er
 	return s.admit(ctx, int64(m.size))
 }
 
-// begin counts a request in, unless the stream has been closed.
-func (st *produceStream) begin() bool {
+// waitForAnswers waits while as many partitions are unanswered as may be. It comes before the next request is read, which
+// nobody knows the size of: a client that does not read its answers holds nothing of the budget here, and others go on.
+func (st *produceStream) waitForAnswers(ctx context.Context) error {
+	for {
+		st.mu.Lock()
+		full := st.unanswered >= st.s.limits.UnansweredPartitions
+		st.mu.Unlock()
+		if !full {
+			return nil
+		}
+		select {
+		case <-st.fewer:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// begin counts a request of so many partitions in, unless the stream has been closed.
+func (st *produceStream) begin(partitions int) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.closed {
 		return false
 	}
 	st.inFlight++
+	st.unanswered += partitions
 	st.s.metrics.inFlight.Inc()
 	return true
 }
 
 // answered counts a request out.
-func (st *produceStream) answered() {
+func (st *produceStream) answered(partitions int) {
 	st.mu.Lock()
 	st.inFlight--
+	st.unanswered -= partitions
 	st.mu.Unlock()
 	<-st.slots
+	select {
+	case st.fewer <- struct{}{}:
+	default: // a token is there already
+	}
 }
 
 // closeIfIdle closes the stream to new requests if none is in flight.
@@ -156,7 +188,7 @@ func (st *produceStream) answer(ctx context.Context, cancel func(), end <-chan e
 			if err := st.stream.SendMsg(r.response()); err != nil {
 				return err
 			}
-			st.answered()
+			st.answered(len(r.results))
 		case err := <-end:
 			if runnelv1.AsError(err).GetReason() == reasonInternal {
 				return err // a defect: requests may be lost, waiting for them could take for ever
