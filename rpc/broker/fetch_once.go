@@ -2,37 +2,45 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/runnel-io/runnel/partition"
-	"github.com/runnel-io/runnel/partition/record"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-const apiFetchOnce = "fetch_once"
+const (
+	apiFetchOnce = "fetch_once"
+	// onceResultBytes is what an answer has for a partition beside its batches or records.
+	onceResultBytes = 1 << 10
+)
+
+// longPoll is a call of FetchOnce. While it waits it holds nothing of what it has read: it reads anew when it is woken.
+type longPoll struct {
+	s        *Server
+	request  *runnelv1.FetchOnceRequest
+	parts    []*oncePart
+	minBytes int
+	maxBytes int
+	charged  int64 // of Server.polls
+}
 
 // oncePart is one partition of a long poll.
 type oncePart struct {
 	ask    *runnelv1.FetchPartition
 	rep    replica
-	result *runnelv1.FetchOnceResult
+	err    *runnelv1.Error           // there is no replica
+	result *runnelv1.FetchOnceResult // nil while the poll waits
+	next   int64                     // the offset beyond which it waits
 	cancel func()
 }
 
-// FetchOnce implements runnelv1.BrokerServer. Bytes are counted as stored, or with plain_records as decoded.
+// FetchOnce implements runnelv1.BrokerServer. Bytes are counted as stored, or with plain_records as what the decoded records take.
 func (s *Server) FetchOnce(ctx context.Context, r *runnelv1.FetchOnceRequest) (*runnelv1.FetchOnceResponse, error) {
 	s.metrics.requests.WithLabelValues(apiFetchOnce).Inc()
 	if e := checkFetch(r.GetPartitions(), s.limits); e != nil {
 		return nil, runnelv1.ToStatus(s.metrics.error(apiFetchOnce, e))
 	}
-	maxBytes := int(r.GetMaxBytes())
-	if maxBytes <= 0 {
-		maxBytes = s.limits.ResponseBytes
-	}
-	maxBytes = min(maxBytes, s.limits.FetchOnceBytes)
-	minBytes := min(max(int(r.GetMinBytes()), 1), maxBytes)
-
+	p := newLongPoll(s, r)
 	wake, timeout := make(chan struct{}, 1), make(chan struct{})
 	notify := func() {
 		select {
@@ -44,163 +52,167 @@ func (s *Server) FetchOnce(ctx context.Context, r *runnelv1.FetchOnceRequest) (*
 	if wait > 0 {
 		t := s.clock.AfterFunc(wait, func() { close(timeout) })
 		defer t.Stop()
-	} else {
-		close(timeout)
 	}
 
-	parts := make([]*oncePart, 0, len(r.GetPartitions()))
-	for _, p := range r.GetPartitions() {
-		parts = append(parts, &oncePart{ask: p})
-	}
-	defer cancelOnce(parts)
+	defer p.end(ctx)
+	over := wait <= 0
 	for waited := 0; ; waited++ {
+		if err := p.acquire(ctx); err != nil {
+			return nil, err
+		}
 		began := s.clock.Now()
-		size, failed := s.pollOnce(parts, r, maxBytes)
-		if size >= minBytes || failed {
-			return s.answerOnce(parts, size, began), nil
+		size, enough, err := p.read(ctx)
+		if err != nil {
+			return nil, err
 		}
-		cancelOnce(parts)
-		for _, p := range parts {
-			// A partition that has something wakes again when it has more than that.
-			p.cancel = p.rep.WaitBeyond(p.result.GetResult().GetNextOffset(), notify)
+		if enough || over {
+			return p.answer(size, began), nil
 		}
-		if waited >= idleWakes {
-			// See fetchStream.park: woken for nothing again and again.
-			t := s.clock.AfterFunc(idlePause, notify)
-			cancelOnce(parts)
-			parts[0].cancel = func() { t.Stop() }
-		}
+		p.drop()
+		p.park(notify, waited >= idleWakes)
 		select {
 		case <-wake:
 		case <-timeout:
-			began = s.clock.Now()
-			size, _ = s.pollOnce(parts, r, maxBytes)
-			return s.answerOnce(parts, size, began), nil
+			over = true
 		case <-s.stopping:
 			return nil, runnelv1.ToStatus(s.metrics.error(apiFetchOnce, s.stoppingError()))
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+		p.unpark()
 	}
 }
 
-func cancelOnce(parts []*oncePart) {
-	for _, p := range parts {
-		if p.cancel != nil {
-			p.cancel()
-			p.cancel = nil
+func newLongPoll(s *Server, r *runnelv1.FetchOnceRequest) *longPoll {
+	maxBytes := int(r.GetMaxBytes())
+	if maxBytes <= 0 {
+		maxBytes = s.limits.ResponseBytes
+	}
+	maxBytes = min(maxBytes, s.limits.FetchOnceBytes)
+	p := &longPoll{s: s, request: r, maxBytes: maxBytes, minBytes: min(max(int(r.GetMinBytes()), 1), maxBytes)}
+	p.parts = make([]*oncePart, 0, len(r.GetPartitions()))
+	for _, ask := range r.GetPartitions() {
+		part := &oncePart{ask: ask}
+		part.rep, part.err = s.replica(ask.GetTopic(), ask.GetPartition())
+		p.parts = append(p.parts, part)
+	}
+	return p
+}
+
+// acquire waits until long polls hold little enough for this one to read: what it asks for or the largest batch, and as
+// much again for records that are made of it. What it charges is there until drop or end.
+func (p *longPoll) acquire(ctx context.Context) error {
+	n := p.maxBytes
+	for _, part := range p.parts {
+		if part.err == nil {
+			n = max(n, part.rep.Limits().MaxBytes)
+		}
+	}
+	if p.request.GetPlainRecords() {
+		n *= 2
+	}
+	n += len(p.parts) * onceResultBytes
+	if err := p.s.polls.Acquire(ctx, int64(n)); err != nil {
+		return err
+	}
+	p.charged = int64(n)
+	return nil
+}
+
+// drop forgets what was read, but for where to go on.
+func (p *longPoll) drop() {
+	for _, part := range p.parts {
+		part.next = part.result.GetResult().GetNextOffset()
+		part.result = nil
+	}
+	p.s.polls.Release(p.charged)
+	p.charged = 0
+}
+
+// end leaves nothing behind. What an answer holds is given back when gRPC has encoded it, at which the call's context ends.
+func (p *longPoll) end(ctx context.Context) {
+	p.unpark()
+	if n := p.charged; n > 0 {
+		context.AfterFunc(ctx, func() { p.s.polls.Release(n) })
+	}
+}
+
+// park waits for any of the partitions to have more. One that has something wakes the poll when it has more than that. A poll
+// that was woken for nothing again and again looks again after a pause instead: see fetchStream.park.
+func (p *longPoll) park(notify func(), pause bool) {
+	if pause {
+		t := p.s.clock.AfterFunc(idlePause, notify)
+		p.parts[0].cancel = func() { t.Stop() }
+		return
+	}
+	for _, part := range p.parts {
+		part.cancel = part.rep.WaitBeyond(part.next, notify)
+	}
+}
+
+func (p *longPoll) unpark() {
+	for _, part := range p.parts {
+		if part.cancel != nil {
+			part.cancel()
+			part.cancel = nil
 		}
 	}
 }
 
-func (s *Server) answerOnce(parts []*oncePart, size int, began time.Time) *runnelv1.FetchOnceResponse {
+func (p *longPoll) answer(size int, began time.Time) *runnelv1.FetchOnceResponse {
 	out := &runnelv1.FetchOnceResponse{}
-	for _, p := range parts {
-		s.metrics.error(apiFetchOnce, p.result.GetResult().GetError())
-		out.Results = append(out.Results, p.result)
+	for _, part := range p.parts {
+		size -= len(part.result.GetRecords()) * (plainRecordBytes - recordOverhead) // what is not sent
+		p.s.metrics.error(apiFetchOnce, part.result.GetResult().GetError())
+		out.Results = append(out.Results, part.result)
 	}
-	s.metrics.fetched(size, s.clock.Now().Sub(began))
+	p.s.metrics.fetched(size, p.s.clock.Now().Sub(began))
 	return out
 }
 
-// pollOnce reads all partitions anew, at most maxBytes in all, and tells how much there is and whether one failed. What
-// an earlier poll read is dropped: that is rare, since most polls are answered by the first or by one more.
-func (s *Server) pollOnce(parts []*oncePart, r *runnelv1.FetchOnceRequest, maxBytes int) (size int, failed bool) {
-	for i, p := range parts {
-		p.result = &runnelv1.FetchOnceResult{Result: &runnelv1.FetchPartitionResult{
-			Topic: p.ask.GetTopic(), Partition: p.ask.GetPartition(), NextOffset: p.ask.GetOffset(),
+// read reads all partitions, at most maxBytes in all or one batch, and tells how much that is and whether it is enough: as
+// much as was asked for, or what has room although there is more, or one partition failed. An error is ctx's.
+func (p *longPoll) read(ctx context.Context) (size int, enough bool, err error) {
+	failed, more := false, false
+	for i, part := range p.parts {
+		part.result = &runnelv1.FetchOnceResult{Result: &runnelv1.FetchPartitionResult{
+			Topic: part.ask.GetTopic(), Partition: part.ask.GetPartition(), NextOffset: part.ask.GetOffset(),
 		}}
-		out := p.result.Result
-		if p.rep == nil {
-			rep, e := s.replica(p.ask.GetTopic(), p.ask.GetPartition())
-			if e != nil {
-				out.Error, failed = s.hint(e, p.ask.GetTopic(), p.ask.GetPartition()), true
-				continue
-			}
-			p.rep = rep
+		out := part.result.Result
+		if part.err != nil {
+			out.Error, failed = p.s.hint(part.err, out.GetTopic(), out.GetPartition()), true
+			continue
 		}
-		room := maxBytes - size
+		room := p.maxBytes - size
 		if size > 0 && room <= 0 {
 			continue // full: this partition answers that it has nothing yet
 		}
-		share := min(room, max(room/(len(parts)-i), minShare))
-		res, err := p.rep.TryFetch(partition.FetchRequest{Offset: p.ask.GetOffset(), MaxBytes: share, AnyReplica: r.GetAnyReplica()}, nil)
+		share := min(room, max(room/(len(p.parts)-i), minShare))
+		res, err := part.rep.TryFetch(partition.FetchRequest{Offset: part.ask.GetOffset(), MaxBytes: share, AnyReplica: p.request.GetAnyReplica()}, nil)
 		out.HighWatermark, out.LogStartOffset = res.HighWatermark, res.LogStart
 		if err != nil {
-			out.Error, failed = s.fetchError(err, p.ask.GetTopic(), p.ask.GetPartition()), true
+			out.Error, failed = p.s.fetchError(err, out.GetTopic(), out.GetPartition()), true
 			continue
 		}
 		if len(res.Batches) > room && size > 0 {
-			continue // a batch larger than what is left: next time
-		}
-		out.NextOffset = max(out.NextOffset, res.Next)
-		if !r.GetPlainRecords() {
-			out.Batches = res.Batches
-			size += len(res.Batches)
+			more = true // a batch larger than what is left: next time
 			continue
 		}
-		n, e := plainRecords(p.result, res.Batches, p.ask.GetOffset(), room, p.rep.Limits())
-		size += n
-		if e != nil {
-			out.Error, failed = e, true
-		}
-	}
-	return size, failed
-}
-
-var errFull = errors.New("the answer is full")
-
-// plainRecords decodes batches into records from the offset asked for, about room bytes but at least one record, and
-// sets the offset to ask for next. A batch that cannot be decoded is an error after which next_offset skips it, unless
-// records before it are answered first.
-func plainRecords(out *runnelv1.FetchOnceResult, batches []byte, offset int64, room int, l record.Limits) (size int, e *runnelv1.Error) {
-	next := offset
-	for batch, err := range record.Batches(batches) {
-		var h record.Header
-		if err == nil {
-			h, err = record.ParseHeader(batch)
-		}
-		if err == nil {
-			err = record.Each(batch, l.MaxDecompressed(), func(at int64, r record.Record) error {
-				if at < offset {
-					return nil
-				}
-				rec := toProto(r)
-				n := len(r.Key) + len(r.Value) + recordOverhead
-				for _, h := range r.Headers {
-					n += len(h.Key) + len(h.Value)
-				}
-				if size > 0 && size+n > room {
-					return errFull
-				}
-				size += n
-				next = at + 1
-				out.Records = append(out.Records, &runnelv1.OffsetRecord{Offset: at, Record: rec})
-				return nil
-			})
-		}
-		if errors.Is(err, errFull) {
-			break
-		}
-		if err != nil {
-			if len(out.Records) > 0 && h.Size > 0 && out.Records[len(out.Records)-1].GetOffset() < h.BaseOffset {
-				break // answer what came before; the next poll begins here and reports it
+		out.NextOffset = max(out.NextOffset, res.Next)
+		n := len(res.Batches)
+		if p.request.GetPlainRecords() {
+			var e *runnelv1.Error
+			if n, e = p.s.plainRecords(ctx, part.result, res.Batches, part.ask.GetOffset(), share, part.rep.Limits()); e != nil {
+				out.Error, failed = e, true
 			}
-			out.Records = nil
-			out.Result.NextOffset = max(next, h.NextOffset(), offset)
-			return 0, runnelv1.Errorf(reasonCorrupt, "the batch at offset %d cannot be decoded: %v; go on at next_offset %d to skip it",
-				h.BaseOffset, err, out.Result.NextOffset)
+			if ctx.Err() != nil {
+				return 0, false, ctx.Err()
+			}
+		} else {
+			out.Batches = res.Batches
 		}
-		next = max(next, h.NextOffset())
+		size += n
+		more = more || out.GetNextOffset() < out.GetHighWatermark()
 	}
-	out.Result.NextOffset = next
-	return size, nil
-}
-
-func toProto(r record.Record) *runnelv1.Record {
-	out := &runnelv1.Record{Key: r.Key, Value: r.Value, TimestampMs: r.TimestampMS}
-	for _, h := range r.Headers {
-		out.Headers = append(out.Headers, &runnelv1.Header{Key: h.Key, Value: h.Value})
-	}
-	return out
+	return size, size >= p.minBytes || failed || more && size > 0, nil
 }

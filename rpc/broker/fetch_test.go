@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/runnel-io/runnel/partition"
+	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/record"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
@@ -379,7 +380,7 @@ func TestFetchOnce(t *testing.T) {
 	})
 	t.Run("plain records from the offset asked for", func(t *testing.T) {
 		h.rep.append(t, 5, 100) // offsets 1 to 5 in one batch
-		got := <-poll(&runnelv1.FetchOnceRequest{Partitions: []*runnelv1.FetchPartition{from(0, 3)}, PlainRecords: true, MaxBytes: 250})
+		got := <-poll(&runnelv1.FetchOnceRequest{Partitions: []*runnelv1.FetchPartition{from(0, 3)}, PlainRecords: true, MaxBytes: int32(250 + 2*plainRecordBytes)})
 		if got.err != nil {
 			t.Fatal(got.err)
 		}
@@ -409,9 +410,10 @@ func TestPlainRecordsReportABadBatchAndSkipIt(t *testing.T) {
 	copy(bad[record.HeaderLen:], "not zstd at all")
 	all := append(append([]byte{}, good...), recrc(bad)...)
 	l := record.Limits{MaxBytes: 1 << 20}
+	s := newServer(Config{Env: &env.Env{Clock: newFakeClock()}}, &fakeReplicas{}, newFakeBudget(1))
 	out := func(offset int64) (*runnelv1.FetchOnceResult, *runnelv1.Error) {
 		r := &runnelv1.FetchOnceResult{Result: &runnelv1.FetchPartitionResult{}}
-		_, e := plainRecords(r, all, offset, 1<<20, l)
+		_, e := s.plainRecords(t.Context(), r, all, offset, 1<<20, l)
 		return r, e
 	}
 	r, e := out(0)

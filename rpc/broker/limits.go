@@ -15,11 +15,14 @@ const maxTopicBytes = 256
 // In all, the client port holds at most, in bytes, and as much again that Go's collector has not found yet:
 //
 //	  memory.produce.bytes                       requests in flight
-//	+ streams x (MessageBytes + windowBytes)     of each: a request that is being received or waits for the budget, and what follows it
+//	+ streams x (MessageBytes + windowBytes)     of each: a request that is being received or waits, and what follows it
 //	+ produce streams x 25 MiB                   answers that nobody reads: of UnansweredPartitions and one more request, and of two requests
 //	                                             as gRPC has them, each with an error of 1.25 KiB, which quotes a topic's name that cannot
 //	                                             be printed; of names that topics can have, a fifth of that
 //	+ fetch streams x 2 x the largest response   one that waits for its client, and the next: 5/4 ResponseBytes, or a batch if that is larger
+//	+ FetchOnceHeldBytes                         what long polls have read, until gRPC has encoded it
+//	+ long polls x FetchOnceBytes                the answer that waits for its client; a batch or a record if that is larger
+//	+ Decompressions x 16 max.message.bytes      what is decompressed, 256 MiB each at most
 //	+ connections x 40 KiB                       that say nothing
 //
 // So it grows with the streams, of which a connection has up to GRPCOptions.MaxStreams. A producer of the SDK sends requests of about
@@ -45,6 +48,9 @@ type Limits struct {
 	// FetchOnceBytes and FetchOnceWait bound the long poll. Defaults 16 MiB and one minute.
 	FetchOnceBytes int
 	FetchOnceWait  time.Duration
+	// FetchOnceHeldBytes bounds what all long polls together hold from reading it until gRPC has encoded it. One that waits for records
+	// holds nothing. Default 64 MiB.
+	FetchOnceHeldBytes int64
 	// Decompressions bounds the batches decompressed at once, over all streams. Default: the number of CPUs.
 	Decompressions int
 	// OffsetLookups bounds the partitions that one ListOffsets looks up at once. Default 16.
@@ -63,6 +69,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.CreditBytes, 64<<20)
 	def(&l.FetchOnceBytes, 16<<20)
 	def(&l.FetchOnceWait, time.Minute)
+	def(&l.FetchOnceHeldBytes, 64<<20)
 	def(&l.Decompressions, runtime.GOMAXPROCS(0))
 	def(&l.OffsetLookups, 16)
 	def(&l.StopGrace, 500*time.Millisecond)

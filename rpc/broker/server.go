@@ -69,6 +69,8 @@ type Server struct {
 	metrics   *metrics
 
 	chunks *chunkPool
+	// polls bounds the bytes that long polls have read and gRPC has not encoded yet.
+	polls budget
 	// decompress holds a token for each batch being decompressed.
 	decompress chan struct{}
 
@@ -136,6 +138,7 @@ func newServer(c Config, r replicas, b budget) *Server {
 		log: log.With("component", "rpc.broker"), limits: l, metrics: newMetrics(c.Registerer),
 		// A little more than a response: its last batch may reach beyond.
 		chunks:     newChunkPool(l.ResponseBytes + l.ResponseBytes/4),
+		polls:      partition.NewBudget(l.FetchOnceHeldBytes),
 		decompress: make(chan struct{}, l.Decompressions), stopping: make(chan struct{}),
 	}
 }
