@@ -94,8 +94,8 @@ const (
 	ErrorReason_ERROR_REASON_NOT_LEADER            ErrorReason = 4  // retriable: leader_id and leader_address tell where to go, if known
 	ErrorReason_ERROR_REASON_CORRUPT_BATCH         ErrorReason = 5  // definite: header, CRC, record count or compression is wrong
 	ErrorReason_ERROR_REASON_BATCH_TOO_LARGE       ErrorReason = 6  // definite: above the topic's max.message.bytes
-	ErrorReason_ERROR_REASON_OUT_OF_ORDER_SEQUENCE ErrorReason = 7  // definite: a gap in the producer's sequence
-	ErrorReason_ERROR_REASON_UNKNOWN_PRODUCER      ErrorReason = 8  // definite: sequence above 0 of a producer without state
+	ErrorReason_ERROR_REASON_OUT_OF_ORDER_SEQUENCE ErrorReason = 7  // definite: a gap in the producer's sequence, by a leader that a majority has confirmed
+	ErrorReason_ERROR_REASON_UNKNOWN_PRODUCER      ErrorReason = 8  // definite: sequence above 0 of a producer without state, by a leader that a majority has confirmed
 	ErrorReason_ERROR_REASON_PRODUCER_FENCED       ErrorReason = 9  // definite: a newer epoch of this producer id has written
 	ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE   ErrorReason = 10 // definite: below the log start or above the high watermark
 	ErrorReason_ERROR_REASON_OVERLOADED            ErrorReason = 11 // retriable: the broker's budget of bytes in flight is used up
