@@ -112,7 +112,11 @@ func (b *fakeBroker) fetchLocked(topic string, n int32, at, credit int64) *runne
 		if int64(len(res.Batches)+len(e.data)) > credit || len(res.Batches) > 128<<10 {
 			break
 		}
-		res.Batches = append(res.Batches, e.data...)
+		data := e.data
+		if b.c.wire != nil {
+			data = b.c.wire(e.base, data)
+		}
+		res.Batches = append(res.Batches, data...)
 		res.NextOffset = e.base + int64(e.count)
 	}
 	if len(res.Batches) == 0 {

@@ -90,9 +90,11 @@ type fakeCluster struct {
 	denials  int               // metadata answers to come that know of no topics, of a broker that says it is up to date
 	adminErr []*Error
 	created  map[string]string // topics by name: the request that made them
-	mute     bool              // fetch streams that are opened now deliver nothing
-	strays   map[string]int32  // the next connection to an address leads to this broker
-	moved    map[int32]string  // addresses of brokers that are not where they were
+	// wire is what a reader is sent of a batch, if set. It is called with the lock held.
+	wire   func(base int64, data []byte) []byte
+	mute   bool             // fetch streams that are opened now deliver nothing
+	strays map[string]int32 // the next connection to an address leads to this broker
+	moved  map[int32]string // addresses of brokers that are not where they were
 }
 
 func addr(id int32) string { return fmt.Sprintf("broker-%d:1", id) }

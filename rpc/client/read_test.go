@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -217,8 +218,7 @@ func TestCorruptBatch(t *testing.T) {
 		c.topic("t", 1)
 		const size = 2000 // so that several responses are under way when the iteration meets the batch
 		c.fill("t", 0, 10, size, record.CodecNone)
-		flip := func() { c.locked(func() { c.topics["t"][0].log[4].data[80] ^= 1 }) }
-		flip()
+		c.flipOnce(4 * size)
 		cl := c.client()
 		r := reader(t, cl, "t", ToEnd())
 		var last int64 = -1
@@ -234,10 +234,10 @@ func TestCorruptBatch(t *testing.T) {
 		if last != 4*size-1 {
 			t.Fatalf("the last record before the corrupt batch was %d, want %d", last, 4*size-1)
 		}
-		flip() // it was the wire: reading again helps
+		// It was the wire: reading again helps.
 		wantSpan(t, collect(t, r, -1)[0], 4*size, 10*size)
 
-		flip()
+		c.locked(func() { c.topics["t"][0].log[4].data[80] ^= 1 })
 		var from, to int64
 		r = reader(t, cl, "t", ToEnd(), SkipCorrupt(func(_ int32, f, u int64, _ error) { from, to = f, u }))
 		n := 0
@@ -252,6 +252,46 @@ func TestCorruptBatch(t *testing.T) {
 		}
 		if n != 9*size || from != 4*size || to != 5*size {
 			t.Fatalf("%d records, skipped %d to %d", n, from, to)
+		}
+	})
+}
+
+// flipOnce has a bit of the batch at base flipped on its way to a reader, one time.
+func (c *fakeCluster) flipOnce(base int64) {
+	c.locked(func() {
+		c.wire = func(b int64, data []byte) []byte {
+			if b != base {
+				return data
+			}
+			c.wire = nil
+			bad := slices.Clone(data)
+			bad[80] ^= 1
+			return bad
+		}
+	})
+}
+
+// What a stream has received already when its reader goes back to an earlier offset is not what that is read from.
+func TestAReaderThatReadsABatchAgainLeavesOutNothing(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		const size = 5000 // a response each
+		c := newFakeCluster(t, 1)
+		c.topic("t", 1)
+		c.fill("t", 0, 30, size, record.CodecNone)
+		cl := c.client()
+		for range 30 {
+			c.flipOnce(size)
+			r := reader(t, cl, "t", FromOffset(size-1))
+			for _, err := range r.Records(within(t, 5*time.Second)) {
+				if err == nil {
+					continue
+				}
+				wantError(t, err, runnelv1.ErrorKind_ERROR_KIND_DEFINITE, runnelv1.ErrorReason_ERROR_REASON_CORRUPT_BATCH)
+			}
+			wantSpan(t, collect(t, r, 2*size)[0], size, 3*size)
+			if err := r.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

@@ -174,8 +174,8 @@ func (r *Reader) unreadable(p *readPart, to int64, rest []byte, cause error) err
 			r.mu.Lock()
 			p.epoch++
 			p.next = p.pos
+			st.cancel() // with the lock, so that what it has received is not taken for what comes next; the assignment opens it again
 			r.mu.Unlock()
-			st.cancel() // the assignment opens it again
 		}
 		r.it.cur, r.it.rest = fetched{}, nil
 		return e

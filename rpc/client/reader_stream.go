@@ -158,6 +158,10 @@ func (st *fetchStream) unlessStopped(err error) error {
 func (st *fetchStream) take(res *runnelv1.FetchPartitionResult) bool {
 	r := st.r
 	r.mu.Lock()
+	if st.ctx.Err() != nil {
+		r.mu.Unlock()
+		return false // gRPC hands out what it has received already, which a partition may not go on with
+	}
 	p := st.parts[res.GetPartition()]
 	if p == nil || p.stream != st {
 		st.credit += int64(len(res.GetBatches())) // nobody will read it
