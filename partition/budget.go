@@ -10,8 +10,10 @@ import (
 // request in acquires its bytes before it calls Produce and releases them when the last done was called; Produce itself
 // acquires nothing, so nothing is counted twice.
 //
-// First come, first served: while somebody waits, nobody who comes later is let in, however little it asks for. Or a
-// large request would wait for as long as small ones keep coming.
+// First come, first served, but that whoever comes later is let in where there is room for it and none for the first, until
+// overtakes times as many bytes as that one wants have passed it. Without them a single record would wait behind all that
+// a flood has in the queue (measured: up to six seconds, not two); without a bound a large request would wait
+// for as long as small ones keep coming.
 type Budget struct {
 	mu      sync.Mutex
 	limit   int64
@@ -19,28 +21,49 @@ type Budget struct {
 	waiting list.List // of *budgetWait, the one that came first in front
 }
 
+const (
+	overtakes = 4
+	// lookPast is how many of those behind the first are looked at when bytes come back.
+	lookPast = 16
+)
+
 // budgetWait is somebody who waits for bytes.
 type budgetWait struct {
-	bytes int64
-	taken chan struct{} // closed when the bytes are its own
+	bytes  int64
+	passed int64         // by those that came later
+	taken  chan struct{} // closed when the bytes are its own
 }
 
 // NewBudget makes a budget of so many bytes.
 func NewBudget(bytes int64) *Budget { return &Budget{limit: max(bytes, 1)} }
 
-// TryAcquire takes n bytes if they are there and nobody waits. A request larger than the whole budget gets it when nothing
+// TryAcquire takes n bytes if they are there and nobody has waited for too long. A request larger than the whole budget gets it when nothing
 // else is in flight, or it could never be served.
 func (b *Budget) TryAcquire(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.waiting.Len() == 0 && b.takeLocked(n)
+	return b.passLocked(n)
 }
 
-// Acquire takes n bytes, as TryAcquire does, once everybody who came before has theirs. With an error, which is ctx's,
+// passLocked takes n bytes for somebody who comes after all that wait.
+func (b *Budget) passLocked(n int64) bool {
+	front := b.waiting.Front()
+	if front == nil {
+		return b.takeLocked(n)
+	}
+	first := front.Value.(*budgetWait) //nolint:forcetypeassert,errcheck // the list holds nothing else
+	if first.passed+n > overtakes*first.bytes || !b.takeLocked(n) {
+		return false
+	}
+	first.passed += n
+	return true
+}
+
+// Acquire takes n bytes, as TryAcquire does, when it is its turn. With an error, which is ctx's,
 // nothing was taken.
 func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	b.mu.Lock()
-	if b.waiting.Len() == 0 && b.takeLocked(n) {
+	if b.passLocked(n) {
 		b.mu.Unlock()
 		return nil
 	}
@@ -72,15 +95,25 @@ func (b *Budget) takeLocked(n int64) bool {
 	return true
 }
 
-// admitLocked lets in who waits, as far as there is room.
+// admitLocked lets in who waits, as far as there is room and nobody is overtaken for too long.
 func (b *Budget) admitLocked() {
-	for first := b.waiting.Front(); first != nil; first = b.waiting.Front() {
-		w := first.Value.(*budgetWait) //nolint:forcetypeassert,errcheck // the list holds nothing else
-		if !b.takeLocked(w.bytes) {
-			return
+	at, past := b.waiting.Front(), 0
+	for at != nil && past < lookPast {
+		w := at.Value.(*budgetWait) //nolint:forcetypeassert,errcheck // the list holds nothing else
+		next := at.Next()
+		switch {
+		case at == b.waiting.Front():
+			if !b.takeLocked(w.bytes) {
+				at, past = next, past+1
+				continue
+			}
+		case !b.passLocked(w.bytes):
+			at, past = next, past+1
+			continue
 		}
-		b.waiting.Remove(first)
+		b.waiting.Remove(at)
 		close(w.taken)
+		at = next
 	}
 }
 

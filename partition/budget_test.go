@@ -72,7 +72,7 @@ func TestABudgetThatGrowsLetsInWhoWaitsAndOneThatShrinksTakesNothingBack(t *test
 	})
 }
 
-// A large request gets its turn however many small ones come: without one, it would wait until the budget happens to be that empty.
+// A large request gets its turn however many small ones come: four times its bytes may pass it.
 func TestRule23ALargeRequestIsNotKeptWaitingBySmallOnesThatCameLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(64)
@@ -82,33 +82,59 @@ func TestRule23ALargeRequestIsNotKeptWaitingBySmallOnesThatCameLater(t *testing.
 			}
 		}
 		large := acquiring(t.Context(), b, 16)
-		var small []<-chan error
-		for i := range 16 { // one goes, and the next one comes
-			if ended(large) {
-				t.Fatalf("it was let in with %d of 16 free", i)
+		passed := 0
+		for b.Release(1); b.TryAcquire(1); b.Release(1) { // one goes, and the next one comes
+			if passed++; passed > overtakes*16 {
+				t.Fatal("small requests pass for ever")
+			}
+		}
+		if passed != overtakes*16 {
+			t.Errorf("%d small requests passed, want %d", passed, overtakes*16)
+		}
+		small := acquiring(t.Context(), b, 1)
+		for i := 1; i < 16; i++ {
+			if ended(large) || ended(small) {
+				t.Fatalf("somebody was let in with %d of 16 free", i)
 			}
 			b.Release(1)
-			if b.TryAcquire(1) {
-				t.Fatal("one that came later was let in")
-			}
-			small = append(small, acquiring(t.Context(), b, 1))
 		}
 		if !ended(large) || <-large != nil {
 			t.Fatal("the large request still waits for its sixteen bytes")
 		}
-		for i, c := range small {
-			if ended(c) {
-				t.Fatalf("there are %d of 64 in use", b.Used()+int64(i))
-			}
+		if ended(small) {
+			t.Fatal("there is room for nobody else")
 		}
 		b.Release(16)
-		for i, c := range small {
-			if !ended(c) || <-c != nil {
-				t.Errorf("small request %d still waits", i)
-			}
-		}
-		if b.Used() != 64 {
+		if !ended(small) || <-small != nil || b.Used() != 49 {
 			t.Errorf("%d bytes are in use", b.Used())
+		}
+	})
+}
+
+// A single record does not wait behind the requests of a flood, which do not fit.
+func TestRule23ASmallRequestPassesThoseThatDoNotFit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(100)
+		if !b.TryAcquire(90) {
+			t.Fatal("a budget of 100")
+		}
+		var flood []<-chan error
+		for range 5 {
+			flood = append(flood, acquiring(t.Context(), b, 20))
+		}
+		if !b.TryAcquire(2) {
+			t.Error("it waits although there is room")
+		}
+		behind := acquiring(t.Context(), b, 9) // does not fit yet
+		b.Release(2)
+		if !ended(behind) || <-behind != nil {
+			t.Error("it waits although there is room by now")
+		}
+		b.Release(99)
+		for i, c := range flood {
+			if !ended(c) || <-c != nil {
+				t.Errorf("request %d of the flood still waits", i)
+			}
 		}
 	})
 }
@@ -122,6 +148,9 @@ func TestRule23WhoGivesUpWaitingForTheBudgetHoldsUpNobody(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		large := acquiring(ctx, b, 8)
+		for b.TryAcquire(4) { // until nothing may pass it any more
+			b.Release(4)
+		}
 		small := acquiring(t.Context(), b, 4)
 		if ended(large) || ended(small) {
 			t.Fatal("it gives out more than there is")

@@ -26,9 +26,9 @@ func readers(ctx context.Context, o loadOptions, t *tally) error {
 	}()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	request := &runnelv1.FetchRequest{CreditBytes: 64 << 20, AnyReplica: true}
-	for p := range int32(floodPartitions) {
-		request.Partitions = append(request.Partitions, &runnelv1.FetchPartition{Topic: floodTopic, Partition: p})
+	request, err := everything(ctx, o.seeds)
+	if err != nil {
+		return err
 	}
 	for i := range o.n {
 		c, err := grpc.NewClient(o.seeds[i%len(o.seeds)], grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -50,6 +50,24 @@ func readers(ctx context.Context, o loadOptions, t *tally) error {
 	ready()
 	<-ctx.Done()
 	return nil
+}
+
+// everything asks for all that the flood's topic holds. What retention takes before the broker has read it is refused for that partition.
+func everything(ctx context.Context, seeds []string) (*runnelv1.FetchRequest, error) {
+	cl, err := client.New(seeds)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	starts, err := cl.ListOffsets(ctx, floodTopic, client.AtStart())
+	if err != nil {
+		return nil, err
+	}
+	request := &runnelv1.FetchRequest{CreditBytes: 64 << 20, AnyReplica: true}
+	for p, start := range starts {
+		request.Partitions = append(request.Partitions, &runnelv1.FetchPartition{Topic: floodTopic, Partition: p, Offset: start})
+	}
+	return request, nil
 }
 
 func readSlowly(ctx context.Context, seeds []string, t *tally) error {
