@@ -37,8 +37,8 @@ type budgetWait struct {
 // NewBudget makes a budget of so many bytes.
 func NewBudget(bytes int64) *Budget { return &Budget{limit: max(bytes, 1)} }
 
-// TryAcquire takes n bytes if they are there and nobody has waited for too long. A request larger than the whole budget gets it when nothing
-// else is in flight, or it could never be served.
+// TryAcquire takes n bytes if they are there and nobody was passed by too many. A request larger than the whole budget gets
+// it when nothing else is in flight, or it could never be served.
 func (b *Budget) TryAcquire(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -59,8 +59,7 @@ func (b *Budget) passLocked(n int64) bool {
 	return true
 }
 
-// Acquire takes n bytes, as TryAcquire does, when it is its turn. With an error, which is ctx's,
-// nothing was taken.
+// Acquire takes n bytes, as TryAcquire does, when it is its turn. With an error, which is ctx's, nothing was taken.
 func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	b.mu.Lock()
 	if b.passLocked(n) {
@@ -97,23 +96,20 @@ func (b *Budget) takeLocked(n int64) bool {
 
 // admitLocked lets in who waits, as far as there is room and nobody is overtaken for too long.
 func (b *Budget) admitLocked() {
-	at, past := b.waiting.Front(), 0
-	for at != nil && past < lookPast {
+	at := b.waiting.Front()
+	for past := 0; at != nil && past < lookPast; {
 		w := at.Value.(*budgetWait) //nolint:forcetypeassert,errcheck // the list holds nothing else
-		next := at.Next()
-		switch {
-		case at == b.waiting.Front():
-			if !b.takeLocked(w.bytes) {
-				at, past = next, past+1
-				continue
-			}
-		case !b.passLocked(w.bytes):
-			at, past = next, past+1
+		place, take := at, b.passLocked
+		if at == b.waiting.Front() {
+			take = b.takeLocked
+		}
+		at = at.Next()
+		if !take(w.bytes) {
+			past++
 			continue
 		}
-		b.waiting.Remove(at)
+		b.waiting.Remove(place)
 		close(w.taken)
-		at = next
 	}
 }
 

@@ -4,7 +4,8 @@ import "context"
 
 // budget bounds bytes over all streams; *partition.Budget is one.
 type budget interface {
-	// TryAcquire takes n bytes if there is room and nobody waits, or if nothing at all is taken, so that a large request can pass.
+	// TryAcquire takes n bytes if there is room and who waits has not been passed by too many, or if nothing at all is taken, so that a large
+	// request can pass.
 	TryAcquire(n int64) bool
 	// Acquire waits for its turn and for room, and takes n bytes; or it takes none and answers with ctx's error.
 	Acquire(ctx context.Context, n int64) error
