@@ -24,6 +24,7 @@ type bench struct {
 	p *Partition
 
 	session multiraft.Session
+	lacks   time.Duration // what the clock lacks, by its peers
 	status  multiraft.Status
 	healthy error
 	wakes   int
@@ -140,9 +141,15 @@ func (b *bench) append(term uint64, data []byte) {
 	b.log = append(b.log, logEntry{term: term, data: bytes.Clone(data)})
 }
 
+// turn gives the partition a turn at the present time and what its peers say is wrong with it.
+func (b *bench) turn() [][]byte {
+	b.session.NowMS = b.w.Env().Now().Add(b.lacks).UnixMilli()
+	return b.p.Turn(b.session)
+}
+
 // propose gives the partition a turn and tells how many entries it proposed.
 func (b *bench) propose() int {
-	data := b.p.Turn(b.session)
+	data := b.turn()
 	if len(data) == 0 {
 		return 0
 	}

@@ -31,7 +31,7 @@ func (p *Partition) Produce(batch []byte, h record.Header, done func(ProduceResu
 // ProduceOwned is Produce without its copy: the batch is buf[record.EnvelopeLen:], the bytes before it are the
 // partition's to write, and all of buf belongs to the partition from now on.
 func (p *Partition) ProduceOwned(buf []byte, h record.Header, done func(ProduceResult)) {
-	now := p.cfg.Env.Now().UnixMilli()
+	now := p.cfg.Env.Wall().UnixMilli()
 	if e := p.admit(buf, h, now); e != nil {
 		p.refuse(done, e)
 		return

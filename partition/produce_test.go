@@ -44,7 +44,7 @@ func TestProduceOwnedWritesIntoTheCallersBuffer(t *testing.T) {
 	buf := append(make([]byte, record.EnvelopeLen), batch...)
 	a := &answer{t: t}
 	b.p.ProduceOwned(buf, h, a.set)
-	data := b.p.Turn(b.session)
+	data := b.turn()
 	if len(data) != 1 || &data[0][0] != &buf[0] {
 		t.Fatal("the batch was copied")
 	}

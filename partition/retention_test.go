@@ -142,7 +142,7 @@ func TestRule15RecordsWrittenByADoubtfulClockAreNoOlderThanTheyAre(t *testing.T)
 	b.write(1, 0, 1)
 	b.advance(8 * 24 * time.Hour)
 	for _, skew := range []time.Duration{0, -2 * time.Hour, time.Hour, -3 * time.Hour} {
-		b.session.ClockOK, b.session.ClockSkewMS = false, skew.Milliseconds()
+		b.session.ClockOK, b.lacks = false, skew
 		b.write(1, int32(len(b.log))-1, 1)
 		_, got, _, err := record.OpenEnvelope(b.log[len(b.log)-1].data)
 		if err != nil {

@@ -61,7 +61,7 @@ func (p *Partition) Turn(s multiraft.Session) [][]byte {
 	}
 	// Append times never go back, so one leader with a clock that is ahead would move all later ones: where its clock disagrees with its peers'
 	// theirs counts (RULES 15). To stand still until it is set right would make records look old that are not.
-	now := max(p.sess.lastMS, p.cfg.Env.Now().UnixMilli()+s.ClockSkewMS)
+	now := max(p.sess.lastMS, s.NowMS)
 	p.sess.lastMS = now
 	t.next = p.sess.next
 	for _, it := range t.taken {

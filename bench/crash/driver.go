@@ -22,6 +22,8 @@ const (
 type stillClock struct{}
 
 func (stillClock) Now() time.Time { return time.UnixMilli(startMS) }
+
+func (c stillClock) Wall() time.Time { return c.Now() }
 func (stillClock) AfterFunc(_ time.Duration, f func()) env.Timer {
 	return time.AfterFunc(0, f)
 }

@@ -27,7 +27,7 @@ type machine struct {
 	up     *boot
 	failed string        // why its broker can never start again
 	skew   time.Duration // of the wall clock of its next boot
-	jump   time.Duration // of the wall clock as the ticker reads it
+	jump   time.Duration // of the time of day, while it runs
 	jumped uint64        // ticks that read a clock which had jumped
 	// quarantined holds the replicas that were given up so far.
 	quarantined map[groupReplica]bool
@@ -70,6 +70,7 @@ func (m *machine) start() error {
 	p := c.w.Process(fmt.Sprintf("m%d", m.n))
 	ctx, cancel := context.WithCancel(context.Background())
 	p.Skew(m.skew)
+	p.Jump(m.jump)
 	pe := p.Env()
 	b := &boot{
 		m: m, proc: p, ctx: ctx, cancel: cancel, asking: map[int32]bool{}, linked: map[int32]*boot{}, nonce: c.w.Rand().Uint64() | 1,
@@ -204,8 +205,7 @@ func (b *boot) hear() {
 	}
 }
 
-// tick does each second what the broker's ticker does. A jump of the wall clock is seen here, and by those who hear of it from this
-// broker (transport), alone: elsewhere the product takes differences, which the monotonic clock makes true.
+// tick does each second what the broker's ticker does.
 func (b *boot) tick() {
 	b.env.AfterFunc(time.Second, func() {
 		b.hear()
@@ -213,7 +213,7 @@ func (b *boot) tick() {
 		if b.m.jump != 0 {
 			b.m.jumped++
 		}
-		b.agent.Tick(b.env.Now().Add(b.m.jump))
+		b.agent.Tick(b.env.Wall())
 		b.tick()
 	})
 }

@@ -39,10 +39,8 @@
 //   - I23, leaks: memory and descriptors are those of one process for all brokers here; bench/chaos looks at real ones. That every goroutine
 //     ends with its broker is seen: the bubble would not end.
 //
-// Two things are less than on a real machine. A wall clock that jumps is seen by the ticker, which decides on retention, and by the other
-// brokers: elsewhere the product takes differences of times, which the monotonic clock makes true and a virtual one cannot tell apart.
-// And only raft's messages come twice or out of order: heartbeats, calls and what clients send are delivered once and in order, or not at
-// all, as their connections do.
+// One thing is less than on a real machine: only raft's messages come twice or out of order. Heartbeats, calls and what clients send are
+// delivered once and in order, or not at all, as their connections do.
 //
 // Callers: this package's tests, make sim.
 package sim

@@ -187,14 +187,23 @@ func (n *nemesis) clock(m *machine) (string, func()) {
 	return "clock", func() { m.skew = 0 }
 }
 
-// clockJump sets the wall clock of a running broker, as far as that is told from the monotonic one (see tick).
+// setClock sets the clock of a running broker forward by so much in all; differences of its monotonic one go on as they were.
+func (m *machine) setClock(jump time.Duration) {
+	m.jump = jump
+	if m.up != nil {
+		m.up.proc.Jump(jump)
+	}
+}
+
+// clockJump sets the clock of a running broker, and back.
 func (n *nemesis) clockJump(m *machine) (string, func()) {
 	if !n.upAndReady(m) {
 		return "", nil
 	}
-	m.jump = agedAfter + time.Duration(n.c.w.Rand().Int64N(int64(agedAfter)))
+	jump := agedAfter + time.Duration(n.c.w.Rand().Int64N(int64(agedAfter)))
 	if n.c.w.Rand().Int64N(4) == 0 {
-		m.jump = -m.jump
+		jump = -jump
 	}
-	return n.noticed("clock jump", func() uint64 { return m.jumped }, func() { m.jump = 0 })
+	m.setClock(jump)
+	return n.noticed("clock jump", func() uint64 { return m.jumped }, func() { m.setClock(0) })
 }

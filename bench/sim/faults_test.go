@@ -13,7 +13,7 @@ func quiet() *nemesis {
 	c.net = c.w.NewNetwork()
 	c.net.Loose = map[int]bool{0: true}
 	for i := int32(1); i <= 5; i++ {
-		m := &machine{c: c, n: i, up: &boot{ready: true}}
+		m := &machine{c: c, n: i, up: &boot{ready: true, proc: c.w.Process("broker")}}
 		m.disk = newDisk(c, "")
 		c.machines = append(c.machines, m)
 	}

@@ -175,7 +175,8 @@ func (c *Cluster) heal() {
 		m.resume()
 		m.disk.stall(false)
 		m.disk.fail, m.disk.dies, m.disk.full = "", nil, false
-		m.jump, m.skew = 0, 0
+		m.skew = 0
+		m.setClock(0)
 	}
 	for _, m := range c.machines {
 		c.revive(m)

@@ -31,11 +31,6 @@ func (t transport) Send(to int32, lane multiraft.Lane, p *multiraft.Packet) bool
 		c.elections.sent(x.Group, x.Raft)
 		cp.Messages = append(cp.Messages, multiraft.Message{Group: x.Group, Raft: proto.Clone(x.Raft).(*raftpb.Message)})
 	}
-	if p.Heartbeat != nil { // it tells the wall clock, which may have jumped
-		hb := *p.Heartbeat
-		hb.ClockMS += b.m.jump.Milliseconds()
-		cp.Heartbeat = &hb
-	}
 	from := b.id
 	delivered := false
 	sent := c.w.Now()
@@ -45,9 +40,6 @@ func (t transport) Send(to int32, lane multiraft.Lane, p *multiraft.Packet) bool
 			return
 		}
 		mine := &cp
-		if cp.Heartbeat != nil {
-			cp.Heartbeat.ClockMS -= m.jump.Milliseconds() // which the receiver compares with its own
-		}
 		if delivered { // a packet belongs to who received it
 			again := cp
 			again.Messages = nil

@@ -336,6 +336,8 @@ type stillClock struct {
 }
 
 func (c *stillClock) Now() time.Time { return c.now }
+
+func (c *stillClock) Wall() time.Time { return c.Now() }
 func (c *stillClock) AfterFunc(time.Duration, func()) env.Timer {
 	c.timer()
 	return noTimer{}

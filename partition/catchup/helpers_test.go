@@ -49,6 +49,8 @@ func (c *handClock) Now() time.Time {
 	return c.now
 }
 
+func (c *handClock) Wall() time.Time { return c.Now() }
+
 func (c *handClock) AfterFunc(d time.Duration, f func()) env.Timer {
 	c.mu.Lock()
 	defer c.mu.Unlock()

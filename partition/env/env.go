@@ -8,8 +8,10 @@ import (
 
 // Clock tells the time and makes timers.
 type Clock interface {
-	// Now is the present time. It may jump; only differences over short spans mean something.
+	// Now is for differences: a clock that is set does not show in them (on a machine they are the monotonic clock's).
 	Now() time.Time
+	// Wall is the time of day as the machine has it, without a monotonic part. It jumps when the clock is set.
+	Wall() time.Time
 	// AfterFunc calls f once after d, unless the timer is stopped first. f must not block.
 	AfterFunc(d time.Duration, f func()) Timer
 }

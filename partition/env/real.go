@@ -57,6 +57,8 @@ type realClock struct{}
 
 func (realClock) Now() time.Time { return time.Now() } //nolint:forbidigo // the one place where the core's clock is the machine's
 
+func (c realClock) Wall() time.Time { return c.Now().Round(0) }
+
 func (realClock) AfterFunc(d time.Duration, f func()) Timer { return time.AfterFunc(d, f) }
 
 // realRand draws from the runtime's generator, which is seeded by the system and safe for concurrent use.

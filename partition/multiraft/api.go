@@ -109,8 +109,8 @@ type Session struct {
 	Term uint64
 	// ClockOK says that the broker's clock is within a minute of its peers' median (RULES 15).
 	ClockOK bool
-	// ClockSkewMS is what the broker's clock lacks, in milliseconds, if it is not.
-	ClockSkewMS int64
+	// NowMS is the time that appends get, in milliseconds since 1970: the broker's or, where its clock is not, its peers'.
+	NowMS int64
 }
 
 // Role is what a replica is in its group.

@@ -75,6 +75,8 @@ type handClock struct {
 
 func (c *handClock) Now() time.Time { return c.now }
 
+func (c *handClock) Wall() time.Time { return c.Now() }
+
 func TestCommitsAreTimedFromTheirProposals(t *testing.T) {
 	clock, got := &handClock{now: time.Unix(100, 0)}, seconds{}
 	var p proposals

@@ -36,9 +36,11 @@ type liveness struct {
 	ids   []int32 // of peers, rising
 	gen   uint64  // counts changes of ids, from 1
 
-	clockOff atomic.Bool  // the clock is too far from the peers' median, or no peer has been heard yet
-	skewMS   atomic.Int64 // while it is, what the clock lacks
-	judged   bool         // a peer's clock was heard; guarded by mu
+	clockOff atomic.Bool // the clock is too far from the peers' median, or no peer has been heard yet
+	judged   bool        // a peer's clock was heard; guarded by mu
+	// begun and aheadMS are a clock that nobody sets: the time of day at begun, and what had to be added to it when the clocks were compared last.
+	begun    time.Time
+	aheadMS  atomic.Int64
 	silences atomic.Int64 // times that a broker was taken for gone
 }
 
@@ -53,7 +55,7 @@ type peer struct {
 	// ackedAt is when it last said that it hears us: both directions work.
 	ackedAt   time.Time
 	refusedAt time.Time // zero: its port did not refuse us since it was last heard
-	skewMS    int64     // its clock minus ours
+	aheadMS   int64     // its clock minus what begun says, which our clock's being set does not change
 
 	up bool // as last told by events
 	// Not yet told:
@@ -67,7 +69,9 @@ type peerEvent struct {
 }
 
 func newLiveness(self int32, nonce uint64, silent time.Duration, e *env.Env, log *slog.Logger, kick func()) *liveness {
-	return &liveness{self: self, nonce: nonce, silent: silent, env: e, log: log, kick: kick, peers: make(map[int32]*peer)}
+	l := &liveness{self: self, nonce: nonce, silent: silent, env: e, log: log, kick: kick, peers: make(map[int32]*peer), begun: e.Now()}
+	l.aheadMS.Store(l.ownAheadMS())
+	return l
 }
 
 func (l *liveness) register(r prometheus.Registerer) {
@@ -149,7 +153,7 @@ func (l *liveness) heard(from int32, pk *Packet) bool {
 		l.kick()
 	}
 	if hb := pk.Heartbeat; hb != nil {
-		p.skewMS = hb.ClockMS - now.UnixMilli()
+		p.aheadMS = hb.ClockMS - l.steadyMS(now)
 		if hb.Ack && (hb.EchoNonce == 0 || hb.EchoNonce == l.nonce) {
 			if now.Sub(p.ackedAt) > l.silent {
 				l.kick() // an election may have waited for it
@@ -269,7 +273,7 @@ func (l *liveness) withinLocked(broker int32, now time.Time, d time.Duration) bo
 func (l *liveness) heartbeat(to int32, now time.Time) *Heartbeat {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	hb := &Heartbeat{ClockMS: now.UnixMilli()}
+	hb := &Heartbeat{ClockMS: l.env.Wall().UnixMilli()}
 	if p := l.peers[to]; p != nil {
 		p.seq++
 		hb.Seq = p.seq
@@ -281,10 +285,11 @@ func (l *liveness) heartbeat(to int32, now time.Time) *Heartbeat {
 // judgeClockLocked compares the own clock with the median of all clocks that are heard. With an even number the worse
 // of the two middle ones counts: of two brokers nobody knows who is right. Who hears none has learnt nothing.
 func (l *liveness) judgeClockLocked(now time.Time) {
+	own := l.ownAheadMS()
 	skews := make([]int64, 1, len(l.ids)+1) // the own clock is 0 from itself
 	for _, id := range l.ids {
 		if p := l.peers[id]; l.hearsLocked(p, now) {
-			skews = append(skews, p.skewMS)
+			skews = append(skews, p.aheadMS-own)
 		}
 	}
 	n := len(skews)
@@ -300,10 +305,9 @@ func (l *liveness) judgeClockLocked(now time.Time) {
 	}
 	l.judged = n > 1
 	if off {
-		l.skewMS.Store(later) // of two the one that has records kept for longer
-	} else {
-		l.skewMS.Store(0)
+		own += later // of two the one that has records kept for longer
 	}
+	l.aheadMS.Store(own)
 	l.clockOff.Store(off)
 }
 
@@ -314,5 +318,14 @@ func tooFar(skewMS int64) bool {
 // clockOK tells whether the own clock may decide on time (RULES 15).
 func (l *liveness) clockOK() bool { return !l.clockOff.Load() }
 
-// clockSkewMS is what has to be added to the own clock, in milliseconds, to have the peers'; 0 if it is right.
-func (l *liveness) clockSkewMS() int64 { return l.skewMS.Load() }
+// steadyMS is the time of day as it would be if nobody had set the clock since begun.
+func (l *liveness) steadyMS(now time.Time) int64 {
+	return l.begun.UnixMilli() + now.Sub(l.begun).Milliseconds()
+}
+
+// ownAheadMS is by how much the clock was set forward since begun.
+func (l *liveness) ownAheadMS() int64 { return l.env.Wall().UnixMilli() - l.steadyMS(l.env.Now()) }
+
+// nowMS is the time of day, by the own clock or, if it is not right, the peers'. A clock that is set counts once it was compared with them: what is
+// written in between would be as much too old or too new as it was set by.
+func (l *liveness) nowMS() int64 { return l.steadyMS(l.env.Now()) + l.aheadMS.Load() }

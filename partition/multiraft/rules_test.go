@@ -217,7 +217,7 @@ func TestRule15LeaderWithAWrongClockKnows(t *testing.T) {
 	if !ok() {
 		t.Fatal("a right clock is held for wrong")
 	}
-	lead.proc.Skew(2 * time.Minute)
+	lead.proc.Jump(2 * time.Minute)
 	c.w.Run(c.w.Now() + 400*time.Millisecond)
 	if ok() {
 		t.Error("a clock two minutes ahead of both peers is held for right")
@@ -226,7 +226,7 @@ func TestRule15LeaderWithAWrongClockKnows(t *testing.T) {
 
 func TestRule15PeerWithAWrongClockIsOutvoted(t *testing.T) {
 	c := loadedCluster(t, 25)
-	c.otherThan(c.leader(1).id).proc.Skew(2 * time.Minute)
+	c.otherThan(c.leader(1).id).proc.Jump(2 * time.Minute)
 	c.w.Run(c.w.Now() + 400*time.Millisecond)
 	if l := c.leader(1); l == nil || !l.groups[1].sessionNow().ClockOK {
 		t.Error("one peer with a wrong clock makes the leader doubt its own")

@@ -58,7 +58,7 @@ func (g *Group) syncRole() {
 }
 
 func (g *Group) sessionNow() Session {
-	return Session{Term: g.term, ClockOK: g.live.clockOK(), ClockSkewMS: g.live.clockSkewMS()}
+	return Session{Term: g.term, ClockOK: g.live.clockOK(), NowMS: g.live.nowMS()}
 }
 
 // ceaseToLead ends what only a leader has, in the term it led in. Status tells of it before the machine is told: what the machine still

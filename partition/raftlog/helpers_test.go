@@ -17,6 +17,8 @@ import (
 type testClock struct{ ms int64 }
 
 func (c *testClock) Now() time.Time { return time.UnixMilli(c.ms) }
+
+func (c *testClock) Wall() time.Time { return c.Now() }
 func (c *testClock) AfterFunc(time.Duration, func()) env.Timer {
 	panic("the raft log sets no timers")
 }

@@ -53,7 +53,7 @@ func (in *Installer) beginTail() error {
 	}
 	h := &segHeader{
 		group: in.id.group, replica: in.id.replica, first: in.m.TailFirst, prevTerm: in.m.TailPrevTerm,
-		base: in.m.TailBase, runMax: in.m.TailRunMax, createdMS: in.s.o.Clock.Now().UnixMilli(), runs: runs,
+		base: in.m.TailBase, runMax: in.m.TailRunMax, createdMS: in.s.o.Clock.Wall().UnixMilli(), runs: runs,
 	}
 	for _, f := range in.files {
 		h.catalog = append(h.catalog, f.summary())

@@ -18,7 +18,7 @@ func (l *Log) roll() error {
 	h := &segHeader{
 		group: l.id.group, replica: l.id.replica,
 		first: l.last + 1, prevTerm: termAt(l.runs, l.last),
-		base: l.next, runMax: l.runMax, createdMS: l.s.o.Clock.Now().UnixMilli(),
+		base: l.next, runMax: l.runMax, createdMS: l.s.o.Clock.Wall().UnixMilli(),
 		runs: slices.Clone(l.runs),
 	}
 	for _, s := range l.segs {
@@ -59,7 +59,7 @@ func (l *Log) Aged() bool {
 	}
 	l.advanceFirstLocked()
 	seg := l.segs[len(l.segs)-1]
-	return seg.last >= seg.first && l.aged(seg, l.s.o.Clock.Now().UnixMilli()) || l.segs[0].first < l.first
+	return seg.last >= seg.first && l.aged(seg, l.s.o.Clock.Wall().UnixMilli()) || l.segs[0].first < l.first
 }
 
 // Maintain does the work that is not urgent: writes an offered checkpoint, rolls an aged segment, seals, and unlinks
@@ -91,7 +91,7 @@ func (l *Log) maintain(offered *Checkpoint) error {
 	if err := l.writeCheckpoint(offered); err != nil {
 		return err
 	}
-	if seg := l.segs[len(l.segs)-1]; seg.last >= seg.first && l.aged(seg, l.s.o.Clock.Now().UnixMilli()) {
+	if seg := l.segs[len(l.segs)-1]; seg.last >= seg.first && l.aged(seg, l.s.o.Clock.Wall().UnixMilli()) {
 		if err := l.roll(); err != nil {
 			return err
 		}

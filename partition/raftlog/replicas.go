@@ -147,7 +147,7 @@ func (s *Store) createDir(id replicaID, cs *raftpb.ConfState) error {
 	cp := &Checkpoint{Index: 1, Term: 1, Conf: raftpb.EnsureConfState(cs)}
 	h := &segHeader{
 		group: id.group, replica: id.replica, first: 2, prevTerm: 1, runMax: -1,
-		createdMS: s.o.Clock.Now().UnixMilli(), runs: []termRun{{1, 1}},
+		createdMS: s.o.Clock.Wall().UnixMilli(), runs: []termRun{{1, 1}},
 	}
 	f, err := s.createSegment(dir, h, cp, 1, s.o.SegmentBytes)
 	if err != nil {

@@ -72,6 +72,8 @@ func (c *stepped) Now() time.Time {
 	return c.now
 }
 
+func (c *stepped) Wall() time.Time { return c.Now() }
+
 func (c *stepped) step(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

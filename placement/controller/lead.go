@@ -140,7 +140,7 @@ func (c *Controller) propose(cmd placement.Command, version uint64, next *placem
 	c.pipeline.seq++
 	q := &proposal{
 		seq:  c.pipeline.seq,
-		data: putPayload(c.nonce, c.pipeline.seq, c.cfg.Env.Now().UnixMilli(), b),
+		data: putPayload(c.nonce, c.pipeline.seq, c.cfg.Env.Wall().UnixMilli(), b),
 		done: make(chan outcome, 1),
 	}
 	c.pipeline.push(q, next)

@@ -44,6 +44,8 @@ func (c loopClock) Now() time.Time {
 	return c.l.now
 }
 
+func (c loopClock) Wall() time.Time { return c.Now() }
+
 // AfterFunc never fires: every call is answered at once.
 func (c loopClock) AfterFunc(time.Duration, func()) env.Timer { return loopTimer{} }
 

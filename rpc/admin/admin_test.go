@@ -29,6 +29,8 @@ type fakeClock struct {
 }
 
 func (c *fakeClock) Now() time.Time { return time.UnixMilli(1) }
+
+func (c *fakeClock) Wall() time.Time { return c.Now() }
 func (c *fakeClock) AfterFunc(d time.Duration, f func()) env.Timer {
 	if slices.Contains(settling, d) {
 		if c.paused != nil {

@@ -60,6 +60,7 @@ var calls = []func(*Server, context.Context, []byte) error{
 type stillClock struct{}
 
 func (stillClock) Now() time.Time                            { return time.UnixMilli(1) }
+func (c stillClock) Wall() time.Time                         { return c.Now() }
 func (stillClock) AfterFunc(time.Duration, func()) env.Timer { return noTimer{} }
 
 // answering is other brokers that all answer the same, or none at all.

@@ -42,6 +42,8 @@ func (c *fakeClock) Now() time.Time {
 	return c.now
 }
 
+func (c *fakeClock) Wall() time.Time { return c.Now() }
+
 func (c *fakeClock) AfterFunc(d time.Duration, f func()) env.Timer {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -24,6 +24,7 @@ import (
 type stillClock struct{}
 
 func (stillClock) Now() time.Time                            { return time.UnixMilli(1_700_000_000_000) }
+func (c stillClock) Wall() time.Time                         { return c.Now() }
 func (stillClock) AfterFunc(time.Duration, func()) env.Timer { return stillTimer{} }
 
 type stillTimer struct{}

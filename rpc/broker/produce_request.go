@@ -161,7 +161,7 @@ func (s *Server) encode(l record.Limits, in *inbound) (h record.Header, buf []by
 		}
 		if r.TimestampMS == 0 {
 			if now == 0 {
-				now = s.clock.Now().UnixMilli()
+				now = s.clock.Wall().UnixMilli()
 			}
 			r.TimestampMS = now
 		}

@@ -168,7 +168,7 @@ func Start(cfg Config) (_ *Broker, err error) {
 	b.registerMetrics()
 	b.env, b.stopEnv = env.NewReal(env.RealOptions{Log: b.log})
 	undo = append(undo, b.stopEnv)
-	b.nonce, b.bootMS = b.env.Uint64()|1, b.env.Now().UnixMilli()
+	b.nonce, b.bootMS = b.env.Uint64()|1, b.env.Wall().UnixMilli()
 	b.refusals = b.newRefusals()
 	if err := b.openSecrets(); err != nil {
 		return nil, err

@@ -148,7 +148,7 @@ func (f *Folder) Recover(r *Report, note string) error {
 	if _, _, err := placement.Apply(r.State, cmd); err != nil {
 		return err
 	}
-	entry, err := controller.OfflineEntry(cmd, f.clock.Now())
+	entry, err := controller.OfflineEntry(cmd, f.clock.Wall())
 	if err != nil {
 		return err
 	}

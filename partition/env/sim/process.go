@@ -13,6 +13,7 @@ type Process struct {
 	name string
 	dead bool
 	skew time.Duration
+	jump time.Duration
 	env  *env.Env
 
 	paused bool
@@ -55,9 +56,14 @@ func (p *Process) Dead() bool { return p.dead }
 // Skew sets how far the process's clock is ahead of the world's; timers are not affected.
 func (p *Process) Skew(d time.Duration) { p.skew = d }
 
+// Jump sets how far the process's time of day is ahead of what it was: its clock was set. Differences of Now do not show it.
+func (p *Process) Jump(d time.Duration) { p.jump = d }
+
 type clock struct{ p *Process }
 
 func (c clock) Now() time.Time { return start.Add(c.p.w.now + c.p.skew) }
+
+func (c clock) Wall() time.Time { return c.Now().Add(c.p.jump) }
 
 func (c clock) AfterFunc(d time.Duration, f func()) env.Timer {
 	t := &timer{p: c.p, f: f}
