@@ -77,7 +77,7 @@ func (n *nemesis) betray(s *slot) (mend func()) {
 	c := n.c
 	t := c.newest().Topics[s.topic]
 	leader := c.byBroker[s.hint]
-	if t == nil || leader == nil || !n.upAndReady(leader) {
+	if t == nil || int(s.number) >= len(t.Partitions) || leader == nil || !n.upAndReady(leader) {
 		return nil
 	}
 	var others []*machine
@@ -206,7 +206,7 @@ func (n *nemesis) pick() (groupReplica, string) {
 		a := as[c.w.Rand().Int64N(int64(len(as)))]
 		s := c.clients.slots[a.Partition]
 		t := n.victim.up.ctl.State().Topics[s.topic]
-		if a.Outcome != check.OK || t == nil {
+		if a.Outcome != check.OK || t == nil || int(s.number) >= len(t.Partitions) { // its state may be an old one
 			continue
 		}
 		if r, ok := t.Partitions[s.number].On(n.victim.up.id); ok {

@@ -165,7 +165,7 @@ func (c *Cluster) atRest(s *placement.State, slot int) bool {
 	}
 	x := c.clients.slots[slot]
 	t := s.Topics[x.topic]
-	return led && len(hw) == 1 && t != nil && len(replicas) == len(t.Partitions[x.number].Replicas)
+	return led && len(hw) == 1 && t != nil && int(x.number) < len(t.Partitions) && len(replicas) == len(t.Partitions[x.number].Replicas)
 }
 
 // waits tells what is still to come until nothing moves, all replicas are where the state has them, nothing is left to delete and all is read; ""
