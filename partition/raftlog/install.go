@@ -201,8 +201,9 @@ func (in *Installer) keep(m *Manifest) error {
 			return err
 		}
 	}
-	// The tail's entries are committed, so they are the same in any shipment. Its header may not be.
-	if in.tail != nil && (in.m.Replica != m.Replica || in.m.TailFirst != m.TailFirst) {
+	// The tail's entries are committed, so they are the same in any shipment. Its header may not be: it lists the files before the tail. Of
+	// those it may name some that were trimmed since, but must name all that are there.
+	if in.tail != nil && (in.m.Replica != m.Replica || in.m.TailFirst != m.TailFirst || m.first() < in.tail.from) {
 		return in.dropTail()
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 type installTail struct {
 	file *segFile
 	st   segState
+	from uint64 // the first index of the manifest whose files its header lists
 }
 
 // runs are the terms of everything before the tail, with the run that reaches in from below.
@@ -66,7 +67,7 @@ func (in *Installer) beginTail() error {
 	default:
 		return err
 	}
-	in.tail = &installTail{file: file, st: segState{commit: min(in.cp.Index, h.first-1), last: h.first - 1, next: h.base, runMax: h.runMax}}
+	in.tail = &installTail{file: file, from: in.m.first(), st: segState{commit: min(in.cp.Index, h.first-1), last: h.first - 1, next: h.base, runMax: h.runMax}}
 	return nil
 }
 

@@ -60,6 +60,14 @@ func (m *Manifest) Bytes() int64 {
 	return n
 }
 
+// first is the index at which the shipment begins.
+func (m *Manifest) first() uint64 {
+	if len(m.Files) > 0 {
+		return m.Files[0].First
+	}
+	return m.TailFirst
+}
+
 // Shipment is a consistent view of a log, to install a replica from. Of the segments that can no longer change the one being read is held by an
 // open descriptor; what follows them is a short tail of entries, held by a lease (RULES 8). A trim is harmless: it ends the shipment at
 // the first file that is gone, and a new one does not have it, since nobody needs what was trimmed. A Shipment is safe for
@@ -94,7 +102,7 @@ func (l *Log) Ship(ctx context.Context, c Checkpoint) (*Shipment, error) {
 		sh, err := l.ship(ctx, &c)
 		if errors.Is(err, os.ErrNotExist) {
 			l.mu.Lock()
-			moved := l.first > sh.from()
+			moved := l.first > sh.m.first()
 			l.mu.Unlock()
 			if moved {
 				continue // a trim was quicker
@@ -107,14 +115,6 @@ func (l *Log) Ship(ctx context.Context, c Checkpoint) (*Shipment, error) {
 		sh.m.Checkpoint, sh.m.CheckpointBytes = raw, int64(len(raw))
 		return sh, nil
 	}
-}
-
-// from is the first index of the shipment.
-func (sh *Shipment) from() uint64 {
-	if len(sh.m.Files) > 0 {
-		return sh.m.Files[0].First
-	}
-	return sh.m.TailFirst
 }
 
 // ship is one try; the shipment that comes with an error holds nothing any more.
