@@ -66,7 +66,8 @@ type Gossip struct {
 func nameOf(nonce uint64) string { return fmt.Sprintf("%016x", nonce) }
 
 // Start opens the port, announces c.Meta and begins to look for the seeds. ctx bounds Start alone: how long an advertised
-// name may take to resolve. Errors: a bad address or Meta, a port in use.
+// name may take to resolve. Errors: a bad address, a Meta that does not fit or
+// would not once it has a cluster's id, a port in use.
 func Start(ctx context.Context, c Config) (*Gossip, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -84,7 +85,7 @@ func Start(ctx context.Context, c Config) (*Gossip, error) {
 	if c.RejoinInterval == 0 {
 		c.RejoinInterval = c.Profile.rejoinInterval()
 	}
-	encoded, err := c.Meta.Encode()
+	encoded, err := c.Meta.encodeFirst()
 	if err != nil {
 		return nil, err
 	}

@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"strings"
 )
 
 // MaxMeta is the most bytes an encoded Meta may have (memberlist's limit).
 const MaxMeta = 512
+
+// ClusterIDBytes is the length of a cluster's id. Start keeps room for it.
+const ClusterIDBytes = 32
 
 // metaVersion is the first byte of an encoded Meta. A new version may only append fields, so that an older broker reads
 // what it knows of a newer one; a change of meaning needs a new label.
@@ -70,6 +74,19 @@ func (m Meta) Encode() ([]byte, error) {
 			len(b), MaxMeta, len(m.Client), len(m.Peer), len(m.HTTP), len(m.Rack), len(m.Version), len(m.ClusterID))
 	}
 	return b, nil
+}
+
+// encodeFirst writes what a broker announces at its start. It fails as well if the broker belongs to no cluster yet and m would not fit once
+// it has a cluster's id: that comes when the broker is a member for good, and nothing else of m grows then.
+func (m Meta) encodeFirst() ([]byte, error) {
+	if m.ClusterID == "" {
+		later := m
+		later.ClusterID = strings.Repeat("0", ClusterIDBytes)
+		if _, err := later.Encode(); err != nil {
+			return nil, fmt.Errorf("%w; this broker belongs to no cluster yet, and the id of its cluster needs room", err)
+		}
+	}
+	return m.Encode()
 }
 
 // texts lists the text fields in the order of the encoding.

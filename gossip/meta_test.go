@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -88,4 +89,44 @@ func FuzzDecodeMeta(f *testing.F) {
 			t.Fatalf("%+v, %v; want %+v", got, err, m)
 		}
 	})
+}
+
+// The id of the cluster comes later than the check at the start. By then the broker is a member for good, and would end at each start.
+func TestWhatDoesNotFitWithAClusterIDIsRefusedAtTheStart(t *testing.T) {
+	of := func(http int) Meta {
+		return Meta{
+			Nonce: 7, Empty: true, Version: "v1.2.3", BootMS: 1767366245006, Level: 3,
+			Client: strings.Repeat("c", 150), Peer: strings.Repeat("p", 150), HTTP: strings.Repeat("h", http),
+		}
+	}
+	fits := 0
+	for n := range 200 {
+		m := of(n)
+		m.ClusterID = strings.Repeat("0", ClusterIDBytes)
+		if _, err := m.Encode(); err == nil {
+			fits = n
+		}
+	}
+	start := func(m Meta) (*Gossip, error) {
+		return Start(t.Context(), Config{Listen: "127.0.0.1:0", Profile: ProfileLocal, Meta: m})
+	}
+	g, err := start(of(fits))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := of(fits)
+	m.Empty, m.BrokerID, m.ClusterID = false, 1, strings.Repeat("a", ClusterIDBytes)
+	if err := errors.Join(g.SetMeta(m), g.Stop(t.Context())); err != nil {
+		t.Fatalf("the cluster was founded: %v", err)
+	}
+	g, err = start(of(fits + 1))
+	if err == nil {
+		m.HTTP += "h"
+		t.Fatalf("it starts, and once the cluster is founded: %v", errors.Join(g.SetMeta(m), g.Stop(t.Context())))
+	}
+	for _, part := range []string{"513 bytes, 512 fit", "shorten", "client 150, peer 150", "cluster id 32"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%v; it does not tell %q", err, part)
+		}
+	}
 }
