@@ -347,3 +347,17 @@ type noTimer struct{}
 
 func (noTimer) Stop() bool               { return true }
 func (noTimer) Reset(time.Duration) bool { return true }
+
+// The rate is for most logs. One that a broker needs to be a member at all goes past it, also when others have booked it for days.
+func TestSomeLogsGoPastTheRate(t *testing.T) {
+	clock := newClock()
+	src, to := newSource(t, clock, replica, 60), newStore(t, clock)
+	limiter := NewLimiter(clock, 1)
+	limiter.take(1 << 20)
+	net := &direct{servers: map[int32]*Server{1: src.server(clock, func(c *ServerConfig) {
+		c.Limiter, c.Unlimited = limiter, func(g uint64) bool { return g == group }
+	})}}
+	index, err := NewClient(ClientConfig{Env: testEnv(clock), Caller: net}).Run(context.Background(), newInstaller(t, to), 1, group, nil)
+	must(t, err)
+	src.sameAs(t, to, index)
+}

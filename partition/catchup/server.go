@@ -24,7 +24,9 @@ type ServerConfig struct {
 	// Source gives the replica of a group on this broker, nil if there is none that may be a source.
 	Source  func(group uint64) Source
 	Limiter *Limiter // nil = no limit
-	Log     *slog.Logger
+	// Unlimited tells of a group that its log does not wait for Limiter, nor counts there; nil = none.
+	Unlimited func(group uint64) bool
+	Log       *slog.Logger
 
 	MaxShipments int           // at once; default 8. Each holds two descriptors.
 	Idle         time.Duration // after which one that nobody reads from is closed; default a minute
@@ -187,9 +189,17 @@ func (s *Server) using(id uint64, from int32, f func(*shipment) ([]byte, error))
 	return out, nil
 }
 
+// limiter is what the bytes of a shipment wait for.
+func (s *Server) limiter(sh *shipment) *Limiter {
+	if s.c.Unlimited != nil && s.c.Unlimited(sh.Manifest().Group) {
+		return nil
+	}
+	return s.c.Limiter
+}
+
 func (s *Server) read(ctx context.Context, sh *shipment, r readRequest) ([]byte, error) {
 	n := min(max(r.Max, 1), maxChunk)
-	if err := s.c.Limiter.Wait(ctx, n); err != nil {
+	if err := s.limiter(sh).Wait(ctx, n); err != nil {
 		return nil, err
 	}
 	if r.File == checkpointFile {
@@ -211,7 +221,7 @@ func (s *Server) sum(ctx context.Context, sh *shipment, file int) ([]byte, error
 		if err != nil || rest == 0 {
 			return sum[:], err
 		}
-		if err := s.c.Limiter.Wait(ctx, int(min(rest, maxChunk))); err != nil {
+		if err := s.limiter(sh).Wait(ctx, int(min(rest, maxChunk))); err != nil {
 			return nil, err
 		}
 	}
@@ -225,7 +235,7 @@ func (s *Server) check(ctx context.Context, sh *shipment, file int) error {
 			return err
 		}
 		from = next
-		if err := s.c.Limiter.Wait(ctx, maxChunk); err != nil {
+		if err := s.limiter(sh).Wait(ctx, maxChunk); err != nil {
 			return err
 		}
 	}
@@ -236,7 +246,7 @@ func (s *Server) tail(ctx context.Context, sh *shipment, r tailRequest) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	if err := s.c.Limiter.Wait(ctx, len(out)); err != nil {
+	if err := s.limiter(sh).Wait(ctx, len(out)); err != nil {
 		return nil, err
 	}
 	return encodeTail(next, out), nil

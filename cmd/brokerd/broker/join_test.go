@@ -294,14 +294,10 @@ func TestQuarantinedControllerReplicaIsReplaced(t *testing.T) {
 	works(t, c, "orders", 3)
 }
 
-// What it takes to be a member is not recovery: a broker joins however slowly its partitions may come.
+// What it takes to be a member is not recovery: a broker joins however slowly its partitions may come, and those of others may go.
 func TestJoiningDoesNotWaitForTheRecoveryRate(t *testing.T) {
 	t.Parallel()
-	c := brokertest.Start(t, 3, smallLog(), brokertest.Edit(func(n int, c *broker.Config) {
-		if n == 4 {
-			c.RecoveryRate = 1
-		}
-	}))
+	c := brokertest.Start(t, 3, smallLog(), brokertest.Edit(func(_ int, c *broker.Config) { c.RecoveryRate = 1 }))
 	c.Add()
 	settled(t, c, 4, 3)
 }

@@ -36,9 +36,12 @@ func (b *Broker) newRecovery() recovery {
 	return r
 }
 
-// newShips makes the sending side. source gives the replicas of this broker that others may be made of.
+// newShips makes the sending side. source gives the replicas of this broker that others may be made of. The controller's log is shipped as it
+// is received (controllerInstall): not through the limiter, where one piece of it may wait for longer than the receiver does.
 func (r recovery) newShips(e *env.Env, source func(group uint64) catchup.Source) *catchup.Server {
-	return catchup.NewServer(catchup.ServerConfig{Env: e, Source: source, Limiter: r.limiter, Log: e.Log})
+	return catchup.NewServer(catchup.ServerConfig{
+		Env: e, Source: source, Limiter: r.limiter, Unlimited: func(group uint64) bool { return group == controllerGroup }, Log: e.Log,
+	})
 }
 
 // ship answers a call of a broker that makes a replica, and counts what it is sent.
