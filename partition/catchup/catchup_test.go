@@ -297,7 +297,7 @@ func TestTransferKeepsToTheRate(t *testing.T) {
 			must(t, err)
 			done = true
 		default:
-			if clock.waits() > 1 { // it waits for the rate; one timer is the shipment's
+			if clock.waits() > 2 { // it waits for the rate; one timer is the shipment's, one bounds the call
 				clock.advance(time.Millisecond)
 			}
 			runtime.Gosched()

@@ -41,7 +41,10 @@ type ClientConfig struct {
 }
 
 // Client receives shipments. Safe for concurrent use, each Run with an Installer of its own.
-type Client struct{ c ClientConfig }
+type Client struct {
+	c        ClientConfig
+	patience int // see Patient
+}
 
 // NewClient makes a client.
 func NewClient(c ClientConfig) *Client {
@@ -61,9 +64,9 @@ type Progress struct {
 // Run receives a group's log from a broker and installs it: after nil the replica exists, holding everything up to index. After
 // an error the installer is as good as before and Run may be called again with it, for this broker or another, as often as
 // the caller likes, unless the error is raftlog.ErrClosed: then the installer has ended. errors.As tells a *raftlog.DamagedError, which is
-// no use to try again at this broker unless it says Transit. progress may be nil; it is called on this goroutine after each piece.
+// no use to try again at this broker unless it says Transit; after ErrStalled another broker is the better one to ask. progress may be nil; it is called on this goroutine after each piece.
 func (c *Client) Run(ctx context.Context, in *raftlog.Installer, broker int32, group uint64, progress func(Progress)) (index uint64, err error) {
-	t := &transfer{c: &c.c, in: in, broker: broker, group: group, progress: progress}
+	t := &transfer{c: &c.c, patience: c.patience, in: in, broker: broker, group: group, progress: progress}
 	defer func() { t.end(err == nil) }()
 	if err := t.receive(ctx); err != nil {
 		return 0, fmt.Errorf("catch up from broker %d: %w", broker, err)
@@ -113,21 +116,15 @@ type transfer struct {
 	broker   int32
 	group    uint64
 	progress func(Progress)
+	patience int
 
 	open bool // the shipment is
 	id   uint64
+	rate int64 // bytes a second of the source's limiter, as it told; 0 = none, or not told
 	m    *raftlog.Manifest
 	tail int64 // bytes of entries received
 
 	whole int // files received
-}
-
-func (t *transfer) call(ctx context.Context, method string, request any) ([]byte, error) {
-	body, err := encode(request)
-	if err != nil {
-		return nil, err
-	}
-	return t.c.Caller.Call(ctx, t.broker, method, body)
 }
 
 // begin gets a manifest and its checkpoint.
@@ -140,7 +137,7 @@ func (t *transfer) begin(ctx context.Context) error {
 	if err := json.Unmarshal(body, &a); err != nil {
 		return fmt.Errorf("the manifest cannot be read: %w", err)
 	}
-	t.open, t.id, t.m, t.tail = true, a.Shipment, &a.Manifest, 0
+	t.open, t.id, t.rate, t.m, t.tail = true, a.Shipment, a.Rate, &a.Manifest, 0
 	if n := t.m.CheckpointBytes; n > raftlog.MaxCheckpointBytes {
 		return fmt.Errorf("the manifest says that its checkpoint has %d bytes, above %d", n, raftlog.MaxCheckpointBytes)
 	}
@@ -203,7 +200,11 @@ func (t *transfer) fetchFiles(ctx context.Context) error {
 			}
 			if !d.Transit {
 				// The hash was right, so it seems to be the source's. If that finds nothing, it came about here.
-				if _, cerr := t.call(ctx, methodCheck, readRequest{Shipment: t.id, File: i}); cerr != nil {
+				cerr := t.check(ctx, i)
+				if errors.Is(cerr, ErrStalled) {
+					return errors.Join(err, cerr)
+				}
+				if cerr != nil {
 					t.c.Log.Error("a file is damaged at its source", "group", t.group, "broker", t.broker, "error", err, "source_says", cerr)
 					return err
 				}
@@ -240,19 +241,49 @@ func (t *transfer) fetchFile(ctx context.Context, i int) error {
 		}
 		t.report()
 	}
-	body, err := t.call(ctx, methodSum, readRequest{Shipment: t.id, File: i})
+	sum, err := t.sum(ctx, i)
 	if err != nil {
 		return err
-	}
-	var sum [raftlog.SumBytes]byte
-	if copy(sum[:], body) != len(body) || len(body) != len(sum) {
-		return fmt.Errorf("a hash of %d bytes", len(body))
 	}
 	if err := t.in.FinishFile(i, sum); err != nil {
 		return err
 	}
 	t.whole++
 	return nil
+}
+
+// sum asks for the hash over a whole file. The source reads for it what it has not read for this shipment, a piece a call.
+func (t *transfer) sum(ctx context.Context, i int) (sum [raftlog.SumBytes]byte, err error) {
+	for left := t.m.Files[i].Bytes/maxChunk + 2; left > 0; left-- {
+		body, err := t.call(ctx, methodSum, readRequest{Shipment: t.id, File: i, Max: maxChunk})
+		switch {
+		case err != nil:
+			return sum, err
+		case len(body) == len(sum):
+			return [raftlog.SumBytes]byte(body), nil
+		case len(body) > 0:
+			return sum, fmt.Errorf("a hash of %d bytes", len(body))
+		}
+	}
+	return sum, errors.New("the hash of a file comes to no end")
+}
+
+// check has the source check a file, a piece a call. Its error is what the source found, or why nobody knows.
+func (t *transfer) check(ctx context.Context, i int) error {
+	for from := uint64(0); ; {
+		body, err := t.call(ctx, methodCheck, readRequest{Shipment: t.id, File: i, Offset: int64(from), Max: maxChunk})
+		if err != nil || len(body) == 0 {
+			return err
+		}
+		next, _, err := decodeTail(body)
+		if err != nil {
+			return err
+		}
+		if next <= from || next > t.m.Files[i].Last {
+			return fmt.Errorf("the check of entries up to %d goes on from %d after %d", t.m.Files[i].Last, next, from)
+		}
+		from = next
+	}
 }
 
 func (t *transfer) fetchTail(ctx context.Context) error {

@@ -22,7 +22,9 @@
 //
 //   - Both ends take from one Limiter for the whole broker (recovery.rate.bytes) before a byte leaves, and before more are asked for. What
 //     the source reads again, for a hash or a check, is taken from it as well. Logs that a broker needs to be a member go past it at both ends.
-//   - A Server has at most Config.MaxShipments open, and closes one that nobody has read from for Config.Idle.
+//   - A Server has at most Config.MaxShipments open, and closes one that nobody has read from for Config.Idle. One that was closed counts
+//     until its last call has ended.
+//   - Each call of a Client has a bound (stall.go), for a source whose disk hangs.
 //   - Bytes are trusted only after their hash, and entries after their own checksums; both are raftlog's to check.
 //   - Nothing here starts a goroutine.
 //

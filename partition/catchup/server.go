@@ -50,6 +50,9 @@ type shipment struct {
 	busy  int       // calls under way
 	used  time.Time // the last one's end
 	timer env.Timer
+	// end is set once the receiver has closed it. It takes no more calls then. If some are under way, the last one closes it: that would wait
+	// for them, and one that hangs with its disk must go on to count.
+	end func() error
 }
 
 // NewServer makes a server. Stop closes what it has open.
@@ -102,9 +105,9 @@ func (s *Server) Serve(ctx context.Context, from int32, method string, body []by
 		return s.using(r.Shipment, from, func(sh *shipment) ([]byte, error) {
 			switch method {
 			case methodSum:
-				return s.sum(ctx, sh, r.File)
+				return s.sum(ctx, sh, r)
 			case methodCheck:
-				return nil, s.check(ctx, sh, r.File)
+				return s.check(ctx, sh, r)
 			}
 			return s.read(ctx, sh, r)
 		})
@@ -161,7 +164,7 @@ func (s *Server) manifest(ctx context.Context, from int32, r manifestRequest) ([
 	s.mu.Unlock()
 	m := taken.Manifest()
 	s.c.Log.Info("ships a log", "group", m.Group, "replica", m.Replica, "to_broker", from, "index", m.Index, "files", len(m.Files), "bytes", m.Bytes())
-	return encode(manifestAnswer{Shipment: sh.id, Manifest: *m})
+	return encode(manifestAnswer{Shipment: sh.id, Manifest: *m, Rate: s.limiter(sh).Rate()})
 }
 
 func errStopping() error {
@@ -172,7 +175,7 @@ func errStopping() error {
 func (s *Server) using(id uint64, from int32, f func(*shipment) ([]byte, error)) ([]byte, error) {
 	s.mu.Lock()
 	sh := s.shipments[id]
-	if sh == nil || sh.from != from {
+	if sh == nil || sh.from != from || sh.end != nil {
 		s.mu.Unlock()
 		return nil, answer(raftlog.ErrShipmentOver)
 	}
@@ -182,7 +185,14 @@ func (s *Server) using(id uint64, from int32, f func(*shipment) ([]byte, error))
 	s.mu.Lock()
 	sh.busy--
 	sh.used = s.c.Env.Now()
+	last := sh.busy == 0 && sh.end != nil && s.shipments[id] == sh // Stop may have closed it
+	if last {
+		s.removeLocked(id)
+	}
 	s.mu.Unlock()
+	if last {
+		s.closed(sh, sh.end())
+	}
 	if err != nil {
 		return nil, answer(err)
 	}
@@ -215,28 +225,34 @@ func (s *Server) read(ctx context.Context, sh *shipment, r readRequest) ([]byte,
 }
 
 // sum reads what the hash still lacks piece by piece, each paid for before the next, so that nobody waits for the whole.
-func (s *Server) sum(ctx context.Context, sh *shipment, file int) ([]byte, error) {
+func (s *Server) sum(ctx context.Context, sh *shipment, r readRequest) ([]byte, error) {
 	for {
-		sum, rest, err := sh.Sum(file, maxChunk)
+		sum, rest, err := sh.Sum(r.File, maxChunk)
 		if err != nil || rest == 0 {
 			return sum[:], err
 		}
 		if err := s.limiter(sh).Wait(ctx, int(min(rest, maxChunk))); err != nil {
 			return nil, err
 		}
+		if r.Max > 0 {
+			return nil, nil
+		}
 	}
 }
 
 // check is the same for the entries of a file.
-func (s *Server) check(ctx context.Context, sh *shipment, file int) error {
-	for from := uint64(0); ; {
-		next, err := sh.Check(file, from, maxChunk)
-		if err != nil || next > sh.Manifest().Files[file].Last {
-			return err
+func (s *Server) check(ctx context.Context, sh *shipment, r readRequest) ([]byte, error) {
+	for from := uint64(max(r.Offset, 0)); ; {
+		next, err := sh.Check(r.File, from, maxChunk)
+		if err != nil || next > sh.Manifest().Files[r.File].Last {
+			return nil, err
 		}
 		from = next
 		if err := s.limiter(sh).Wait(ctx, maxChunk); err != nil {
-			return err
+			return nil, err
+		}
+		if r.Max > 0 {
+			return encodeTail(from, make([]byte, 8)), nil
 		}
 	}
 }
@@ -255,17 +271,21 @@ func (s *Server) tail(ctx context.Context, sh *shipment, r tailRequest) ([]byte,
 func (s *Server) close(r closeRequest, from int32) error {
 	s.mu.Lock()
 	sh := s.shipments[r.Shipment]
-	if sh == nil || sh.from != from {
+	if sh == nil || sh.from != from || sh.end != nil {
+		s.mu.Unlock()
+		return nil
+	}
+	sh.end = sh.Close
+	if r.Installed {
+		sh.end = sh.Installed
+	}
+	if sh.busy > 0 {
 		s.mu.Unlock()
 		return nil
 	}
 	s.removeLocked(r.Shipment)
 	s.mu.Unlock()
-	end := sh.Close
-	if r.Installed {
-		end = sh.Installed
-	}
-	s.closed(sh, end())
+	s.closed(sh, sh.end())
 	return nil
 }
 

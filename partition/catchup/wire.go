@@ -17,10 +17,13 @@ const (
 	methodManifest = prefix + "manifest" // manifestRequest -> manifestAnswer
 	methodRead     = prefix + "read"     // readRequest -> bytes
 	methodSum      = prefix + "sum"      // readRequest -> hash
-	methodCheck    = prefix + "check"    // readRequest -> nothing: the source checks a file in which the receiver found damage
+	methodCheck    = prefix + "check"    // readRequest -> nothing: the source checks a file in which the receiver found damage, from entry Offset on
 	methodTail     = prefix + "tail"     // tailRequest -> index to go on from (8 bytes, little endian), entries
 	methodClose    = prefix + "close"    // closeRequest -> nothing
 )
+
+// A sum or a check with Max above 0 has the source read no more than a piece. If there is more, the answer of a sum is empty, and that of a
+// check the index to go on from (8 bytes, little endian). With 0, as the first release asks, it does all of the file, as that release does.
 
 // checkpointFile is the number under which the checkpoint is read.
 const checkpointFile = -1
@@ -38,6 +41,7 @@ type manifestRequest struct {
 type manifestAnswer struct {
 	Shipment uint64
 	Manifest raftlog.Manifest
+	Rate     int64 `json:",omitempty"` // bytes a second that the source gives out at most, to all together; 0 = no limit, or the first release
 }
 
 type readRequest struct {

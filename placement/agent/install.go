@@ -54,8 +54,9 @@ type install struct {
 	notBefore   time.Time // of the next try
 
 	in       *raftlog.Installer // kept from try to try with what it received; nil before the first
-	source   int32              // who gave something last
+	source   int32              // who gave something last, unless it stalled since
 	failures int                // in a row without a byte
+	stalled  map[int32]int      // how often each source did (catchup.ErrStalled)
 }
 
 // beginInstall has a replica installed when its turn comes. Its end queues the replica again.
@@ -246,7 +247,8 @@ func (a *Agent) setInstaller(i *install, in *raftlog.Installer, failures int) {
 // loyal tells whether the source that gave something is to be asked again before another one.
 func (i *install) loyal() bool { return i.source != 0 && i.failures < loyalty }
 
-// sources lists whom to ask for the log, the best first: who gave some of it already, the leader, the other voters.
+// sources lists whom to ask for the log, the best first: who gave some of it already, the leader, the other voters, and those that stalled,
+// the more often the later.
 func (a *Agent) sources(r *replica, i *install) []int32 {
 	s := a.latest.Load()
 	p := partitionAt(s, r)
@@ -261,10 +263,12 @@ func (a *Agent) sources(r *replica, i *install) []int32 {
 		}
 	}
 	rank := func(b int32) int {
-		switch b {
-		case i.source:
+		switch {
+		case b == i.source:
 			return 0
-		case lead:
+		case i.stalled[b] > 0:
+			return 2 + i.stalled[b]
+		case b == lead:
 			return 1
 		}
 		return 2
@@ -291,7 +295,7 @@ func partitionAt(s *placement.State, r *replica) *placement.Partition {
 // receiveFrom is one try with one source.
 func (a *Agent) receiveFrom(ctx context.Context, r *replica, i *install, broker int32) error {
 	last, got := int64(-1), false
-	_, err := a.cfg.Catchup.Run(ctx, i.in, broker, r.group, func(p catchup.Progress) {
+	_, err := a.cfg.Catchup.Patient(i.stalled[broker]).Run(ctx, i.in, broker, r.group, func(p catchup.Progress) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if last >= 0 && p.Done > last {
@@ -309,6 +313,14 @@ func (a *Agent) receiveFrom(ctx context.Context, r *replica, i *install, broker 
 		return nil
 	case errors.As(err, &d) && !d.Transit:
 		i.source, i.failures = 0, i.failures+1 // of no use
+	case errors.Is(err, catchup.ErrStalled): // not to be waited for again while there is another one, whatever it gave
+		if i.stalled == nil {
+			i.stalled = map[int32]int{}
+		}
+		i.source, i.failures = 0, i.failures+1
+		i.stalled[broker]++
+		a.log.Warn("a source of a replica gives nothing, look at its disk; others are asked before it from now on", "topic", r.topic,
+			"partition", r.number, "group", r.group, "replica", r.id, "from_broker", broker, "error", err)
 	case got:
 		i.source, i.failures = broker, 0
 	default:
