@@ -8,7 +8,9 @@ import (
 )
 
 // admission bounds the moves that copy data at the same time (Tuning.Parallel, Config.PerBroker). The planner keeps to the same
-// bounds; those that operators ask for wait here, in phase proposed, in the order in which they were asked for.
+// bounds; those that operators ask for wait here, in phase proposed, in the order in which they were asked for. A move that is idle holds
+// no place, neither in the cluster nor on the broker that it goes to: that might be for ever. When many go on at once, each broker installs a few
+// at a time all the same (package placement/agent).
 type admission struct {
 	parallel, perBroker int
 	copying             int
@@ -19,17 +21,16 @@ func (d *driver) admission(now time.Time, s *placement.State) *admission {
 	a := &admission{parallel: d.cfg.tuning(s).Parallel, perBroker: d.cfg.PerBroker, into: map[int32]int{}}
 	for _, m := range d.movers {
 		p := m.partition(s)
-		if p == nil || len(p.Move.Adds) == 0 || p.Move.Phase == placement.PhaseProposed {
-			continue
-		}
-		if !m.stuck(now) && !d.standsStill(p) {
-			a.copying++
-		}
-		for _, r := range p.Move.Adds {
-			a.into[r.Broker]++
+		if p != nil && len(p.Move.Adds) > 0 && p.Move.Phase != placement.PhaseProposed && !d.idle(now, m, p) {
+			a.admit(p.Move)
 		}
 	}
 	return a
+}
+
+// idle tells whether a move copies nothing, and will not soon.
+func (d *driver) idle(now time.Time, m *mover, p *placement.Partition) bool {
+	return m.stuck(now) || d.standsStill(p)
 }
 
 // stuck tells whether a move has waited long for one thing that is none of its data.

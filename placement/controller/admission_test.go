@@ -1,0 +1,93 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/ask"
+)
+
+// crowd is a loop of brokers with partitions of a topic "a" on some, each with a move asked for by hand, and one partition z/0 on brokers 1, 4
+// and 5 whose replica on broker 5 is quarantined.
+type crowd struct {
+	*loop
+	install ask.Install     // how far each new replica is
+	led     map[string]bool // the topics whose partitions have leaders in session that this broker knows
+}
+
+// newCrowd has a move for each of the places of topic a, of its last replica to the broker of the same index in to, in a phase.
+func newCrowd(t *testing.T, brokers int, places [][]int32, to []int32, phase placement.Phase) *crowd {
+	s := population(t, brokers, 0)
+	apply := func(c placement.Command) {
+		next, _, err := placement.Apply(s, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s = next
+	}
+	apply(placement.CreateTopic{Name: "a", Brokers: places})
+	apply(placement.CreateTopic{Name: "z", Brokers: [][]int32{{1, 4, 5}}})
+	a := s.Topics["a"]
+	for n := range places {
+		move := s.NextMove
+		apply(placement.ProposeMove{
+			Topic: "a", Partition: int32(n), AddBrokers: []int32{to[n]}, Removes: []uint64{a.Partitions[n].Replicas[2].ID}, Kind: placement.KindManual,
+		})
+		if phase != placement.PhaseProposed {
+			apply(placement.AdvanceMove{TopicID: a.ID, Partition: int32(n), Move: move, From: placement.PhaseProposed, To: phase})
+		}
+	}
+	c := &crowd{loop: newLoop(t, s, func(c *Config) { c.Automatic = true }), led: map[string]bool{"a": true, "z": true}}
+	sick, _ := s.Topics["z"].Partitions[0].On(5)
+	c.leader = func(group uint64) (int32, uint64, bool) {
+		p, name := find(c.state, group)
+		return p.Replicas[0].Broker, 1, c.led[name[:1]]
+	}
+	c.answer = func(broker int32, method string, body []byte) ([]byte, error) {
+		if method != ask.MethodStatus {
+			return nil, notLeading(broker)
+		}
+		req, err := ask.Decode[ask.StatusRequest](body)
+		resp := ask.StatusResponse{Boot: 1, Revision: c.state.Revision, Installs: map[uint64]ask.Install{}}
+		for _, id := range req.Installs {
+			resp.Installs[id] = c.install
+		}
+		if broker == 5 {
+			resp.Quarantined = map[uint64]string{sick.ID: "fsync failed"}
+		}
+		return ask.Encode(resp), err
+	}
+	return c
+}
+
+// phases counts the moves of topic a by phase.
+func (c *crowd) phases() map[placement.Phase]int {
+	out := map[placement.Phase]int{}
+	for _, p := range c.state.Topics["a"].Partitions {
+		if p.Move != nil {
+			out[p.Move.Phase]++
+		}
+	}
+	return out
+}
+
+func (c *crowd) healing() *placement.Move { return c.state.Topics["z"].Partitions[0].Move }
+
+// same is n times the same.
+func same[V any](n int, v V) (out []V) {
+	for range n {
+		out = append(out, v)
+	}
+	return out
+}
+
+// The partitions of two moves to broker 6 have lost their majorities. All other brokers have more, so what heals goes to broker 6 too.
+func TestMovesThatStandStillHoldNoPlaceOnTheBrokerTheyGoTo(t *testing.T) {
+	c := newCrowd(t, 6, [][]int32{{2, 3, 1}, {3, 2, 1}}, []int32{6, 6}, placement.PhaseInstalling)
+	c.silent[2], c.silent[3] = true, true
+	c.run(10 * time.Minute)
+	if m := c.healing(); m == nil || m.Adds[0].Broker != 6 || m.Phase != placement.PhaseInstalling {
+		t.Errorf("after ten minutes the move of z/0 is %+v", m)
+	}
+}
