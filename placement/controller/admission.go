@@ -33,9 +33,9 @@ func (d *driver) idle(now time.Time, m *mover, p *placement.Partition) bool {
 	return m.stuck(now) || d.standsStill(p)
 }
 
-// stuck tells whether a move has waited long for one thing that is none of its data.
+// stuck tells whether a move has waited long for one thing that is none of its data, nor its turn to get that: which it has a place for.
 func (m *mover) stuck(now time.Time) bool {
-	return m.phase != placement.PhaseProposed && m.waited(now) >= stuckAfter
+	return m.phase != placement.PhaseProposed && m.waited(now) >= stuckAfter && !m.turn
 }
 
 // standsStill tells whether a broker that the new replicas are on is silent, or too many of the others: such a move copies nothing.

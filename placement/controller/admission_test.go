@@ -91,3 +91,28 @@ func TestMovesThatStandStillHoldNoPlaceOnTheBrokerTheyGoTo(t *testing.T) {
 		t.Errorf("after ten minutes the move of z/0 is %+v", m)
 	}
 }
+
+// Eight moves, as many as may be at a time, wait for leaders that their groups do not have, though all brokers are heard.
+func TestMovesThatAreStuckKeepNothingFromBeingPlanned(t *testing.T) {
+	c := newCrowd(t, 9, same(8, []int32{2, 3, 1}), []int32{6, 6, 7, 7, 8, 8, 9, 9}, placement.PhaseInstalling)
+	c.install = ask.Install{State: ask.InstallDone}
+	c.led["a"] = false
+	c.run(stuckAfter / 2)
+	if m := c.healing(); m != nil {
+		t.Fatalf("eight moves are under way, and a ninth is planned: %+v", m)
+	}
+	c.run(3 * stuckAfter)
+	if m := c.healing(); m == nil || m.Phase == placement.PhaseProposed {
+		t.Errorf("the eight moves have been stuck for minutes, and that of z/0 is %+v", m)
+	}
+}
+
+// Others may take hours to get there. If these let more begin each minute, all would be begun by then.
+func TestMovesThatWaitForTheirTurnHoldTheirPlace(t *testing.T) {
+	c := newCrowd(t, 9, same(10, []int32{2, 3, 1}), same(10, int32(6)), placement.PhaseProposed)
+	c.install = ask.Install{State: ask.InstallWaiting}
+	c.run(5 * stuckAfter)
+	if n := c.phases(); n[placement.PhaseInstalling] != 2 || n[placement.PhaseProposed] != 8 {
+		t.Errorf("broker 6 gets two replicas at a time, and the moves to it are %v", n)
+	}
+}

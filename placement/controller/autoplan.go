@@ -170,6 +170,14 @@ func (d *driver) view(now time.Time, s *placement.State) plan.View {
 		Quarantined: d.quarantined(), MaxMoves: tuned.Parallel, MaxPerBroker: d.cfg.PerBroker, Muted: map[int32]bool{},
 	}
 	v.Cooling, _ = d.planner.cools(now)
+	for _, m := range d.movers {
+		if p := m.partition(s); p != nil && d.idle(now, m, p) {
+			if v.Idle == nil {
+				v.Idle = map[uint64]bool{}
+			}
+			v.Idle[m.id] = true
+		}
+	}
 	d.hearing.each(func(id int32, b heard) {
 		v.Alive[id] = b.alive
 		if !b.alive {

@@ -58,6 +58,7 @@ type mover struct {
 	waiting      string
 	waitingKey   string // what is the same while the wait is, in whatever words
 	waitingSince time.Time
+	turn         bool // action.turn, of what it waits for
 	logged       string
 	loggedAt     time.Time
 	unfitSince   time.Time // since when leaders have told nothing but what action.unfit says, zero if the last word was another
@@ -244,6 +245,7 @@ func (d *driver) stepMoves(now time.Time, s *placement.State, moves []*mover) {
 		case a.change != nil:
 			d.change(m, v.lead, a.change)
 		default:
+			m.turn = a.turn
 			d.wait(now, m, a.wait)
 		}
 	}

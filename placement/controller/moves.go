@@ -23,6 +23,8 @@ type action struct {
 	// wait says what the move waits for, for people. It holds nothing that changes while nothing happens, such as a count of
 	// bytes, so that a new text is news.
 	wait string
+	// turn says that it waits for its turn on the broker that it goes to, which others have.
+	turn bool
 	// unfit says that the leader finds the new voters of a move in phase joint unfit.
 	unfit bool
 }
@@ -214,7 +216,7 @@ func (g *moving) installed(r placement.Replica) (action, bool) {
 	case in.Err != "":
 		return action{wait: fmt.Sprintf("broker %d tries again to install replica %d: %s", r.Broker, r.ID, in.Err)}, false
 	case in.State == ask.InstallWaiting:
-		return action{wait: fmt.Sprintf("replica %d on broker %d waits for its turn or for a source", r.ID, r.Broker)}, false
+		return action{wait: fmt.Sprintf("replica %d on broker %d waits for its turn or for a source", r.ID, r.Broker), turn: true}, false
 	}
 	return action{}, false // it is being received
 }

@@ -175,7 +175,7 @@ func (w *world) addTopics() {
 			t.parts[n] = part{topic: t, n: int32(n), p: p, at: slots[from:len(slots):len(slots)], busy: p.Move != nil || w.v.Cooling[p.Group]} //nolint:gosec // bounded by MaxPartitions
 			w.count(&t.parts[n], 1)
 			w.countHeld(p)
-			if p.Move != nil && !w.stands(&t.parts[n]) {
+			if p.Move != nil && !w.v.Idle[p.Move.ID] && !w.stands(&t.parts[n]) {
 				underWay++
 				w.countTraffic(&t.parts[n], p.Move.Adds)
 			}
