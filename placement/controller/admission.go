@@ -8,7 +8,8 @@ import (
 )
 
 // admission bounds the moves that copy data at the same time (Tuning.Parallel, Config.PerBroker). The planner keeps to the same
-// bounds; those that operators ask for wait here, in phase proposed, in the order in which they were asked for. A move that is idle holds
+// bounds, but proposes what heals beside all else; that, and what operators ask for, waits here in phase proposed. What heals begins first (sorted),
+// the rest in the order in which it was proposed: nothing that only evens the load overtakes what a person wants. A move that is idle holds
 // no place, neither in the cluster nor on the broker that it goes to: that might be for ever. When many go on at once, each broker installs a few
 // at a time all the same (package placement/agent).
 type admission struct {

@@ -98,8 +98,8 @@ func TestMovesThatAreStuckKeepNothingFromBeingPlanned(t *testing.T) {
 	c.install = ask.Install{State: ask.InstallDone}
 	c.led["a"] = false
 	c.run(stuckAfter / 2)
-	if m := c.healing(); m != nil {
-		t.Fatalf("eight moves are under way, and a ninth is planned: %+v", m)
+	if m := c.healing(); m != nil && m.Phase != placement.PhaseProposed {
+		t.Fatalf("eight moves are under way, and a ninth has begun: %+v", m)
 	}
 	c.run(3 * stuckAfter)
 	if m := c.healing(); m == nil || m.Phase == placement.PhaseProposed {
@@ -114,5 +114,50 @@ func TestMovesThatWaitForTheirTurnHoldTheirPlace(t *testing.T) {
 	c.run(5 * stuckAfter)
 	if n := c.phases(); n[placement.PhaseInstalling] != 2 || n[placement.PhaseProposed] != 8 {
 		t.Errorf("broker 6 gets two replicas at a time, and the moves to it are %v", n)
+	}
+}
+
+// An operator has asked for 40 moves to broker 6, which takes two at a time. Brokers 7 and 8 have nothing to do.
+func TestMovesThatAreQueuedKeepNothingFromBeingHealed(t *testing.T) {
+	c := newCrowd(t, 8, same(40, []int32{2, 3, 1}), same(40, int32(6)), placement.PhaseProposed)
+	c.install = ask.Install{State: ask.InstallReceiving, Done: 1, Total: 1 << 40}
+	c.run(time.Minute)
+	if m := c.healing(); m == nil || m.Phase != placement.PhaseInstalling || m.Adds[0].Broker == 6 {
+		t.Errorf("a minute after its replica failed the move of z/0 is %+v", m)
+	}
+	if n := c.phases(); n[placement.PhaseInstalling] != 2 {
+		t.Errorf("the others are %v", n)
+	}
+}
+
+// An operator has asked for 40 moves, of which eight have begun. Whenever one is over, what heals begins first, and then the next of them.
+func TestWhatHealsOvertakesWhatIsQueued(t *testing.T) {
+	var to []int32
+	for range 10 {
+		to = append(to, 6, 7, 8, 9)
+	}
+	c := newCrowd(t, 9, same(40, []int32{2, 3, 1}), to, placement.PhaseProposed)
+	c.install = ask.Install{State: ask.InstallReceiving, Done: 1, Total: 1 << 40}
+	c.run(time.Minute)
+	m := c.healing()
+	if n := c.phases(); n[placement.PhaseInstalling] != 8 || m == nil || m.Phase != placement.PhaseProposed {
+		t.Fatalf("the moves are %v, and what heals is %+v", n, m)
+	}
+	a := c.state.Topics["a"]
+	for n := range a.Partitions {
+		p := &a.Partitions[n]
+		if p.Move.Phase != placement.PhaseInstalling {
+			continue
+		}
+		// The shortest way to end it.
+		end := placement.RecordRecovery{TopicID: a.ID, Partition: int32(n), Kept: p.Replicas[0].ID, Lost: []uint64{p.Replicas[1].ID, p.Replicas[2].ID, p.Move.Adds[0].ID}}
+		if err := c.submit(t.Context(), end); err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	c.run(time.Second)
+	if n := c.phases(); n[placement.PhaseInstalling] != 7 || c.healing().Phase != placement.PhaseInstalling {
+		t.Errorf("after one is over the moves are %v, and what heals is %+v", n, c.healing())
 	}
 }

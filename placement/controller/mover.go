@@ -9,6 +9,7 @@ import (
 
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/ask"
+	"github.com/runnel-io/runnel/placement/plan"
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
@@ -38,6 +39,7 @@ type mover struct {
 	number    int32
 	group     uint64
 	adds      []uint64
+	heals     bool // plan.Heals
 	since     time.Time
 	phase     placement.Phase
 	cancelled bool
@@ -149,13 +151,21 @@ func (d *driver) sight(now time.Time, m *mover, p *placement.Partition) (v sight
 	return v, complete
 }
 
-// sorted returns the moves, the oldest first.
+// sorted returns the moves: those that heal, and then the others, the oldest first.
 func (d *driver) sorted() []*mover {
 	out := make([]*mover, 0, len(d.movers))
 	for _, m := range d.movers {
 		out = append(out, m)
 	}
-	slices.SortFunc(out, func(a, b *mover) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(out, func(a, b *mover) int {
+		if a.heals != b.heals {
+			if a.heals {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.id, b.id)
+	})
 	return out
 }
 
@@ -183,7 +193,7 @@ func (d *driver) adopt(now time.Time, t *placement.Topic, number int32) {
 	}
 	m := &mover{
 		id: p.Move.ID, topic: t.Name, topicID: t.ID, number: number, group: p.Group, since: now, waitingSince: now,
-		phase: p.Move.Phase, cancelled: p.Move.Cancelled,
+		phase: p.Move.Phase, cancelled: p.Move.Cancelled, heals: plan.Heals(p.Move.Kind),
 		groups: map[int32]seenGroup{}, installs: map[uint64]seenReplica{}, detached: map[uint64]bool{}, after: d.seq,
 	}
 	for _, r := range p.Move.Adds {

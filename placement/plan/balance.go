@@ -77,7 +77,7 @@ func (w *world) passOneOf(t *topic, held holders, order, counts []int) bool {
 			if p == nil {
 				continue
 			}
-			if !w.hasRoom() || !w.mayCopy(p, b) {
+			if !w.hasRoom(false) || !w.mayCopy(p, b, false) {
 				waits = true
 				continue
 			}
@@ -179,7 +179,7 @@ func (w *world) scoreOf(p *part, i, a, b int) score {
 	if s.gap = from.bytes - to.bytes - 2*s.size; s.gap < 0 {
 		s.gap = -s.gap
 	}
-	if !w.mayCopy(p, b) {
+	if !w.mayCopy(p, b, false) {
 		s.wait = 1
 	}
 	more := p.topic.preferredOn(a) > p.topic.preferredOn(b) && from.preferred > to.preferred
@@ -198,7 +198,7 @@ func (w *world) balanceAll() {
 	held := make(holders, len(w.brokers))
 	w.eachIdle(func(p *part) { w.hold(held, p) })
 	stuck := make([]bool, len(w.brokers)) // no partition of it fits anywhere
-	for w.hasRoom() {
+	for w.hasRoom(false) {
 		w.byReplicas(order)
 		a := -1
 		for j := len(order) - 1; j >= 0 && a < 0; j-- {
@@ -228,7 +228,7 @@ func (w *world) passOneFrom(held holders, order []int, a int) bool {
 		if p == nil {
 			continue
 		}
-		if !w.mayCopy(p, b) {
+		if !w.mayCopy(p, b, false) {
 			waits = true
 			continue
 		}

@@ -25,7 +25,7 @@ func (w *world) balanceBytes() {
 		return
 	}
 	for range maxSwaps {
-		if w.room == 0 || w.room == 1 || !w.swapOne() {
+		if w.room(false) < 2 || !w.swapOne() {
 			return
 		}
 	}
@@ -79,11 +79,11 @@ func (w *world) swapOne() bool {
 
 // maySwap tells whether the limits allow both copies at once: one alone would make the counts uneven, and be undone.
 func (w *world) maySwap(p *part, b int, q *part, a int) bool {
-	if !w.mayCopy(p, b) || !w.mayCopy(q, a) {
+	if !w.mayCopy(p, b, false) || !w.mayCopy(q, a, false) {
 		return false
 	}
 	src := w.source(p)
-	return w.v.MaxPerBroker <= 0 || src < 0 || src != w.source(q) || w.brokers[src].sends+2 <= w.v.MaxPerBroker
+	return w.v.MaxPerBroker <= 0 || src < 0 || src != w.source(q) || w.brokers[src].all.sends+2 <= w.v.MaxPerBroker
 }
 
 // movable lists the partitions with a replica on a that may move to b.

@@ -38,9 +38,9 @@ func (w *world) hopeless(p *part) string {
 		case w.brokers[b].dead:
 			return fmt.Sprintf("broker %d, to which it goes, has been silent for %s", r.Broker, w.silence(b))
 		// What heals goes on if it can go nowhere else: late is better than never.
-		case w.brokers[b].draining && (!heals(m.Kind) || w.place(p, p.on(b), true) >= 0):
+		case w.brokers[b].draining && (!Heals(m.Kind) || w.place(p, p.on(b), true) >= 0):
 			return fmt.Sprintf("broker %d, to which it goes, is being drained", r.Broker)
-		case w.brokers[b].refuses != "" && (!heals(m.Kind) || w.place(p, p.on(b), true) >= 0):
+		case w.brokers[b].refuses != "" && (!Heals(m.Kind) || w.place(p, p.on(b), true) >= 0):
 			return fmt.Sprintf("broker %d, to which it goes, takes no more (%s)", r.Broker, w.brokers[b].refuses)
 		}
 	}
@@ -49,8 +49,4 @@ func (w *world) hopeless(p *part) string {
 		return fmt.Sprintf("of the %d replicas after it only %d could serve", q.of, q.could)
 	}
 	return ""
-}
-
-func heals(k placement.Kind) bool {
-	return k == placement.KindReplaceDead || k == placement.KindReplaceQuarantined || k == placement.KindReplicationFactor
 }

@@ -55,7 +55,7 @@ func (w *world) take(way []shift, load func(b int) int, what string) bool {
 		return false
 	}
 	for _, s := range way {
-		if !w.hasRoom() || !w.mayCopy(s.p, s.to) {
+		if !w.hasRoom(false) || !w.mayCopy(s.p, s.to, false) {
 			w.plan.Waiting++
 			return false
 		}
@@ -64,7 +64,7 @@ func (w *world) take(way []shift, load func(b int) int, what string) bool {
 	reason := fmt.Sprintf("broker %d has %d replicas%s and broker %d has %d, and racks allow no single move",
 		w.brokers[first].id, load(first), what, w.brokers[last].id, load(last))
 	for _, s := range way {
-		if !w.hasRoom() || !w.propose(s.p, s.p.on(s.from), s.to, w.evening(s.to), reason) {
+		if !w.hasRoom(false) || !w.propose(s.p, s.p.on(s.from), s.to, w.evening(s.to), reason) {
 			break // a later part alone could be undone again
 		}
 	}

@@ -17,6 +17,8 @@
 //   - A broker is silent, but not for long enough to be replaced: nothing is sent to it, and nothing is evened out (for at most
 //     ten minutes), since it may come back. Moves that need it stand still and do not count against View.MaxMoves, nor do those that
 //     are stuck for another reason (View.Idle).
+//   - More moves were asked for by hand than may be under way: what heals is planned beside them, and overtakes those that have not begun
+//     (limits.go).
 //   - The target of a move is dead or drained, or its new replica is quarantined: Plan.Cancels turns the move back, and the next plan
 //     begins it elsewhere. A drained target keeps what heals a partition if there is no other place.
 //   - A broker's disk is full, or installations on it keep failing (View.Refusing): it gets nothing, moves to it are turned back like those

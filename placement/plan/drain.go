@@ -20,7 +20,7 @@ func (w *world) drain() {
 			w.block(p, p.at[i].broker, why)
 			return
 		}
-		if !w.hasRoom() {
+		if !w.hasRoom(false) {
 			w.plan.Waiting++
 			return
 		}

@@ -29,7 +29,7 @@ func (w *world) grow(p *part) {
 		w.block(p, p.at[0].broker, fmt.Sprintf("the partition has %d of %d replicas, and %s", was, rf, q))
 		return
 	}
-	if !w.hasRoom() {
+	if !w.hasRoom(true) {
 		w.plan.Waiting++
 		return
 	}
@@ -38,7 +38,7 @@ func (w *world) grow(p *part) {
 	var adds []int32
 	for len(p.at) < rf {
 		b := w.place(p, -1, true)
-		if b < 0 || len(adds) == 0 && !w.mayCopy(p, b) {
+		if b < 0 || len(adds) == 0 && !w.mayCopy(p, b, true) {
 			break
 		}
 		p.at = append(p.at[:len(p.at):len(p.at)], slot{broker: b})
@@ -149,7 +149,7 @@ func ReplicationFactor(v View, name string, rf int) (Plan, error) {
 			w.shrink(p)
 		}
 	}
-	if !w.hasRoom() || len(w.plan.Moves) == 0 && len(w.plan.Blocked) == 0 {
+	if len(w.plan.Moves) == 0 && len(w.plan.Blocked) == 0 {
 		w.reason("every partition of topic %q that has no move has %d replicas already", name, rf)
 	}
 	return w.plan, nil

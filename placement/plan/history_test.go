@@ -70,15 +70,28 @@ func (h *history) drive(may func() bool) Plan {
 // checkPlan: a plan keeps its limits, turns to living brokers, and says of every partition that has lost its majority what to do.
 func (h *history) checkPlan(p Plan) {
 	h.t.Helper()
-	going := 0
+	going, healing := 0, 0
 	for m := range h.v.State.Moves() {
 		at := &m.Topic.Partitions[m.Partition]
 		if m.Move.Phase != placement.PhaseProposed && h.goesOn(at) {
 			going++
+			if Heals(m.Move.Kind) {
+				healing++
+			}
 		}
 	}
-	if n := len(p.Moves); h.v.MaxMoves > 0 && n > 0 && going+n > h.v.MaxMoves {
+	heal := 0
+	for _, m := range p.Moves {
+		if Heals(m.Kind) {
+			heal++
+		}
+	}
+	switch n := len(p.Moves); {
+	case h.v.MaxMoves == 0:
+	case n > heal && going+n > h.v.MaxMoves:
 		h.t.Fatalf("%d moves go on, %d more are planned, and %d are allowed", going, n, h.v.MaxMoves)
+	case heal > 0 && healing+heal > h.v.MaxMoves:
+		h.t.Fatalf("%d moves that heal go on, %d more are planned, and %d are allowed", healing, heal, h.v.MaxMoves)
 	}
 	for _, m := range p.Moves {
 		at := &h.v.State.Topics[m.Topic].Partitions[m.Partition]

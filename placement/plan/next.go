@@ -56,10 +56,10 @@ func (w *world) settled() bool {
 
 // even spreads what is healthy.
 func (w *world) even() {
-	if w.plan.Waiting == 0 && w.hasRoom() {
+	if w.plan.Waiting == 0 && w.hasRoom(false) {
 		w.spreadRacks()
 	}
-	if w.plan.Waiting == 0 && w.hasRoom() {
+	if w.plan.Waiting == 0 && w.hasRoom(false) {
 		w.balance()
 	}
 	if w.plan.Waiting == 0 && len(w.plan.Moves) == 0 {

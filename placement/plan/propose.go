@@ -10,7 +10,7 @@ import (
 // propose plans a move that puts replica i of a partition on broker b, and tells whether it did: it does not if enough
 // moves are under way.
 func (w *world) propose(p *part, i, b int, kind placement.Kind, reason string) bool {
-	if !w.hasRoom() || !w.mayCopy(p, b) {
+	if !w.hasRoom(Heals(kind)) || !w.mayCopy(p, b, Heals(kind)) {
 		w.plan.Waiting++
 		return false
 	}
@@ -33,37 +33,20 @@ func (w *world) add(p *part, adds []int32, removes []uint64, kind placement.Kind
 		Topic: p.topic.t.Name, TopicID: p.topic.t.ID, Partition: p.n,
 		AddBrokers: adds, Removes: removes, OrderBrokers: order, Kind: kind, Reason: reason,
 	})
-	src := w.source(p)
+	w.begin(kind)
 	for _, id := range adds {
-		w.brokers[w.at(id)].receives++
-		if src >= 0 {
-			w.brokers[src].sends++
-		}
+		w.copies(p, id, kind)
 	}
-	if w.room > 0 {
-		w.room--
-	}
-}
-
-func (w *world) hasRoom() bool { return w.room != 0 }
-
-// mayCopy tells whether the limits allow one more copy of the partition to the broker.
-func (w *world) mayCopy(p *part, b int) bool {
-	if w.v.MaxPerBroker <= 0 {
-		return true
-	}
-	src := w.source(p)
-	return w.brokers[b].receives < w.v.MaxPerBroker && (src < 0 || w.brokers[src].sends < w.v.MaxPerBroker)
 }
 
 // place chooses the broker for a new replica of a partition, in the place of replica i, or as one more if i is -1; -1 if
 // there is none. The broker of replica i itself comes last: only a quarantined replica gets its successor there, and what
 // spoilt the one may spoil the other. The first goal is racks, then brokers without quarantined replicas, then the replicas
 // of the topic, of all topics, and bytes; what is left is decided by a hash. Urgent: a broker that has its copies under way
-// may be passed over for another that is no worse for racks.
+// may be passed over for another that is no worse for racks: for one that has room, or else for one that has room for what heals.
 func (w *world) place(p *part, i int, urgent bool) int {
 	w.countRacks(p, i)
-	best, free := candidate{broker: -1}, candidate{broker: -1}
+	best, free, open := candidate{broker: -1}, candidate{broker: -1}, candidate{broker: -1}
 	for _, b := range w.targets {
 		here := p.on(b)
 		if here >= 0 && here != i || w.brokers[b].refuses != "" {
@@ -77,12 +60,17 @@ func (w *world) place(p *part, i int, urgent bool) int {
 		if best.broker < 0 || c.better(best) {
 			best = c
 		}
-		if w.mayCopy(p, b) && (free.broker < 0 || c.better(free)) {
+		if w.mayCopy(p, b, false) && (free.broker < 0 || c.better(free)) {
 			free = c
 		}
+		if w.mayCopy(p, b, true) && (open.broker < 0 || c.better(open)) {
+			open = c
+		}
 	}
-	if urgent && free.broker >= 0 && free.own == best.own && free.rack == best.rack {
-		return free.broker
+	for _, c := range []candidate{free, open} {
+		if urgent && c.broker >= 0 && c.own == best.own && c.rack == best.rack {
+			return c.broker
+		}
 	}
 	return best.broker
 }

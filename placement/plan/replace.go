@@ -54,7 +54,7 @@ func (w *world) replaceOne(p *part, i int, kind placement.Kind, why string) {
 		w.drop(p, []int{i}, kind, fmt.Sprintf("%s, and the partition has %d replicas of %d: it is removed", why, len(p.at), p.topic.rf))
 		return
 	}
-	if !w.hasRoom() {
+	if !w.hasRoom(true) {
 		w.plan.Waiting++
 		return
 	}
@@ -68,7 +68,7 @@ func (w *world) replaceOne(p *part, i int, kind placement.Kind, why string) {
 
 // drop plans the removal of replicas without successors.
 func (w *world) drop(p *part, gone []int, kind placement.Kind, reason string) {
-	if !w.hasRoom() {
+	if !w.hasRoom(Heals(kind)) {
 		w.plan.Waiting++
 		return
 	}

@@ -37,10 +37,11 @@ type View struct {
 	// MaxMoves nor for MaxPerBroker.
 	Idle map[uint64]bool
 	// MaxMoves bounds the moves under way in the cluster, those of the state included; 0 means no bound. Moves that stand still,
-	// since a broker that they need is silent or a majority is missing, do not count: they must not keep others from being made.
+	// since a broker that they need is silent or a majority is missing, do not count: they must not keep others from being made. For what heals
+	// (Heals) only what heals counts.
 	MaxMoves int
 	// MaxPerBroker bounds the new replicas that one broker receives at a time, and those that it sends as the leader of
-	// their partitions; 0 means no bound.
+	// their partitions; 0 means no bound. For what heals only what heals counts.
 	MaxPerBroker int
 	// Muted brokers get no leader transfer: they just came back.
 	Muted map[int32]bool

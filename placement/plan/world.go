@@ -19,8 +19,9 @@ type world struct {
 	topics  []topic // by name
 
 	changed map[*part]string // partitions whose preferred leader changed, with the reason, until it is recorded
-	room    int              // moves that may be proposed still; -1: no bound
-	plan    Plan
+	// moves counts those under way and planned, healing those of them that heal.
+	moves, healing int
+	plan           Plan
 	// inRack is scratch: the replicas of the partition at hand, by rack.
 	inRack []int
 	// scratch counts something by broker.
@@ -40,7 +41,7 @@ type broker struct {
 	bytes               int64
 	sparse              bool // had less than half its share when the plan began
 	held, quarantined   int  // replicas on it, and those of them that are quarantined, until they are removed
-	receives, sends     int  // new replicas under way to it, and from it as a leader
+	loads
 }
 
 // target tells whether the broker may get replicas.
@@ -78,7 +79,7 @@ type topic struct {
 }
 
 func newWorld(v View) *world {
-	w := &world{v: v, room: -1}
+	w := &world{v: v}
 	if w.v.State == nil {
 		w.v.State = placement.New()
 	}
@@ -154,7 +155,6 @@ func (w *world) addTopics() {
 		}
 	}
 	slots := make([]slot, 0, total)
-	underWay := 0
 	for i, name := range names {
 		t := &w.topics[i]
 		t.t = s.Topics[name]
@@ -176,13 +176,12 @@ func (w *world) addTopics() {
 			w.count(&t.parts[n], 1)
 			w.countHeld(p)
 			if p.Move != nil && !w.v.Idle[p.Move.ID] && !w.stands(&t.parts[n]) {
-				underWay++
-				w.countTraffic(&t.parts[n], p.Move.Adds)
+				w.begin(p.Move.Kind)
+				for _, r := range p.Move.Adds {
+					w.copies(&t.parts[n], r.Broker, p.Move.Kind)
+				}
 			}
 		}
-	}
-	if w.v.MaxMoves > 0 {
-		w.room = max(0, w.v.MaxMoves-underWay)
 	}
 }
 
@@ -212,18 +211,6 @@ func (w *world) count(p *part, by int) {
 			t.replicas[s.broker] += int32(by) //nolint:gosec // 1 or -1
 			if i == 0 {
 				t.preferred[s.broker] += int32(by) //nolint:gosec // 1 or -1
-			}
-		}
-	}
-}
-
-// countTraffic books a move's copies on those who send and receive them.
-func (w *world) countTraffic(p *part, adds []placement.Replica) {
-	for _, r := range adds {
-		if b := w.at(r.Broker); b >= 0 {
-			w.brokers[b].receives++
-			if s := w.source(p); s >= 0 {
-				w.brokers[s].sends++
 			}
 		}
 	}
