@@ -52,7 +52,7 @@ func (a *Agent) Source(group uint64) catchup.Source {
 func (a *Agent) report(q ask.StatusRequest) ask.StatusResponse {
 	out := ask.StatusResponse{
 		Boot:        a.cfg.Boot,
-		Quarantined: map[uint64]string{}, Installs: map[uint64]ask.Install{}, Groups: map[uint64]ask.Group{},
+		Quarantined: map[uint64]string{}, Installs: map[uint64]ask.Install{}, Groups: map[uint64]ask.Group{}, Leaders: map[uint64]int32{},
 	}
 	if a.cfg.DiskFull != nil && a.cfg.DiskFull() {
 		out.Full = fmt.Sprintf("the disk of broker %d is nearly full", a.cfg.BrokerID)
@@ -90,7 +90,11 @@ func (a *Agent) report(q ask.StatusRequest) ask.StatusResponse {
 			changing := len(r.turn) > 0 // asked first: a configuration that is read later shows what has ended before
 			if st := r.raft.Status(); st.Session {
 				out.Groups[id] = groupOf(r, st, changing)
+				continue
 			}
+		}
+		if lead, _, ok := a.host.Leader(id); ok && lead != a.cfg.BrokerID {
+			out.Leaders[id] = lead
 		}
 	}
 	if q.Sizes {

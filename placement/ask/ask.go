@@ -18,7 +18,7 @@ func Handles(method string) bool { return strings.HasPrefix(method, "agent.") }
 
 // StatusRequest asks a broker how its replicas are.
 type StatusRequest struct {
-	// Groups, of those it leads in session, are described in StatusResponse.Groups.
+	// Groups, of those it leads in session, are described in StatusResponse.Groups; of the others StatusResponse.Leaders tells.
 	Groups []uint64 `json:"groups,omitempty"`
 	// Installs are the ids of replicas that it is to install; they are described in StatusResponse.Installs.
 	Installs []uint64 `json:"installs,omitempty"`
@@ -42,6 +42,9 @@ type StatusResponse struct {
 	Installs map[uint64]Install `json:"installs,omitempty"`
 	// Groups holds those of StatusRequest.Groups that the broker leads in session.
 	Groups map[uint64]Group `json:"groups,omitempty"`
+	// Leaders holds, of the others of StatusRequest.Groups, which broker leads them in session or is followed by the replica here, if the
+	// broker knows of one that it hears. A release that does not know the field leaves it out: nil says nothing.
+	Leaders map[uint64]int32 `json:"leaders"`
 	// Bytes is the size on disk of each replica that runs here, by group.
 	Bytes map[uint64]int64 `json:"bytes,omitempty"`
 	// Full tells why the broker refuses records now, since its disk is nearly full; empty if it does not. It is to lead nothing that others

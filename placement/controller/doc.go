@@ -22,8 +22,8 @@
 //   - Nothing is proposed that a member's release cannot read: its replica would stop there (level.go). Settings are checked before they are proposed.
 //     What the cluster sets for the controller (Tuning) holds from the state in which it stands.
 //   - Who changed settings, of brokers or of a topic, is one line in the log of the broker that proposed it, when it is committed.
-//   - Recovery by hand (RULES 30) is refused while a majority of the partition's brokers is alive, unless no broker has told of a leader in
-//     session for a minute (vigil.go).
+//   - Recovery by hand (RULES 30) is refused while a majority of the partition's brokers is alive, unless for a minute no broker has told of a
+//     leader in session, nor of one that it follows and that is not heard here (vigil.go).
 //   - A broker is replaced only by a leader that has not heard it for Config.ReplaceAfter itself. Every member listens all the time
 //     (hearing.go), so a new leader does not begin anew.
 //   - Brokers are polled each second while something is afoot (driver.afoot), and each five at rest.

@@ -23,6 +23,7 @@ type fakeAgents struct {
 
 	mu       sync.Mutex
 	silent   map[int32]bool
+	unheard  map[int32]bool // by the controller; the others hear them
 	groups   map[uint64]*fakeRaft
 	installs map[uint64]ask.Install // by replica; absent: done as soon as it is asked for
 	lag      map[uint64]ask.Peer    // replicas that look like this to the leader; absent: caught up
@@ -47,7 +48,7 @@ type fakeRaft struct {
 
 func newFakeAgents(t *testing.T) *fakeAgents {
 	return &fakeAgents{
-		t: t, silent: map[int32]bool{}, groups: map[uint64]*fakeRaft{}, installs: map[uint64]ask.Install{}, lag: map[uint64]ask.Peer{},
+		t: t, silent: map[int32]bool{}, unheard: map[int32]bool{}, groups: map[uint64]*fakeRaft{}, installs: map[uint64]ask.Install{}, lag: map[uint64]ask.Peer{},
 		bad: map[int32]map[uint64]string{}, boots: map[int32]uint64{}, bytes: map[uint64]int64{}, polls: map[int32]int{}, stuck: map[uint64]bool{},
 	}
 }
@@ -74,7 +75,7 @@ func (a *fakeAgents) state() *placement.State { return a.first.Load().State() }
 func (a *fakeAgents) alive(broker int32) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return !a.silent[broker]
+	return !a.silent[broker] && !a.unheard[broker]
 }
 
 func (a *fakeAgents) set(f func()) {
@@ -169,7 +170,7 @@ func (a *fakeAgents) call(ctx context.Context, broker int32, method string, body
 func (a *fakeAgents) answer(broker int32, method string, body []byte) ([]byte, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.silent[broker] {
+	if a.silent[broker] || a.unheard[broker] {
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "broker %d does not answer", broker)
 	}
 	switch method {
@@ -193,7 +194,7 @@ func (a *fakeAgents) statusLocked(broker int32, req ask.StatusRequest) ask.Statu
 	a.polls[broker]++
 	resp := ask.StatusResponse{
 		Boot: a.boots[broker] + 1, Revision: a.state().Revision, Quarantined: maps.Clone(a.bad[broker]),
-		Installs: map[uint64]ask.Install{}, Groups: map[uint64]ask.Group{},
+		Installs: map[uint64]ask.Install{}, Groups: map[uint64]ask.Group{}, Leaders: map[uint64]int32{},
 	}
 	for _, id := range req.Installs {
 		in, held := a.installs[id]
@@ -204,7 +205,11 @@ func (a *fakeAgents) statusLocked(broker int32, req ask.StatusRequest) ask.Statu
 	}
 	for _, id := range req.Groups {
 		g := a.groupLocked(id)
-		if g == nil || g.leader == 0 || g.where[g.leader] != broker {
+		if g == nil || g.leader == 0 {
+			continue
+		}
+		if g.where[g.leader] != broker {
+			resp.Leaders[id] = g.where[g.leader]
 			continue
 		}
 		out := ask.Group{Replica: g.leader, Term: g.term, Voters: slices.Clone(g.voters), Outgoing: slices.Clone(g.outgoing),

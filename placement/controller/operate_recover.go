@@ -15,6 +15,11 @@ import (
 // broker, or one that restarts, is silent for moments.
 const recoverAfter = 30 * time.Second
 
+// recoverAfter is that, by what is set.
+func (c *Config) recoverAfter(s *placement.State) time.Duration {
+	return min(recoverAfter, c.tuning(s).ReplaceAfter)
+}
+
 // planRecovery gives up what cannot come back. It is refused while raft can still decide by itself, or might in a moment.
 func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (placement.Command, []string, *runnelv1.Error) {
 	t, p, err := partitionIn(s, r.Topic, r.ID, r.Partition)
@@ -34,16 +39,18 @@ func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (place
 		return nil, nil, nil // asked for again
 	}
 	v := plan.View{State: s, Alive: c.aliveOf(s), Quarantined: c.quarantined()}
-	there, stuck := c.majority(p, c.alive), false
+	there, stuck, seen := c.majority(p, c.alive), false, ""
 	if there {
-		stuck = c.vigil(t, r.Partition) >= stuckFor
+		var idle time.Duration
+		idle, seen = c.vigil(t, r.Partition)
+		stuck = idle >= stuckFor
 		v.Stuck = map[uint64]bool{p.Group: stuck}
 	}
 	if there && !stuck {
 		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
-			"a majority of the replicas of %s/%d is there: it needs no recovery by hand, and acknowledged records could be lost by one; if it has no leader all the same, ask again in %s", t.Name, r.Partition, stuckFor)
+			"a majority of the replicas of %s/%d is there: it needs no recovery by hand, and acknowledged records could be lost by one; if it has no leader all the same, ask again in %s%s", t.Name, r.Partition, stuckFor, seen)
 	}
-	silent, after := c.hearing.silences(), min(recoverAfter, c.cfg.tuning(s).ReplaceAfter)
+	silent, after := c.hearing.silences(), c.cfg.recoverAfter(s)
 	if !stuck && c.majority(p, func(broker int32) bool { return c.alive(broker) || silent[broker] < after }) {
 		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
 			"a majority of the replicas of %s/%d was there a moment ago (%s) and may come back: ask again when they have been silent for %s", t.Name, r.Partition,

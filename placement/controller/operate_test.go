@@ -274,7 +274,10 @@ func TestVigilBeginsAnewWhenThereMayBeALeader(t *testing.T) {
 		}
 		return ask.Encode(ask.StatusResponse{Boot: 1, Revision: l.state.Revision, Groups: groups}), fails
 	}
-	idle := func() time.Duration { return l.d.vigils.keep(loopClock{l}.Now(), s.Topics["t0"], 0) }
+	idle := func() time.Duration {
+		d, _ := l.d.vigils.keep(loopClock{l}.Now(), s.Topics["t0"], 0)
+		return d
+	}
 	idle()
 	l.run(90 * time.Second)
 	if d := idle(); d < 89*time.Second {

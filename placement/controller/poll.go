@@ -84,6 +84,7 @@ type wanted struct {
 
 // poll asks every broker that is heard and due. The messages are small: they name only groups and replicas that move.
 func (d *driver) poll(now time.Time, s *placement.State, moves []*mover) {
+	d.vigils.judge(now, s, d.hearing, d.cfg.recoverAfter(s))
 	want := d.wantedOf(s, moves)
 	d.left = false
 	afoot := d.afoot()
@@ -200,7 +201,7 @@ func (d *driver) pollOne(now time.Time, id int32, b *source, w *wanted) {
 		return func() {
 			b.asking = false
 			if err != nil {
-				d.vigils.told(d.cfg.Env.Now(), w.groups, func(uint64) bool { return true }) // it may lead all of them
+				d.vigils.failed(d.cfg.Env.Now(), id, w.groups)
 				d.pollFailed(id, b, err)
 			} else {
 				d.reported(id, b, seq, &resp, &req, w)
@@ -263,7 +264,7 @@ func (d *driver) reported(id int32, b *source, seq uint64, resp *ask.StatusRespo
 		d.planner.dirty = true
 		d.transfers.next = now
 	}
-	d.vigils.told(now, w.groups, func(group uint64) bool { _, leads := resp.Groups[group]; return leads })
+	d.vigils.told(now, id, w.groups, resp)
 	if req.Sizes {
 		b.sized, b.bytes = now, resp.Bytes
 		var total int64

@@ -96,6 +96,8 @@ func (v *view) underReplicated(alive func(int32) bool) string {
 	for _, r := range v.place.Replicas {
 		trouble := v.troubles[r.Broker]
 		switch {
+		case !alive(r.Broker) && r.Broker == v.leader && v.by != 0:
+			why = append(why, fmt.Sprintf("broker %d says that broker %d leads it, which is not heard here: see to the network between them", v.by, r.Broker))
 		case !alive(r.Broker) && r.Broker == v.leader:
 			why = append(why, fmt.Sprintf("its leader, broker %d, is silent", r.Broker))
 		case !alive(r.Broker):

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"sync"
 
@@ -27,6 +28,8 @@ type statusQuestion struct {
 	Topics map[string][]int32 `json:"topics"`
 	// All asks for statusAnswer.Replicas. A broker that does not know it leaves them out.
 	All bool `json:"all,omitempty"`
+	// Unled are those of Topics whose leader whoever asks does not know, for statusAnswer.Leaders. A broker that does not know it leaves them out.
+	Unled map[string][]int32 `json:"unled,omitempty"`
 }
 
 type statusAnswer struct {
@@ -35,6 +38,16 @@ type statusAnswer struct {
 	Troubles   []trouble       `json:"troubles,omitempty"`
 	// Replicas holds, if asked for, those that run here and are in no trouble.
 	Replicas []replicaInfo `json:"replicas,omitempty"`
+	// Leaders holds, of the partitions in statusQuestion.Unled, those that another broker leads, as this one knows and hears.
+	Leaders []leaderInfo `json:"leaders,omitempty"`
+}
+
+// leaderInfo is what a broker tells of a partition that another one leads.
+type leaderInfo struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Broker    int32  `json:"broker"`
+	Term      uint64 `json:"term"`
 }
 
 // replicaInfo is what a broker tells of a replica of its own, leader or not.
@@ -81,11 +94,7 @@ func (s *Server) ServePartitionStatus(_ context.Context, body []byte) ([]byte, e
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
 			"the question has format %d and this broker knows format %d: run one version", q.Format, statusFormat)
 	}
-	asked := 0
-	for _, ns := range q.Topics {
-		asked += len(ns)
-	}
-	if asked > maxAsked {
+	if asked := max(count(q.Topics), count(q.Unled)); asked > maxAsked {
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "asked for %d partitions: at most %d", asked, maxAsked)
 	}
 	out, err := json.Marshal(s.answerLocally(q))
@@ -93,6 +102,13 @@ func (s *Server) ServePartitionStatus(_ context.Context, body []byte) ([]byte, e
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INTERNAL, "encode partition status: %v", err)
 	}
 	return out, nil
+}
+
+func count(topics map[string][]int32) (n int) {
+	for _, ns := range topics {
+		n += len(ns)
+	}
+	return n
 }
 
 func (s *Server) answerLocally(q statusQuestion) statusAnswer {
@@ -116,6 +132,17 @@ func (s *Server) answerLocally(q statusQuestion) statusAnswer {
 				a.Partitions = append(a.Partitions, partitionInfo{
 					Topic: topic, Partition: n, Term: st.Term, LogStart: st.LogStart, HW: st.HW, InSync: st.InSync,
 				})
+			}
+		}
+	}
+	for topic, ns := range q.Unled {
+		for _, n := range ns {
+			p := partitionAt(placed[topic], n)
+			if p == nil {
+				continue
+			}
+			if lead, term, ok := s.cluster.Leader(p.Group); ok && lead != s.id {
+				a.Leaders = append(a.Leaders, leaderInfo{topic, n, lead, term})
 			}
 		}
 	}
@@ -149,6 +176,8 @@ type view struct {
 	leader int32
 	term   uint64
 	led    bool
+	// by is the broker that tells of the leader, which is not heard here; 0: it is.
+	by     int32
 	status *partition.Status // nil: the leader told nothing
 	// troubles says of brokers what is wrong with their replica, unanswered of live ones why they did not tell; shared
 	// by all views, unanswered is.
@@ -179,7 +208,7 @@ func (s *Server) glance(t *placement.Topic, n int) *view {
 
 // ask completes views with what the brokers tell; all: with what each has, those that a move adds included.
 func (s *Server) ask(ctx context.Context, views []*view, all bool) {
-	questions := map[int32]map[string][]int32{}
+	questions := map[int32]*statusQuestion{}
 	for _, v := range views {
 		rs := v.place.Replicas
 		if all {
@@ -189,19 +218,38 @@ func (s *Server) ask(ctx context.Context, views []*view, all bool) {
 			if r.Broker != s.id && !s.cluster.Alive(r.Broker) {
 				continue
 			}
-			if questions[r.Broker] == nil {
-				questions[r.Broker] = map[string][]int32{}
+			q := questions[r.Broker]
+			if q == nil {
+				q = &statusQuestion{Format: statusFormat, Topics: map[string][]int32{}, All: all, Unled: map[string][]int32{}}
+				questions[r.Broker] = q
 			}
-			questions[r.Broker][v.topic] = append(questions[r.Broker][v.topic], v.number)
+			q.Topics[v.topic] = append(q.Topics[v.topic], v.number)
+			if !v.led {
+				q.Unled[v.topic] = append(q.Unled[v.topic], v.number)
+			}
 		}
 	}
-	a := s.askAll(ctx, questions, all)
+	a := s.askAll(ctx, questions)
 	for _, v := range views {
 		k := partitionKey{v.topic, v.number}
+		v.by = 0
+		if !v.led {
+			s.believe(v, a.leaders[k])
+		}
 		v.troubles, v.unanswered, v.replicas = a.troubles[k], a.unanswered, a.replicas[k]
 		if info, ok := a.infos[k][v.leader]; ok && v.led {
 			v.term = max(v.term, info.Term)
 			v.status = &partition.Status{Leader: true, Term: info.Term, HW: info.HW, LogStart: info.LogStart, InSync: info.InSync}
+		}
+	}
+}
+
+// believe takes the leader of a view from others that hear it, which this broker does not. One that is heard here would have told: those who name
+// it may be late.
+func (s *Server) believe(v *view, told map[int32]leaderInfo) {
+	for _, by := range slices.Sorted(maps.Keys(told)) {
+		if l := told[by]; l.Broker != s.id && !s.cluster.Alive(l.Broker) && (!v.led || l.Term > v.term) {
+			v.leader, v.term, v.led, v.by = l.Broker, l.Term, true, by
 		}
 	}
 }
@@ -211,6 +259,7 @@ type answers struct {
 	infos      map[partitionKey]map[int32]partitionInfo // by broker: two may take themselves for the leader for a moment
 	troubles   map[partitionKey]map[int32]string        // by broker
 	replicas   map[partitionKey]map[int32]replicaInfo   // by broker
+	leaders    map[partitionKey]map[int32]leaderInfo    // by who tells
 	unanswered map[int32]string
 }
 
@@ -232,29 +281,31 @@ func (a *answers) take(broker int32, from statusAnswer) {
 	for _, r := range from.Replicas {
 		put(a.replicas, partitionKey{r.Topic, r.Partition}, broker, r)
 	}
+	for _, l := range from.Leaders {
+		put(a.leaders, partitionKey{l.Topic, l.Partition}, broker, l)
+	}
 }
 
 // askAll asks the brokers side by side.
-func (s *Server) askAll(ctx context.Context, questions map[int32]map[string][]int32, replicas bool) *answers {
+func (s *Server) askAll(ctx context.Context, questions map[int32]*statusQuestion) *answers {
 	ctx, cancel := s.within(ctx, askWait)
 	defer cancel()
 	var mu sync.Mutex
 	all := &answers{
 		infos: map[partitionKey]map[int32]partitionInfo{}, troubles: map[partitionKey]map[int32]string{},
-		replicas: map[partitionKey]map[int32]replicaInfo{}, unanswered: map[int32]string{},
+		replicas: map[partitionKey]map[int32]replicaInfo{}, leaders: map[partitionKey]map[int32]leaderInfo{}, unanswered: map[int32]string{},
 	}
 	var g errgroup.Group
-	for broker, topics := range questions {
-		q := statusQuestion{Format: statusFormat, Topics: topics, All: replicas}
+	for broker, q := range questions {
 		if broker == s.id {
-			a := s.answerLocally(q)
+			a := s.answerLocally(*q)
 			mu.Lock()
 			all.take(broker, a)
 			mu.Unlock()
 			continue
 		}
 		g.Go(func() error {
-			a, err := s.askBroker(ctx, broker, q)
+			a, err := s.askBroker(ctx, broker, *q)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
