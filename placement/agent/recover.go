@@ -32,19 +32,19 @@ func recoveryOf(s *placement.State, t *placement.Topic, n int32, own uint64) rec
 		return recovery{}
 	}
 	r := recovery{revision: p.Recovered}
-	known := false
+	another := false // was kept last
 	for i := range s.Recoveries {
 		q := &s.Recoveries[i]
 		if q.TopicID != t.ID || q.Partition != n {
 			continue
 		}
-		known = known || q.Revision == p.Recovered
+		another = another || q.Revision == p.Recovered && q.Kept != own
 		if q.Kept == own {
 			r.lost = append(r.lost, q.Lost...)
 		}
 	}
 	switch {
-	case len(r.lost) == 0 && known: // another one was kept
+	case len(r.lost) == 0 && another:
 		return recovery{}
 	case len(p.Replicas) == 1 && p.Replicas[0].ID == own:
 		r.sole, r.members, r.below = true, membersOf(p), s.NextReplica

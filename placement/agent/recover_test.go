@@ -83,6 +83,7 @@ func TestRule30AnOldStateMakesNobodyAStrangerThatCameLater(t *testing.T) {
 		{"the move's replica is a learner", nil, &raftpb.ConfState{Voters: []uint64{10}, Learners: []uint64{39}}, true, nil},
 		{"it has grown since, by moves that the state does not know", nil, &raftpb.ConfState{Voters: []uint64{10, 39, 40}}, true, nil},
 		{"and the one that the move added is gone again", nil, &raftpb.ConfState{Voters: []uint64{10, 40, 41}, Learners: []uint64{38}}, true, nil},
+		{"it was kept alone and the log knows others", []placement.Recovery{{TopicID: 5, Kept: 10, Revision: 30}}, &raftpb.ConfState{Voters: []uint64{10, 11}}, true, []uint64{11}},
 		{"another one was kept", []placement.Recovery{{TopicID: 5, Kept: 11, Lost: []uint64{12}, Revision: 30}}, &raftpb.ConfState{Voters: []uint64{10, 11}}, false, nil},
 	} {
 		s.Recoveries = c.recoveries
