@@ -11,7 +11,7 @@ func (s *State) recordRecovery(c RecordRecovery) (Result, error) {
 		return Result{}, Errorf(CodeInvalid, "the note is %d bytes long: at most %d are allowed", len(c.Note), MaxReasonBytes)
 	}
 	p := t.Partitions[c.Partition]
-	if s.recovered(c, &p) {
+	if anew := c.After != 0 && c.After == p.Recovered; !anew && s.recovered(c, &p) {
 		return Result{}, nil // asked for again
 	}
 	lost, ids, err := loses(t, &p, c)

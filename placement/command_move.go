@@ -117,6 +117,17 @@ type RecordRecovery struct {
 	Brokers []int32 `json:"brokers,omitempty"`
 	// Note is for people: who did it, and what is missing.
 	Note string `json:"note,omitempty"`
+	// After is the partition's Recovered, if the only replica is kept that was kept alone before: this is not that recovery asked for again. 0
+	// otherwise.
+	After uint64 `json:"after,omitempty"`
+}
+
+// Level tells how the command is read (LevelOf).
+func (c RecordRecovery) Level() int {
+	if c.After != 0 {
+		return 3
+	}
+	return 1
 }
 
 func (ProposeMoves) isCommand()         {}

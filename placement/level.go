@@ -9,8 +9,8 @@ package placement
 // placement/controller), so an upgrade changes nothing until the first use of what is new; until then every broker can go back to the
 // release before.
 //
-// Level 2 brought AlterSettings.
-const Level = 2
+// Level 2 brought AlterSettings, level 3 RecordRecovery.After.
+const Level = 3
 
 // LevelOf is the lowest level whose releases read a command, with the fields that it has set, as it is meant. A command of a level above 1
 // tells it by a method Level.

@@ -56,6 +56,17 @@ func TestRule30OnlyReplicaIsKept(t *testing.T) {
 	if same != s {
 		t.Fatal("the repeated recovery changed something")
 	}
+	if s.Level() != 1 {
+		t.Fatalf("level %d: the first release has read all of this", s.Level())
+	}
+	c.After = part(s).Recovered // it is stuck anew
+	s, _ = mustApply(t, s, c)
+	if p := part(s); len(p.Replicas) != 1 || p.Recovered <= c.After || len(s.Recoveries) != 3 || s.Level() != 3 {
+		t.Fatalf("it left %+v, recoveries %+v, level %d", p, s.Recoveries, s.Level())
+	}
+	if same, _ = mustApply(t, s, c); same != s {
+		t.Fatal("the repeated recovery changed something")
+	}
 	_, _, err := Apply(s, RecordRecovery{TopicID: topic, Brokers: []int32{3}})
 	wantCode(t, err, CodeOutdated) // to begin anew loses the one that is there
 }

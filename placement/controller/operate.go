@@ -68,7 +68,8 @@ type SetReplicationFactor struct {
 // is lost. It is refused while a majority of the replicas is alive, or was less than recoverAfter ago, unless the partition is known to have had
 // no leader in session for a minute since this was asked for first. If no replica is left at all, Keep is 0 and Anew is set: the partition
 // begins anew, empty. Lost names the replicas that are given up, as the operator was shown them; if they are others by now, it is
-// refused. It is empty if the only replica is kept. Answers Topic and Reasons.
+// refused. It is empty if the only replica is kept; asked for again, that is done once more only if there was no leader in session for a
+// minute since. Answers Topic and Reasons.
 type RecoverPartition struct {
 	Topic     string
 	ID        uint64

@@ -26,18 +26,16 @@ func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (place
 	if err != nil {
 		return nil, nil, err
 	}
+	again := !r.Ask && recoveredBefore(s, t, p, r)
 	switch {
 	case (r.Keep == 0) != r.Anew:
 		return nil, nil, invalid("the recovery of %s/%d names the broker whose replica is kept, or says that it begins anew: one of the two", t.Name, r.Partition)
+	case again && (len(r.Lost) > 0 || len(p.All()) > 1): // those cannot be lost twice, and one that is no longer alone is recovered with others
+		return nil, nil, nil
 	case len(r.Lost) == 0 && !r.Ask && (r.Anew || len(p.All()) > 1):
 		return nil, nil, invalid("the recovery of %s/%d does not name the replicas that are given up: name those that were shown", t.Name, r.Partition)
 	}
 	lost := slices.Sorted(slices.Values(r.Lost))
-	if !r.Ask && slices.ContainsFunc(s.Recoveries, func(x placement.Recovery) bool {
-		return x.TopicID == t.ID && x.Partition == r.Partition && slices.Equal(slices.Sorted(slices.Values(x.Lost)), lost)
-	}) {
-		return nil, nil, nil // asked for again
-	}
 	v := plan.View{State: s, Alive: c.aliveOf(s), Quarantined: c.quarantined()}
 	there, stuck, seen := c.majority(p, c.alive), false, ""
 	if there {
@@ -46,7 +44,10 @@ func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (place
 		stuck = idle >= stuckFor
 		v.Stuck = map[uint64]bool{p.Group: stuck}
 	}
-	if there && !stuck {
+	switch {
+	case again && !stuck:
+		return nil, nil, nil // it is not known to have been without a leader for long since
+	case there && !stuck:
 		return nil, nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE,
 			"a majority of the replicas of %s/%d is there: it needs no recovery by hand, and acknowledged records could be lost by one; if it has no leader all the same, ask again in %s%s", t.Name, r.Partition, stuckFor, seen)
 	}
@@ -68,7 +69,21 @@ func (c *Controller) planRecovery(s *placement.State, r RecoverPartition) (place
 			"the recovery of %s/%d gives up the replicas %v, and %v were named: look again what would be lost", t.Name, r.Partition, now, lost)
 	}
 	cmd.Note = r.Note
+	if again {
+		cmd.After = p.Recovered
+	}
 	return cmd, reasons, nil
+}
+
+// recoveredBefore tells whether exactly this has been recorded before. If others were lost it is asked for again; if the only replica was kept
+// it may be, or the group is stuck anew.
+func recoveredBefore(s *placement.State, t *placement.Topic, p *placement.Partition, r RecoverPartition) bool {
+	lost := slices.Sorted(slices.Values(r.Lost))
+	kept, _ := p.On(r.Keep)
+	return slices.ContainsFunc(s.Recoveries, func(x placement.Recovery) bool {
+		return x.TopicID == t.ID && x.Partition == r.Partition && slices.Equal(slices.Sorted(slices.Values(x.Lost)), lost) &&
+			(len(lost) > 0 || x.Kept == kept.ID)
+	})
 }
 
 // saySilent tells since when the brokers of a partition are not heard.

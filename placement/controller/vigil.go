@@ -36,6 +36,7 @@ type vigil struct {
 	topic   string
 	topicID uint64
 	number  int32
+	after   uint64    // placement.Partition.Recovered: what was before that says nothing of what came of it
 	since   time.Time // when a leader was last seen, or could not be ruled out
 	seen    string    // what was seen then
 	judged  time.Time // by the loop, last
@@ -69,8 +70,12 @@ func (x *vigils) keep(now time.Time, t *placement.Topic, n int32) (time.Duration
 			delete(x.by, group)
 		}
 	}
-	group := t.Partitions[n].Group
+	group, after := t.Partitions[n].Group, t.Partitions[n].Recovered
 	v := x.by[group]
+	if v != nil && v.after != after {
+		delete(x.by, group)
+		v = nil
+	}
 	if v == nil {
 		if len(x.by) >= maxVigils {
 			return 0, ""
@@ -78,7 +83,7 @@ func (x *vigils) keep(now time.Time, t *placement.Topic, n int32) (time.Duration
 		if x.by == nil {
 			x.by = map[uint64]*vigil{}
 		}
-		v = &vigil{topic: t.Name, topicID: t.ID, number: n, since: now, judged: now, began: now, words: map[int32]word{}}
+		v = &vigil{topic: t.Name, topicID: t.ID, number: n, after: after, since: now, judged: now, began: now, words: map[int32]word{}}
 		x.by[group] = v
 	}
 	v.asked = now

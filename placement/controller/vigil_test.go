@@ -130,3 +130,43 @@ func TestRule30RecoveryIsRefusedWhereOnlyTheControllerDoesNotHearTheLeader(t *te
 		return e.GetReason() == runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE && strings.Contains(e.GetMessage(), "leads it, which the controller does not hear")
 	})
 }
+
+// The only replica is kept, its group is led for a while and stuck anew. Whoever only repeats the request is told that it was done.
+func TestRule30AnOnlyReplicaIsRecoveredEachTimeItsGroupIsStuck(t *testing.T) {
+	_, nodes, a := driven(t, 4, nil)
+	n := nodes[0]
+	do(t, n.c, CreateTopic{Name: "t", Partitions: 1, RF: 1})
+	p := partitionOf(n, "t", 0)
+	a.set(func() { a.stuck[p.Group] = true })
+	req := RecoverPartition{Topic: "t", Keep: p.Replicas[0].Broker}
+	recover := func() uint64 {
+		t.Helper()
+		do(t, n.c, req)
+		return partitionOf(n, "t", 0).Recovered
+	}
+	aMinuteGoesBy := func() {
+		x := &n.c.driving().vigils
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.by[p.Group].since = x.by[p.Group].since.Add(-stuckFor)
+	}
+	refused(t, n, req, runnelv1.ErrorReason_ERROR_REASON_QUORUM_ALIVE)
+	aMinuteGoesBy()
+	first := recover()
+	if again := recover(); first == 0 || again != first {
+		t.Fatalf("recovered at revision %d, and asked for again at %d", first, again)
+	}
+	aMinuteGoesBy()
+	second := recover()
+	if second <= first || n.c.State().Level() != 3 {
+		t.Fatalf("recovered at revision %d, and stuck anew at %d, level %d", first, second, n.c.State().Level())
+	}
+	a.set(func() { delete(a.stuck, p.Group) })
+	if again := recover(); again != second || len(n.c.State().Recoveries) != 2 {
+		t.Errorf("it has a leader, and was recovered at revision %d, recoveries %+v", again, n.c.State().Recoveries)
+	}
+	a.set(func() { a.silent[p.Replicas[0].Broker] = p.Replicas[0].Broker != 1 })
+	if again := recover(); again != second {
+		t.Errorf("its broker is silent, and it was recovered at revision %d", again)
+	}
+}

@@ -31,7 +31,7 @@ func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartit
 	if r.GetAnew() && r.GetKeep() != 0 {
 		return nil, s.fail(api, invalid("a partition that begins anew keeps no replica: name broker %d or say anew", r.GetKeep()))
 	}
-	if r.GetAcceptDataLoss() && s.recovered(t, r) { // by an earlier try of this request
+	if r.GetAcceptDataLoss() && s.recovered(t, p, r) { // by an earlier try of this request
 		return &runnelv1.RecoverPartitionResponse{Recovered: true}, nil
 	}
 	replicas := s.describeReplicas(wait, t, r.GetPartition())
@@ -71,11 +71,17 @@ func (s *Server) RecoverPartition(ctx context.Context, r *runnelv1.RecoverPartit
 	return &runnelv1.RecoverPartitionResponse{Kept: kept, Lost: allBut(replicas, kept), Recovered: true}, nil
 }
 
-// recovered tells whether exactly what was consented to has been recorded before.
-func (s *Server) recovered(t *placement.Topic, r *runnelv1.RecoverPartitionRequest) bool {
+// recovered tells whether exactly what was consented to has been recorded before. Of a replica that is alone, and was kept alone before, only the
+// controller can tell whether its group is stuck anew.
+func (s *Server) recovered(t *placement.Topic, p *placement.Partition, r *runnelv1.RecoverPartitionRequest) bool {
 	named := slices.Sorted(slices.Values(r.GetLost()))
+	kept, _ := p.On(r.GetKeep())
+	if len(named) == 0 && len(p.All()) == 1 {
+		return false
+	}
 	return slices.ContainsFunc(s.cluster.State().Recoveries, func(rec placement.Recovery) bool {
-		return rec.TopicID == t.ID && rec.Partition == r.GetPartition() && slices.Equal(slices.Sorted(slices.Values(rec.Lost)), named)
+		return rec.TopicID == t.ID && rec.Partition == r.GetPartition() && slices.Equal(slices.Sorted(slices.Values(rec.Lost)), named) &&
+			(len(named) > 0 || rec.Kept == kept.ID)
 	})
 }
 
