@@ -103,22 +103,20 @@ func (a *app) bench(ctx context.Context, c load.Config) (err error) {
 	defer func() { err = errors.Join(err, adm.Close()) }()
 	p := progress{w: a.errOut, terminal: a.errTTY}
 	res, runErr := load.Run(ctx, load.SDK(seeds, adm, opts...), c, p.line)
-	if err := p.end(); err != nil {
-		return err
-	}
+	p.end()
+	return a.benched(res, runErr)
+}
+
+// benched prints what a run measured, and answers how it went.
+func (a *app) benched(res load.Result, runErr error) error {
 	if runErr != nil && res.Records == 0 { // it did not come to a measurement
 		return runErr
 	}
-	if err := a.printBench(res); err != nil {
-		return err
+	printErr := a.printBench(res)
+	if runErr == nil && res.Errors > 0 {
+		runErr = fmt.Errorf("the run had %s, the first: %s", plural(res.Errors, "error"), res.FirstError)
 	}
-	if runErr != nil {
-		return runErr
-	}
-	if res.Errors > 0 {
-		return fmt.Errorf("the run had %s, the first: %s", plural(res.Errors, "error"), res.FirstError)
-	}
-	return nil
+	return errors.Join(runErr, printErr)
 }
 
 func (a *app) printBench(r load.Result) error {
@@ -162,7 +160,6 @@ type progress struct {
 	w        io.Writer
 	terminal bool
 	dirty    bool // the terminal's line is not ended yet
-	err      error
 }
 
 // line is called by the run's reporter, by one goroutine that is gone when load.Run returns.
@@ -185,16 +182,13 @@ func (p *progress) line(s load.Snapshot) {
 	p.print(text + "\n")
 }
 
-// end ends a line that is still open and answers the first error of a write.
-func (p *progress) end() error {
+// end ends a line that is still open.
+func (p *progress) end() {
 	if p.dirty {
 		p.print("\r\x1b[K")
 	}
-	return p.err
 }
 
 func (p *progress) print(s string) {
-	if _, err := io.WriteString(p.w, s); err != nil && p.err == nil {
-		p.err = fmt.Errorf("writing the progress: %w", err)
-	}
+	_, _ = io.WriteString(p.w, s) // who closed stderr does not want to know
 }

@@ -63,9 +63,7 @@ func (a *app) clusterStatusCmd() *cobra.Command {
 				return printJSON(a.out, statusJSON(resp))
 			}
 			if why := resp.GetPlacementUnknown(); why != "" {
-				if _, err := fmt.Fprintf(a.errOut, "warning: the controller does not tell of moves and of what is blocked: %s\n", why); err != nil {
-					return err
-				}
+				a.tell("warning: the controller does not tell of moves and of what is blocked: %s\n", why)
 			}
 			return statusTable(a.out, resp)
 		},

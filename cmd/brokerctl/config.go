@@ -125,9 +125,7 @@ func (a *app) brokerConfigListCmd() *cobra.Command {
 			}
 			for _, s := range resp.GetSettings() {
 				if p := s.GetProblem(); p != "" {
-					if _, err := fmt.Fprintf(a.errOut, "warning: %s: %s\n", s.GetName(), p); err != nil {
-						return err
-					}
+					a.tell("warning: %s: %s\n", s.GetName(), p)
 				}
 			}
 			return nil

@@ -28,7 +28,7 @@ func (a *app) confirm(ctx context.Context, yes bool, what string) error {
 		return fmt.Errorf("%s: say so with --yes", what)
 	}
 	if _, err := fmt.Fprintf(a.errOut, "%s. Go on? [y/N] ", what); err != nil {
-		return err
+		return fmt.Errorf("%s, and the question cannot be asked: %w", what, err)
 	}
 	answer, err := bufio.NewReader(newInterruptible(ctx, a.in)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -8,5 +8,6 @@
 //
 // What loses data or cannot be undone asks whoever sits at a terminal (confirm.go), and wants --yes where nobody does.
 //
-// Errors are one line on stderr that says what happened and what to do. The exit status is 0 only on success.
+// Errors are one line on stderr that says what happened and what to do. The exit status is 0 only on success: also where nobody reads
+// stderr. That whoever reads the results stops, as head does, is no failure (pipe.go).
 package main

@@ -80,26 +80,31 @@ func (a *app) doctorCmd() *cobra.Command {
 	return cmd
 }
 
-// doctor makes the bundle under another name first, so that what bears the name asked for is whole.
-func (a *app) doctor(ctx context.Context, name string, o doctor.Options) (err error) {
+func (a *app) doctor(ctx context.Context, name string, o doctor.Options) error {
+	r, size, err := pack(ctx, name, o)
+	if err != nil {
+		return err
+	}
+	return a.tellDoctor(name, size, r)
+}
+
+// pack makes the bundle under another name first, so that what bears the name asked for is whole.
+func pack(ctx context.Context, name string, o doctor.Options) (r doctor.Result, size int64, err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".runnel-doctor-*") // for its owner alone
 	if err != nil {
-		return fmt.Errorf("%w: --out names another place", err)
+		return r, 0, fmt.Errorf("%w: --out names another place", err)
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.Remove(tmp.Name()))
 		}
 	}()
-	r, err := doctor.Run(ctx, tmp, o)
+	r, err = doctor.Run(ctx, tmp, o)
 	size, sizeErr := tmp.Seek(0, io.SeekCurrent)
 	if err := errors.Join(err, sizeErr, tmp.Close()); err != nil {
-		return err
+		return r, 0, err
 	}
-	if err := os.Rename(tmp.Name(), name); err != nil {
-		return err
-	}
-	return a.tellDoctor(name, size, r)
+	return r, size, os.Rename(tmp.Name(), name)
 }
 
 func (a *app) tellDoctor(name string, bytes int64, r doctor.Result) error {

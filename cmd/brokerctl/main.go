@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -28,17 +26,16 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 
 // execute runs one command line until ctx ends.
 func execute(ctx context.Context, a *app, args []string) int {
+	a.out = resultPipe{a.out}
 	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.errOut)
 	err := root.ExecuteContext(ctx)
-	switch {
-	case err == nil, errors.Is(err, syscall.EPIPE): // whoever read the output has had enough
+	if err == nil || hadEnough(err) {
 		return 0
-	default:
-		_, _ = fmt.Fprintf(a.errOut, "brokerctl: %s\n", a.explain(err)) // nowhere left to complain
-		return 1
 	}
+	a.tell("brokerctl: %s\n", a.explain(err))
+	return 1
 }

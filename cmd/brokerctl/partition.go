@@ -30,9 +30,7 @@ func (a *app) partitionListCmd() *cobra.Command {
 				return err
 			}
 			if n := resp.GetMore(); n > 0 {
-				if _, err := fmt.Fprintf(a.errOut, "warning: %s more are moving than are listed: --topic chooses\n", count(int64(n))); err != nil {
-					return err
-				}
+				a.tell("warning: %s more are moving than are listed: --topic chooses\n", count(int64(n)))
 			}
 			if a.output == "json" {
 				return printJSON(a.out, movesOf(resp.GetMoves()))

@@ -120,15 +120,13 @@ func (a *app) produce(ctx context.Context, topic string, pf produceFlags) (err e
 	defer cancel()
 	flushErr := c.Flush(flushCtx)
 	sum := p.summary(time.Since(started))
-	if err := a.printProduced(sum); err != nil {
-		return err
-	}
+	printErr := a.printProduced(sum)
 	var tooLong *tooLongError
 	if errors.As(readErr, &tooLong) {
 		readErr = fmt.Errorf("%w, what max.message.bytes of topic %s (%d) leaves: split it or raise the setting", readErr, topic, limit)
 	}
 	if p.firstErr == nil && readErr == nil && flushErr == nil {
-		return nil
+		return printErr
 	}
 	cause := errors.Join(p.firstErr, readErr)
 	if cause == nil {
@@ -142,8 +140,8 @@ func (a *app) produce(ctx context.Context, topic string, pf produceFlags) (err e
 	if sum.Acked == 1 {
 		are = "is"
 	}
-	return fmt.Errorf("%w (of %s sent %d %s acknowledged, %d failed, %d unknown%s)",
-		cause, plural(sum.Records, "record"), sum.Acked, are, sum.Failed, sum.Unknown, note)
+	return errors.Join(fmt.Errorf("%w (of %s sent %d %s acknowledged, %d failed, %d unknown%s)",
+		cause, plural(sum.Records, "record"), sum.Acked, are, sum.Failed, sum.Unknown, note), printErr)
 }
 
 // maxMessageBytes asks for the topic's limit, and so finds out before the first line is read that there is no such
@@ -179,9 +177,9 @@ func (a *app) printProduced(s produceJSON) error {
 	if a.output == "json" {
 		return printJSON(a.out, s)
 	}
-	_, err := fmt.Fprintf(a.errOut, "%s, %s in %.3f s: %s/s, %.1f MB/s\n",
+	a.tell("%s, %s in %.3f s: %s/s, %.1f MB/s\n",
 		plural(s.Acked, "record"), plural(s.Bytes, "byte"), s.Seconds, plural(int64(s.RecordsPerSecond), "record"), s.MBPerSecond)
-	return err
+	return nil
 }
 
 // lineProducer turns lines into records and keeps the books of their fates.

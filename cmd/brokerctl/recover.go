@@ -70,9 +70,9 @@ func (a *app) partitionRecoverCmd() *cobra.Command {
 				return err
 			}
 			if accept {
-				// What is lost is shown before the question, to whoever answers it.
-				if err := wouldLose(a.errOut, topic, n, resp); err != nil {
-					return err
+				// What is lost is shown before the question, to whoever answers it. With --yes nobody has to see it.
+				if err := wouldLose(a.errOut, topic, n, resp); err != nil && !yes {
+					return fmt.Errorf("showing what would be lost: %w", err)
 				}
 				if err := a.confirm(cmd.Context(), yes, consent(topic, n, resp)); err != nil {
 					return err

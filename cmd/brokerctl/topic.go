@@ -79,9 +79,7 @@ func (a *app) topicCreateCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := warnReplicas(a.errOut, resp.GetReplicationFactor()); err != nil {
-				return err
-			}
+			a.warnReplicas(resp.GetReplicationFactor())
 			if a.output == "json" {
 				return printJSON(a.out, topicJSON{args[0], resp.GetId(), resp.GetPartitions(), resp.GetReplicationFactor()})
 			}
@@ -98,14 +96,13 @@ func (a *app) topicCreateCmd() *cobra.Command {
 }
 
 // warnReplicas says what a topic with few replicas cannot survive.
-func warnReplicas(w io.Writer, replicas int32) (err error) {
+func (a *app) warnReplicas(replicas int32) {
 	switch replicas {
 	case 1:
-		_, err = fmt.Fprintln(w, "warning: replication factor 1: records are lost with their broker's disk; use 3 on three or more brokers")
+		a.tell("warning: replication factor 1: records are lost with their broker's disk; use 3 on three or more brokers\n")
 	case 2:
-		_, err = fmt.Fprintln(w, "warning: replication factor 2: both brokers must be up to accept a record; use 3 on three or more brokers")
+		a.tell("warning: replication factor 2: both brokers must be up to accept a record; use 3 on three or more brokers\n")
 	}
-	return err
 }
 
 func (a *app) topicListCmd() *cobra.Command {

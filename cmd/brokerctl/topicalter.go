@@ -150,14 +150,10 @@ func (a *app) alter(ctx context.Context, c admin, alt alteration) (resp *runnelv
 
 func (a *app) altered(alt alteration, resp *runnelv1.AlterTopicResponse) error {
 	if alt.partitions != 0 {
-		if _, err := fmt.Fprintln(a.errOut, "warning: records with a key go to other partitions than before"); err != nil {
-			return err
-		}
+		a.tell("warning: records with a key go to other partitions than before\n")
 	}
 	if alt.replicas != 0 {
-		if err := warnReplicas(a.errOut, resp.GetReplicationFactor()); err != nil {
-			return err
-		}
+		a.warnReplicas(resp.GetReplicationFactor())
 	}
 	if a.output == "json" {
 		t := topicAlteredJSON{
