@@ -33,7 +33,8 @@ func (a *app) consumeCmd() *cobra.Command {
 		Use:         "consume TOPIC",
 		Short:       "Print a topic's records, and follow it",
 		Long: "Consume prints a topic's records to stdout and waits for more, until it is interrupted. Where it cannot read,\n" +
-			"it says why on stderr and goes on; with --exit-at-end it fails after --timeout.\n\n" +
+			"it says why on stderr and goes on; with --exit-at-end it fails after --timeout. Interrupted, it fails if it was to stop at the\n" +
+			"end or after -n records, and did not come so far.\n\n" +
 			"-f fields: %t topic, %p partition, %o offset, %k key, %v value, %h headers, %d time, %% a percent sign;\n" +
 			`escapes: \n \t \r \0 \\. With -o json each record is an object on a line of its own; a key or value that is not` + "\n" +
 			"UTF-8 is null there and stands in key_base64 or value_base64.",
@@ -80,12 +81,15 @@ func (a *app) consume(ctx context.Context, topic string, cf consumeFlags) (err e
 
 	if err := a.reach(ctx, c, topic); err != nil {
 		if ctx.Err() != nil {
-			return nil // interrupted
+			return cf.interrupted(0)
 		}
 		return err
 	}
 	readers, err := a.openReaders(ctx, c, topic, at, cf)
 	if err != nil {
+		if ctx.Err() != nil {
+			return cf.interrupted(0)
+		}
 		return err
 	}
 	defer func() {
@@ -106,15 +110,17 @@ func (a *app) consume(ctx context.Context, topic string, cf consumeFlags) (err e
 	defer stop(nil)
 
 	var line []byte
-	left := cf.count
+	written := int64(0)
 	for r, recErr := range merge(readCtx, readers) {
 		if recErr != nil {
 			var gaveUp *runnelv1.Error
 			switch {
 			case errors.As(context.Cause(readCtx), &gaveUp):
 				return gaveUp
+			case ctx.Err() != nil:
+				return cf.interrupted(written)
 			case readCtx.Err() != nil:
-				return nil // interrupted, the way to stop following; or stdout failed, and out.Close tells how
+				return nil // stdout failed, and out.Close tells how
 			case runnelv1.AsError(recErr).GetReason() == runnelv1.ErrorReason_ERROR_REASON_OFFSET_OUT_OF_RANGE:
 				return fmt.Errorf("%w: use --offset start or end", recErr)
 			}
@@ -129,11 +135,28 @@ func (a *app) consume(ctx context.Context, topic string, cf consumeFlags) (err e
 		if _, err = out.Write(line); err != nil {
 			return err
 		}
-		if left--; left == 0 {
+		if written++; written == cf.count {
 			return nil
 		}
 	}
 	return nil
+}
+
+// interrupted is how an interrupt ends it after so many records: well if it follows, which nothing else ends, and otherwise with what was not
+// reached, or a part of the records would pass for all.
+func (cf *consumeFlags) interrupted(written int64) error {
+	missed := ""
+	switch {
+	case cf.count > 0 && cf.exitAtEnd:
+		missed = fmt.Sprintf("neither -n %d nor the end was reached", cf.count)
+	case cf.count > 0:
+		missed = fmt.Sprintf("-n %d was not reached", cf.count)
+	case cf.exitAtEnd:
+		missed = "the end was not reached"
+	default:
+		return nil
+	}
+	return fmt.Errorf("interrupted after writing %s: %s", plural(written, "record"), missed)
 }
 
 // reach finds out within the time-out whether any broker answers. What it says of the topic is the reader's business: one

@@ -27,10 +27,13 @@ type fakeCluster struct {
 	slow    bool
 	pending []func()
 	// waiting is why readers wait; they give nothing then.
-	waiting  string
-	spec     connectSpec
-	open     int
-	settings fakeSettings
+	waiting string
+	// hangs: readers give what there is, and their end never comes. offsetsDown is what ListOffsets answers.
+	hangs       bool
+	offsetsDown error
+	spec        connectSpec
+	open        int
+	settings    fakeSettings
 	fakePlacement
 }
 
@@ -252,6 +255,9 @@ func (f *fakeCluster) write(r *client.Record, promise func(*client.Record, error
 
 func (f *fakeCluster) ListOffsets(_ context.Context, topic string, at client.At) (map[int32]int64, error) {
 	t, err := f.topic(topic)
+	if err == nil {
+		err = f.offsetsDown
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +327,7 @@ func (r *fakeReader) Records(ctx context.Context) iter.Seq2[*client.Record, erro
 				}
 			}
 		}
-		if !r.s.toEnd {
+		if !r.s.toEnd || r.f.hangs {
 			<-ctx.Done()
 			yield(nil, ctx.Err())
 		}
