@@ -46,9 +46,10 @@ func isEmpty(d *runnelv1.DrainDescription) bool {
 	return d.GetReplicas() == 0 && !d.GetControllerVoter()
 }
 
-// isStuck tells whether all that is left is blocked.
+// isStuck tells whether all that is left is blocked. A vote in the controller group, when all replicas are gone, is taken within seconds by
+// another broker that can.
 func isStuck(d *runnelv1.DrainDescription) bool {
-	return d.GetReplicas() > 0 && d.GetMoving() == 0 && blockedCount(d) >= d.GetReplicas()
+	return !isEmpty(d) && d.GetMoving() == 0 && blockedCount(d) >= d.GetReplicas()
 }
 
 func blockedCount(d *runnelv1.DrainDescription) int32 {
@@ -169,8 +170,7 @@ func (w *drainer) wait(ctx context.Context, d *runnelv1.DrainDescription) (*runn
 		case stuck.IsZero():
 			stuck = time.Now()
 		case w.giveUp > 0 && time.Since(stuck) >= w.giveUp:
-			return nil, w.goesOn(fmt.Errorf("broker %d cannot be emptied, %s of it blocked for %v: %s", w.broker, plural(int64(blockedCount(d)), "replica"),
-				w.giveUp, strings.Join(each(blockedReasons(d), blockedReason.String), "; ")))
+			return nil, w.goesOn(w.stuck(d))
 		}
 		select {
 		case <-ctx.Done():
@@ -183,6 +183,16 @@ func (w *drainer) wait(ctx context.Context, d *runnelv1.DrainDescription) (*runn
 			return nil, w.goesOn(err)
 		}
 	}
+}
+
+// stuck says what a drain has been blocked by for giveUp.
+func (w *drainer) stuck(d *runnelv1.DrainDescription) error {
+	if d.GetReplicas() == 0 {
+		return fmt.Errorf("broker %d cannot be emptied: it has no replicas any more, and for %v no other broker has taken its vote in the controller group, "+
+			"which takes one that is alive and not draining", w.broker, w.giveUp)
+	}
+	return fmt.Errorf("broker %d cannot be emptied, %s of it blocked for %v: %s", w.broker, plural(int64(blockedCount(d)), "replica"),
+		w.giveUp, strings.Join(each(blockedReasons(d), blockedReason.String), "; "))
 }
 
 // goesOn tells with an error that only the waiting has ended.

@@ -46,6 +46,41 @@ func TestABrokenAnswerEndsTheWaitingAndNotTheDrain(t *testing.T) {
 	})
 }
 
+// All brokers are being drained, say: no replica is left, and nobody takes the vote in the controller group.
+func TestAVoteThatNobodyTakesEndsTheWaitingAfterGiveUp(t *testing.T) {
+	moves := &runnelv1.DrainDescription{Broker: 3, Draining: true, Replicas: 1, Moving: 1, ControllerVoter: true}
+	blocked := &runnelv1.DrainDescription{Broker: 3, Draining: true, Replicas: 1, ControllerVoter: true, Blocked: []*runnelv1.BlockedChange{
+		{Topic: "orders", Partition: 0, Broker: 3, Reason: "move 7 cannot go on"},
+	}}
+	votes := &runnelv1.DrainDescription{Broker: 3, Draining: true, ControllerVoter: true}
+	for _, c := range []struct {
+		steps []*runnelv1.DrainDescription
+		after time.Duration
+		want  string // of the last line
+	}{
+		{[]*runnelv1.DrainDescription{moves, moves, votes}, 62 * time.Second,
+			"brokerctl: broker 3 cannot be emptied: it has no replicas any more, and for 1m0s no other broker has taken its vote in the controller group, " +
+				"which takes one that is alive and not draining; the drain goes on until brokerctl broker undrain 3 ends it"},
+		{[]*runnelv1.DrainDescription{moves, blocked}, 61 * time.Second,
+			"brokerctl: broker 3 cannot be emptied, 1 replica of it blocked for 1m0s: orders/0: move 7 cannot go on; " +
+				"the drain goes on until brokerctl broker undrain 3 ends it"},
+		{[]*runnelv1.DrainDescription{votes, {Broker: 3, Draining: true}}, time.Second, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakeCluster()
+			f.steps = c.steps
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			began := time.Now()
+			r := try(ctx, f, "", "broker", "drain", "3", "--wait")
+			lines := strings.Split(strings.TrimSpace(r.err), "\n")
+			if took := time.Since(began); took != c.after || (r.status == 1) != (c.want != "") || c.want != "" && lines[len(lines)-1] != c.want {
+				t.Errorf("status %d after %v: %s", r.status, took, r.err)
+			}
+		})
+	}
+}
+
 func TestABarNeverGoesToItsEndWithSomethingLeft(t *testing.T) {
 	p := &drainProgress{replicas: 10, bytes: 1000}
 	for _, tc := range []struct {

@@ -14,7 +14,8 @@ import (
 type fakePlacement struct {
 	moves    []*runnelv1.MoveDescription
 	draining map[int32]bool
-	looked   map[int32]int // times that a drain was looked at
+	looked   map[int32]int                // times that a drain was looked at
+	steps    []*runnelv1.DrainDescription // what it shows then, instead of drainSteps
 	removed  map[int32]bool
 	lost     bool   // the partitions of topics have lost their majority
 	gone     bool   // and the rest
@@ -230,7 +231,10 @@ func (f *fakeCluster) DescribeDrain(_ context.Context, r *runnelv1.DescribeDrain
 	if err := f.member(r.GetBroker()); err != nil {
 		return nil, err
 	}
-	steps := drainSteps(r.GetBroker())
+	steps := f.steps
+	if steps == nil {
+		steps = drainSteps(r.GetBroker())
+	}
 	if f.downAt > 0 && f.looked[r.GetBroker()] >= f.downAt {
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE, "no broker answers")
 	}

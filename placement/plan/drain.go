@@ -65,7 +65,7 @@ func (w *world) stuck(p *part, i int) string {
 }
 
 // Drain tells how far a broker's drain is and what blocks it; for a broker that is not being drained, what there would
-// be to do. Waiting for other moves is not blocking.
+// be to do. Waiting for other moves is not blocking. A move that is blocked does not count as moving.
 func Drain(v View, id int32) DrainStatus {
 	d := DrainStatus{Broker: id}
 	if v.State == nil || v.State.Brokers[id] == nil {
@@ -78,6 +78,13 @@ func Drain(v View, id int32) DrainStatus {
 	v.MaxMoves, v.MaxPerBroker = 0, 0
 	w := newWorld(v)
 	own := w.at(id)
+	block := func(p *part, why string) {
+		if len(d.Blocked) < MaxBlocked {
+			d.Blocked = append(d.Blocked, w.blocked(p, own, why))
+		} else {
+			d.BlockedMore++
+		}
+	}
 	w.brokers[own].draining = true
 	w.targets = removeInt(w.targets, own)
 	for i := range w.topics {
@@ -93,8 +100,10 @@ func Drain(v View, id int32) DrainStatus {
 			}
 			d.Replicas++
 			d.Bytes += v.Bytes[p.p.Group]
-			at := p.on(own)
+			at, still := p.on(own), w.halted(p)
 			switch {
+			case still != "":
+				block(p, still)
 			case at < 0:
 				d.Moving++
 			case p.busy:
@@ -105,18 +114,29 @@ func Drain(v View, id int32) DrainStatus {
 				} else if len(p.at) <= p.topic.rf {
 					why = w.stuckOn(p, at)
 				}
-				if why == "" {
-					break
-				}
-				if len(d.Blocked) < MaxBlocked {
-					d.Blocked = append(d.Blocked, w.blocked(p, own, why))
-				} else {
-					d.BlockedMore++
+				if why != "" {
+					block(p, why)
 				}
 			}
 		}
 	}
 	return d
+}
+
+// halted says which majority a partition's move waits for; "" if it has what it needs, or there is none. One whose new replica is silent is
+// not halted: after a while it is turned back, and made to another broker.
+func (w *world) halted(p *part) string {
+	m := p.p.Move
+	if m == nil || m.Phase == placement.PhaseLeft {
+		return ""
+	}
+	if q := w.quorum(w.slots(p.p.Replicas)); !q.ok() {
+		return fmt.Sprintf("move %d cannot go on: %s", m.ID, q)
+	}
+	if q := w.quorum(p.at); m.Phase == placement.PhaseJoint && !q.ok() {
+		return fmt.Sprintf("move %d cannot go on: after it, %s", m.ID, q)
+	}
+	return ""
 }
 
 // stuckOn is stuck, but does not wait for other replicas that are replaced first and have a place to go to.
