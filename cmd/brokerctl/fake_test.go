@@ -31,9 +31,11 @@ type fakeCluster struct {
 	// hangs: readers give what there is, and their end never comes. offsetsDown is what ListOffsets answers.
 	hangs       bool
 	offsetsDown error
-	spec        connectSpec
-	open        int
-	settings    fakeSettings
+	// unheard: the broker that is asked to list topics has not heard of them.
+	unheard  bool
+	spec     connectSpec
+	open     int
+	settings fakeSettings
 	fakePlacement
 }
 
@@ -121,6 +123,9 @@ func (f *fakeCluster) DeleteTopic(_ context.Context, r *runnelv1.DeleteTopicRequ
 
 func (f *fakeCluster) ListTopics(context.Context, *runnelv1.ListTopicsRequest) (*runnelv1.ListTopicsResponse, error) {
 	resp := &runnelv1.ListTopicsResponse{}
+	if f.unheard {
+		return resp, nil
+	}
 	for _, t := range f.topics {
 		resp.Topics = append(resp.Topics, &runnelv1.TopicSummary{
 			Name: t.name, Id: t.id, Partitions: int32(len(t.logs)), ReplicationFactor: t.replicas,

@@ -94,7 +94,8 @@ func (t *alteration) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// confirmFewer asks for consent to fewer replicas than there are.
+// confirmFewer asks for consent to fewer replicas than there are. A broker lists the topics that it has heard of. If this one is not
+// among them, the controller tells whether there is one, and how many replicas it has is not known.
 func (a *app) confirmFewer(ctx context.Context, yes bool, alt alteration) error {
 	if alt.replicas == 0 || yes {
 		return nil
@@ -107,12 +108,19 @@ func (a *app) confirmFewer(ctx context.Context, yes bool, alt alteration) error 
 				now = t.GetReplicationFactor()
 			}
 		}
+		if err == nil && now == 0 {
+			_, err = c.Admin().DescribeTopic(ctx, &runnelv1.DescribeTopicRequest{Name: alt.topic})
+		}
 		return err
 	})
-	if err != nil || alt.replicas >= now {
+	if err != nil || now > 0 && alt.replicas >= now {
 		return err
 	}
-	return a.confirm(ctx, false, fmt.Sprintf("topic %s would have %s of each partition instead of %d", alt.topic, plural(int64(alt.replicas), "replica"), now))
+	what := fmt.Sprintf("topic %s would have %s of each partition", alt.topic, plural(int64(alt.replicas), "replica"))
+	if now == 0 {
+		return a.confirm(ctx, false, what+", which may be fewer than it has now")
+	}
+	return a.confirm(ctx, false, fmt.Sprintf("%s instead of %d", what, now))
 }
 
 // alter makes the changes one after the other: a refusal of one says which were made.
