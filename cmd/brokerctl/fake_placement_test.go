@@ -53,6 +53,8 @@ func (f *fakeCluster) AlterTopic(_ context.Context, r *runnelv1.AlterTopicReques
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "topic %q has %d partitions and can only get more", t.name, len(t.logs))
 	case n != 0:
 		t.logs = append(t.logs, make([][]*client.Record, n-len(t.logs))...)
+	case r.GetNoFewerReplicas() && r.GetReplicationFactor() != 0 && r.GetReplicationFactor() < t.replicas:
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, "topic %q would have fewer replicas, and nobody has consented", t.name)
 	case r.GetReplicationFactor() > 3:
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_NOT_ENOUGH_BROKERS, "replication factor %d needs %d brokers alive and 3 of 3 are (1, 2, 3)",
 			r.GetReplicationFactor(), r.GetReplicationFactor())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -32,7 +33,9 @@ type fakeCluster struct {
 	hangs       bool
 	offsetsDown error
 	// unheard: the broker that is asked to list topics has not heard of them.
-	unheard  bool
+	unheard bool
+	// listed, if not 0, is the replication factor that it has heard of last.
+	listed   int32
 	spec     connectSpec
 	open     int
 	settings fakeSettings
@@ -128,7 +131,7 @@ func (f *fakeCluster) ListTopics(context.Context, *runnelv1.ListTopicsRequest) (
 	}
 	for _, t := range f.topics {
 		resp.Topics = append(resp.Topics, &runnelv1.TopicSummary{
-			Name: t.name, Id: t.id, Partitions: int32(len(t.logs)), ReplicationFactor: t.replicas,
+			Name: t.name, Id: t.id, Partitions: int32(len(t.logs)), ReplicationFactor: cmp.Or(f.listed, t.replicas),
 		})
 	}
 	return resp, f.down

@@ -27,6 +27,7 @@ type alteration struct {
 	set                  map[string]string
 	unset                []string
 	partitions, replicas int32
+	fewer                bool // is consented to
 }
 
 func (a *app) topicAlterCmd() *cobra.Command {
@@ -51,7 +52,7 @@ func (a *app) topicAlterCmd() *cobra.Command {
 			if err := alt.check(cmd); err != nil {
 				return err
 			}
-			if err := a.confirmFewer(cmd.Context(), yes, alt); err != nil {
+			if alt.fewer, err = a.confirmFewer(cmd.Context(), yes, alt); err != nil {
 				return err
 			}
 			var resp *runnelv1.AlterTopicResponse
@@ -94,11 +95,13 @@ func (t *alteration) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// confirmFewer asks for consent to fewer replicas than there are. A broker lists the topics that it has heard of. If this one is not
+// confirmFewer asks for consent to fewer replicas than there are, and tells whether there is one. A broker lists the topics that it has heard of. If this one is not
 // among them, the controller tells whether there is one, and how many replicas it has is not known.
-func (a *app) confirmFewer(ctx context.Context, yes bool, alt alteration) error {
+//
+// What a broker has heard may be old: without consent the change itself is refused by what the controller knows.
+func (a *app) confirmFewer(ctx context.Context, yes bool, alt alteration) (bool, error) {
 	if alt.replicas == 0 || yes {
-		return nil
+		return yes, nil
 	}
 	var now int32
 	err := a.ask(ctx, func(ctx context.Context, c cluster) error {
@@ -114,13 +117,16 @@ func (a *app) confirmFewer(ctx context.Context, yes bool, alt alteration) error 
 		return err
 	})
 	if err != nil || now > 0 && alt.replicas >= now {
-		return err
+		return false, err
 	}
 	what := fmt.Sprintf("topic %s would have %s of each partition", alt.topic, plural(int64(alt.replicas), "replica"))
 	if now == 0 {
-		return a.confirm(ctx, false, what+", which may be fewer than it has now")
+		what += ", which may be fewer than it has now"
+	} else {
+		what += fmt.Sprintf(" instead of %d", now)
 	}
-	return a.confirm(ctx, false, fmt.Sprintf("%s instead of %d", what, now))
+	err = a.confirm(ctx, false, what)
+	return err == nil, err
 }
 
 // alter makes the changes one after the other: a refusal of one says which were made.
@@ -136,7 +142,7 @@ func (a *app) alter(ctx context.Context, c admin, alt alteration) (resp *runnelv
 		names = append(names, "its number of partitions")
 	}
 	if alt.replicas != 0 {
-		reqs = append(reqs, &runnelv1.AlterTopicRequest{Name: alt.topic, ReplicationFactor: alt.replicas})
+		reqs = append(reqs, &runnelv1.AlterTopicRequest{Name: alt.topic, ReplicationFactor: alt.replicas, NoFewerReplicas: !alt.fewer})
 		names = append(names, "its replication factor")
 	}
 	var reasons []string

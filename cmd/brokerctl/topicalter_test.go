@@ -30,3 +30,28 @@ func TestFewerReplicasAreAskedForWhereTheBrokerAskedHasNotHeardOfTheTopic(t *tes
 		t.Errorf("with consent: status %d, %q", r.status, r.err)
 	}
 }
+
+// A broker that has not heard yet that the topic got more replicas takes fewer of them for more.
+func TestFewerReplicasThanTheControllerKnowsOfNeedConsentWhateverTheBrokerAskedLists(t *testing.T) {
+	f := newFakeCluster()
+	try(t.Context(), f, "", "topic", "create", "orders")
+	f.listed = 1
+	const args = "topic alter orders --config segment.ms=1 --replication-factor 2"
+	for _, tty := range []bool{false, true} {
+		r := tryAt(t.Context(), f, "", tty, strings.Fields(args)...)
+		if r.status != 1 || r.err != "brokerctl: topic \"orders\" would have fewer replicas, and nobody has consented; changed before that: its settings\n" {
+			t.Errorf("terminal: %v: status %d, %q", tty, r.status, r.err)
+		}
+	}
+	if f.topics[0].replicas != 3 {
+		t.Errorf("%d replicas without consent", f.topics[0].replicas)
+	}
+	f.listed = 3
+	if r := tryAt(t.Context(), f, "y\n", true, strings.Fields(args)...); r.status != 0 || f.topics[0].replicas != 2 {
+		t.Errorf("with consent: status %d, %q", r.status, r.err)
+	}
+	f.listed = 1
+	if r := try(t.Context(), f, "", "topic", "alter", "orders", "--replication-factor", "1", "--yes"); r.status != 0 || f.topics[0].replicas != 1 {
+		t.Errorf("with --yes: status %d, %q", r.status, r.err)
+	}
+}

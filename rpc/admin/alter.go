@@ -89,6 +89,10 @@ func (s *Server) alteration(ctx context.Context, r *runnelv1.AlterTopicRequest) 
 	case r.GetPartitions() != 0:
 		return controller.AddPartitions{Topic: t.Name, ID: t.ID, Partitions: int(r.GetPartitions()), By: by}, nil
 	case r.GetReplicationFactor() != 0:
+		if now := t.ReplicationFactor(); r.GetNoFewerReplicas() && int(r.GetReplicationFactor()) < now {
+			return nil, invalid("topic %q would have replication factor %d instead of %d, and nobody has consented to fewer replicas: brokerctl topic alter --yes does",
+				t.Name, r.GetReplicationFactor(), now)
+		}
 		return controller.SetReplicationFactor{Topic: t.Name, ID: t.ID, RF: int(r.GetReplicationFactor()), By: by}, nil
 	}
 	if err := unsettable(t, r.GetDeleteConfig()); err != nil {

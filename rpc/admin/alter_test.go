@@ -86,6 +86,42 @@ func TestAlterTopicChangesOneThingAtATime(t *testing.T) {
 	}
 }
 
+// This broker believes that there is one replica of each partition; the controller knows of three.
+func TestFewerReplicasThanTheControllerKnowsOfAreRefusedToWhoWantsNoFewer(t *testing.T) {
+	for _, tc := range []struct {
+		rf      int32
+		noFewer bool
+		want    string // the refusal
+	}{
+		{2, true, `topic "t" would have replication factor 2 instead of 3, and nobody has consented to fewer replicas: brokerctl topic alter --yes does`},
+		{1, true, `topic "t" would have replication factor 1 instead of 3`},
+		{3, true, ""},
+		{4, true, ""},
+		{2, false, ""},
+	} {
+		h := newHarness(t)
+		old := topicT(2)
+		for n := range old.Partitions {
+			old.Partitions[n].Replicas = old.Partitions[n].Replicas[:1]
+		}
+		old.RF = 1
+		h.cluster.st = stateWith(8, old)
+		h.ctrl.topics = map[string]*placement.Topic{"t": topicT(2)}
+		h.answerWith(topicT(2))
+		_, err := h.s.AlterTopic(t.Context(), &runnelv1.AlterTopicRequest{Name: "t", ReplicationFactor: tc.rf, NoFewerReplicas: tc.noFewer})
+		if tc.want == "" {
+			if got, ok := h.ctrl.last.(controller.SetReplicationFactor); err != nil || !ok || got.RF != int(tc.rf) {
+				t.Errorf("%+v: asked for %+v, %v", tc, h.ctrl.last, err)
+			}
+			continue
+		}
+		wantReason(t, err, runnelv1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, definite)
+		if got := runnelv1.FromStatus(err).GetMessage(); !strings.Contains(got, tc.want) || h.ctrl.last != nil {
+			t.Errorf("%+v: asked for %+v, %s", tc, h.ctrl.last, got)
+		}
+	}
+}
+
 func TestMorePartitionsAreAnsweredWhenTheyHaveLeadersOrTheTimeIsOver(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		h := newHarness(t)

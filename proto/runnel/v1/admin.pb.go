@@ -1076,8 +1076,10 @@ type AlterTopicRequest struct {
 	Partitions int32 `protobuf:"varint,4,opt,name=partitions,proto3" json:"partitions,omitempty"`
 	// 0: not to be changed. Moves follow by themselves.
 	ReplicationFactor int32 `protobuf:"varint,5,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// A replication factor below the present one, as the controller knows it, is refused: nobody has consented to fewer replicas.
+	NoFewerReplicas bool `protobuf:"varint,6,opt,name=no_fewer_replicas,json=noFewerReplicas,proto3" json:"no_fewer_replicas,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *AlterTopicRequest) Reset() {
@@ -1143,6 +1145,13 @@ func (x *AlterTopicRequest) GetReplicationFactor() int32 {
 		return x.ReplicationFactor
 	}
 	return 0
+}
+
+func (x *AlterTopicRequest) GetNoFewerReplicas() bool {
+	if x != nil {
+		return x.NoFewerReplicas
+	}
+	return false
 }
 
 type AlterTopicResponse struct {
@@ -2815,7 +2824,7 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\x10PartitionProblem\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xa5\x02\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xd1\x02\n" +
 	"\x11AlterTopicRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12J\n" +
 	"\n" +
@@ -2824,7 +2833,8 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\x04 \x01(\x05R\n" +
 	"partitions\x12-\n" +
-	"\x12replication_factor\x18\x05 \x01(\x05R\x11replicationFactor\x1a<\n" +
+	"\x12replication_factor\x18\x05 \x01(\x05R\x11replicationFactor\x12*\n" +
+	"\x11no_fewer_replicas\x18\x06 \x01(\bR\x0fnoFewerReplicas\x1a<\n" +
 	"\x0eSetConfigEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x02\n" +
