@@ -84,6 +84,9 @@ func (s *Server) alteration(ctx context.Context, r *runnelv1.AlterTopicRequest) 
 	if err != nil {
 		return nil, err
 	}
+	if err := sameTopic(t, r.GetTopicId()); err != nil {
+		return nil, err
+	}
 	by := askedBy(ctx)
 	switch {
 	case r.GetPartitions() != 0:

@@ -105,7 +105,7 @@ func FuzzRequests(f *testing.F) {
 		which byte
 		m     proto.Message
 	}{
-		{3, &runnelv1.DescribeTopicRequest{Name: "t"}}, {6, &runnelv1.ClusterStatusRequest{}},
+		{3, &runnelv1.DescribeTopicRequest{Name: "t"}}, {3, &runnelv1.DescribeTopicRequest{Name: "t", Newest: true}}, {6, &runnelv1.ClusterStatusRequest{}},
 		{16, &runnelv1.RecoverPartitionRequest{Topic: "t", Partition: 1, Keep: 2}}, {17, &runnelv1.ListSettingsRequest{Broker: 2}},
 	} {
 		b, err := proto.Marshal(asks.m)

@@ -17,12 +17,12 @@ func (s *Server) MovePartition(ctx context.Context, r *runnelv1.MovePartitionReq
 	if err := targets(r.GetBrokers()); err != nil {
 		return nil, s.fail(api, err)
 	}
-	before, err := s.before(ctx, r.GetTopic(), r.GetPartition())
+	before, err := s.before(ctx, r.GetTopic(), r.GetTopicId(), r.GetPartition())
 	if err != nil {
 		return nil, s.fail(api, err)
 	}
 	res, err := s.change(ctx, api, controller.MovePartition{
-		Topic: r.GetTopic(), Partition: r.GetPartition(), Brokers: r.GetBrokers(), Reason: r.GetReason(),
+		Topic: r.GetTopic(), ID: r.GetTopicId(), Partition: r.GetPartition(), Brokers: r.GetBrokers(), Reason: r.GetReason(),
 	})
 	if err != nil {
 		return nil, err
@@ -51,8 +51,8 @@ func targets(brokers []int32) error {
 	return nil
 }
 
-// before is where a partition is now.
-func (s *Server) before(ctx context.Context, topic string, n int32) ([]int32, error) {
+// before is where a partition is now. The topic's id may be 0: any.
+func (s *Server) before(ctx context.Context, topic string, id uint64, n int32) ([]int32, error) {
 	ctx, cancel := s.within(ctx, s.patience(ctx))
 	defer cancel()
 	t, err := s.topic(ctx, topic)
@@ -60,8 +60,11 @@ func (s *Server) before(ctx context.Context, topic string, n int32) ([]int32, er
 		return nil, err
 	}
 	p, err := partitionOf(t, n)
-	if err != nil { // perhaps it was added since
+	if err != nil || sameTopic(t, id) != nil { // perhaps it was added since, or the topic made anew
 		if t, err = s.newest(ctx, topic); err != nil {
+			return nil, err
+		}
+		if err = sameTopic(t, id); err != nil {
 			return nil, err
 		}
 		if p, err = partitionOf(t, n); err != nil {
@@ -90,7 +93,7 @@ func (s *Server) TransferLeadership(ctx context.Context, r *runnelv1.TransferLea
 	if err := s.begin(api); err != nil {
 		return nil, err
 	}
-	at, err := s.before(ctx, r.GetTopic(), r.GetPartition())
+	at, err := s.before(ctx, r.GetTopic(), 0, r.GetPartition())
 	if err != nil {
 		return nil, s.fail(api, err)
 	}

@@ -63,9 +63,9 @@ func (s *Server) topic(ctx context.Context, name string) (*placement.Topic, erro
 	return s.newest(ctx, name)
 }
 
-// known is topic for a question, which waits no longer than for other brokers' answers.
-func (s *Server) known(ctx context.Context, name string) (*placement.Topic, error) {
-	if t := s.cluster.State().Topics[name]; t != nil {
+// known is topic, or newest, for a question, which waits no longer than for other brokers' answers.
+func (s *Server) known(ctx context.Context, name string, newest bool) (*placement.Topic, error) {
+	if t := s.cluster.State().Topics[name]; t != nil && !newest {
 		return t, nil
 	}
 	ctx, end := s.within(ctx, min(askWait, s.patience(ctx)))
@@ -76,6 +76,9 @@ func (s *Server) known(ctx context.Context, name string) (*placement.Topic, erro
 		return t, nil
 	case runnelv1.AsError(err).GetReason() == runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC:
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "topic %q does not exist: create it first", name)
+	case newest:
+		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
+			"the controller does not answer which topic %q is, nothing was changed: %v", name, err)
 	}
 	return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
 		"broker %d has not heard of topic %q, and the controller, which would know, does not answer: %v", s.id, name, err)
@@ -91,6 +94,14 @@ func (s *Server) newest(ctx context.Context, name string) (*placement.Topic, err
 		return nil, runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_INTERNAL, "the controller knows topic %q and did not tell of it: try again", name)
 	}
 	return res.Topic, nil
+}
+
+// sameTopic refuses a topic that has another id than a request names; 0 names none.
+func sameTopic(t *placement.Topic, id uint64) error {
+	if id != 0 && t.ID != id {
+		return runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "topic %q no longer has the id %d: another one was made under its name", t.Name, id)
+	}
+	return nil
 }
 
 // partitionAt is a topic's partition; nil if there is none, or no topic.

@@ -115,7 +115,7 @@ func (s *Server) DeleteTopic(ctx context.Context, r *runnelv1.DeleteTopicRequest
 	if err := s.begin(api); err != nil {
 		return nil, err
 	}
-	if _, err := s.change(ctx, api, controller.DeleteTopic{Name: r.GetName()}); err != nil {
+	if _, err := s.change(ctx, api, controller.DeleteTopic{Name: r.GetName(), ID: r.GetTopicId()}); err != nil {
 		return nil, err
 	}
 	s.log.Info("topic deleted", "topic", r.GetName())
@@ -140,30 +140,28 @@ func (s *Server) ListTopics(context.Context, *runnelv1.ListTopicsRequest) (*runn
 }
 
 // DescribeTopic implements runnelv1.AdminServer. That there is no such topic is the controller's word: this broker may not have heard of
-// one that was created.
+// one that was created. Newest, the rest is as well, and no other broker is asked.
 func (s *Server) DescribeTopic(ctx context.Context, r *runnelv1.DescribeTopicRequest) (*runnelv1.DescribeTopicResponse, error) {
 	const api = "describe_topic"
 	if err := s.begin(api); err != nil {
 		return nil, err
 	}
-	t, err := s.known(ctx, r.GetName())
+	t, err := s.known(ctx, r.GetName(), r.GetNewest())
 	if err != nil {
 		return nil, s.fail(api, err)
 	}
-	views := s.view(ctx, []*placement.Topic{t})
 	out := &runnelv1.DescribeTopicResponse{Name: t.Name, Id: t.ID, Config: t.Config}
-	for _, v := range views {
-		d := &runnelv1.PartitionDescription{Partition: v.number, Leader: -1, LogStartOffset: -1, HighWatermark: -1, Reason: v.reason(s.cluster.Alive),
-			Move: recordedMove(t.Name, v.number, v.place)}
+	if r.GetNewest() {
+		for n := range t.Partitions {
+			out.Partitions = append(out.Partitions, recorded(t, int32(n))) //nolint:gosec // the controller bounds partitions
+		}
+		return out, nil
+	}
+	for _, v := range s.view(ctx, []*placement.Topic{t}) {
+		d := recorded(t, v.number)
+		d.Reason = v.reason(s.cluster.Alive)
 		if v.led {
 			d.Leader, d.Term = v.leader, int64(v.term) //nolint:gosec // terms stay below 2^31
-		}
-		for _, rep := range v.place.Replicas {
-			if rep.Learner {
-				d.Learners = append(d.Learners, rep.Broker)
-			} else {
-				d.Replicas = append(d.Replicas, rep.Broker)
-			}
 		}
 		if v.status != nil {
 			d.LogStartOffset, d.HighWatermark = v.status.LogStart, v.status.HW
@@ -176,4 +174,18 @@ func (s *Server) DescribeTopic(ctx context.Context, r *runnelv1.DescribeTopicReq
 		out.Partitions = append(out.Partitions, d)
 	}
 	return out, nil
+}
+
+// recorded is a partition's description before anybody was asked how it is.
+func recorded(t *placement.Topic, n int32) *runnelv1.PartitionDescription {
+	p := &t.Partitions[n]
+	d := &runnelv1.PartitionDescription{Partition: n, Leader: -1, LogStartOffset: -1, HighWatermark: -1, Move: recordedMove(t.Name, n, p)}
+	for _, rep := range p.Replicas {
+		if rep.Learner {
+			d.Learners = append(d.Learners, rep.Broker)
+		} else {
+			d.Replicas = append(d.Replicas, rep.Broker)
+		}
+	}
+	return d
 }

@@ -167,8 +167,11 @@ func (x *CreateTopicResponse) GetReplicationFactor() int32 {
 }
 
 type DeleteTopicRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The id of the topic, so that a request that is sent again deletes none that was made under its name since: if the name has another id
+	// by now, the answer is UNKNOWN_TOPIC. 0 means the one that has the name when the controller is asked. An older broker ignores this.
+	TopicId       uint64 `protobuf:"varint,2,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -208,6 +211,13 @@ func (x *DeleteTopicRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *DeleteTopicRequest) GetTopicId() uint64 {
+	if x != nil {
+		return x.TopicId
+	}
+	return 0
 }
 
 type DeleteTopicResponse struct {
@@ -395,8 +405,12 @@ func (x *TopicSummary) GetReplicationFactor() int32 {
 }
 
 type DescribeTopicRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Only what the controller has recorded of the topic, at this moment: its id, settings, replicas and moves. Nobody is asked how the
+	// partitions are: leader, offsets and in_sync are as if none had answered, and reason is empty. Otherwise a broker tells of the topic
+	// that it knows, which may be gone by now. An older broker ignores this.
+	Newest        bool `protobuf:"varint,2,opt,name=newest,proto3" json:"newest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -436,6 +450,13 @@ func (x *DescribeTopicRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *DescribeTopicRequest) GetNewest() bool {
+	if x != nil {
+		return x.Newest
+	}
+	return false
 }
 
 type DescribeTopicResponse struct {
@@ -1078,8 +1099,10 @@ type AlterTopicRequest struct {
 	ReplicationFactor int32 `protobuf:"varint,5,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
 	// A replication factor below the present one, as the controller knows it, is refused: nobody has consented to fewer replicas.
 	NoFewerReplicas bool `protobuf:"varint,6,opt,name=no_fewer_replicas,json=noFewerReplicas,proto3" json:"no_fewer_replicas,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// As in DeleteTopicRequest.
+	TopicId       uint64 `protobuf:"varint,7,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AlterTopicRequest) Reset() {
@@ -1152,6 +1175,13 @@ func (x *AlterTopicRequest) GetNoFewerReplicas() bool {
 		return x.NoFewerReplicas
 	}
 	return false
+}
+
+func (x *AlterTopicRequest) GetTopicId() uint64 {
+	if x != nil {
+		return x.TopicId
+	}
+	return 0
 }
 
 type AlterTopicResponse struct {
@@ -1620,7 +1650,9 @@ type MovePartitionRequest struct {
 	// The brokers of its replicas afterwards, the preferred leader first.
 	Brokers []int32 `protobuf:"varint,3,rep,packed,name=brokers,proto3" json:"brokers,omitempty"`
 	// For people; may be empty.
-	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// As in DeleteTopicRequest.
+	TopicId       uint64 `protobuf:"varint,5,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1681,6 +1713,13 @@ func (x *MovePartitionRequest) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *MovePartitionRequest) GetTopicId() uint64 {
+	if x != nil {
+		return x.TopicId
+	}
+	return 0
 }
 
 type MovePartitionResponse struct {
@@ -2747,9 +2786,10 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\x02 \x01(\x05R\n" +
 	"partitions\x12-\n" +
-	"\x12replication_factor\x18\x03 \x01(\x05R\x11replicationFactor\"(\n" +
+	"\x12replication_factor\x18\x03 \x01(\x05R\x11replicationFactor\"C\n" +
 	"\x12DeleteTopicRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x15\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
+	"\btopic_id\x18\x02 \x01(\x04R\atopicId\"\x15\n" +
 	"\x13DeleteTopicResponse\"\x13\n" +
 	"\x11ListTopicsRequest\"E\n" +
 	"\x12ListTopicsResponse\x12/\n" +
@@ -2760,9 +2800,10 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\x03 \x01(\x05R\n" +
 	"partitions\x12-\n" +
-	"\x12replication_factor\x18\x04 \x01(\x05R\x11replicationFactor\"*\n" +
+	"\x12replication_factor\x18\x04 \x01(\x05R\x11replicationFactor\"B\n" +
 	"\x14DescribeTopicRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\xfd\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06newest\x18\x02 \x01(\bR\x06newest\"\xfd\x01\n" +
 	"\x15DescribeTopicResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\x12D\n" +
@@ -2824,7 +2865,7 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\x10PartitionProblem\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xd1\x02\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xec\x02\n" +
 	"\x11AlterTopicRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12J\n" +
 	"\n" +
@@ -2834,7 +2875,8 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"partitions\x18\x04 \x01(\x05R\n" +
 	"partitions\x12-\n" +
 	"\x12replication_factor\x18\x05 \x01(\x05R\x11replicationFactor\x12*\n" +
-	"\x11no_fewer_replicas\x18\x06 \x01(\bR\x0fnoFewerReplicas\x1a<\n" +
+	"\x11no_fewer_replicas\x18\x06 \x01(\bR\x0fnoFewerReplicas\x12\x19\n" +
+	"\btopic_id\x18\a \x01(\x04R\atopicId\x1a<\n" +
 	"\x0eSetConfigEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x02\n" +
@@ -2879,12 +2921,13 @@ const file_runnel_v1_admin_proto_rawDesc = "" +
 	"\rSettingChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
-	"\x03new\x18\x03 \x01(\tR\x03new\"|\n" +
+	"\x03new\x18\x03 \x01(\tR\x03new\"\x97\x01\n" +
 	"\x14MovePartitionRequest\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x18\n" +
 	"\abrokers\x18\x03 \x03(\x05R\abrokers\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"G\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x19\n" +
+	"\btopic_id\x18\x05 \x01(\x04R\atopicId\"G\n" +
 	"\x15MovePartitionResponse\x12.\n" +
 	"\x04move\x18\x01 \x01(\v2\x1a.runnel.v1.MoveDescriptionR\x04move\"[\n" +
 	"\x11CancelMoveRequest\x12\x14\n" +
