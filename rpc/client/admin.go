@@ -41,11 +41,15 @@ func (a *Admin) CreateTopic(ctx context.Context, req *runnelv1.CreateTopicReques
 }
 
 // DeleteTopic deletes a topic and its data. A topic that does not exist is the definite error UNKNOWN_TOPIC, unless an
-// earlier attempt of this call may have deleted it.
+// earlier attempt of this call may have deleted it. One that is made under its name meanwhile is left alone.
 func (a *Admin) DeleteTopic(ctx context.Context, req *runnelv1.DeleteTopicRequest) (*runnelv1.DeleteTopicResponse, error) {
 	const gone = runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC
-	resp, err := retryOnce(ctx, a, req, runnelv1.AdminClient.DeleteTopic, gone, &runnelv1.DeleteTopicResponse{})
-	if runnelv1.AsError(err).GetReason() == gone {
+	resp, err := onOne(ctx, a, req.GetName(), req.GetTopicId(), func(id uint64) (*runnelv1.DeleteTopicResponse, error) {
+		req := proto.CloneOf(req)
+		req.TopicId = id
+		return retryOnce(ctx, a, req, runnelv1.AdminClient.DeleteTopic, gone, &runnelv1.DeleteTopicResponse{})
+	})
+	if req.GetTopicId() == 0 && runnelv1.AsError(err).GetReason() == gone {
 		return nil, runnelv1.Errorf(gone, "topic %q does not exist", req.GetName())
 	}
 	return resp, err

@@ -4,13 +4,19 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-// AlterTopic changes a topic's settings, its number of partitions or its replication factor: one of them a call.
+// AlterTopic changes a topic's settings, its number of partitions or its replication factor: one of them a call. A topic that is made
+// under its name meanwhile is left alone.
 func (a *Admin) AlterTopic(ctx context.Context, req *runnelv1.AlterTopicRequest) (*runnelv1.AlterTopicResponse, error) {
-	return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.AlterTopic))
+	return onOne(ctx, a, req.GetName(), req.GetTopicId(), func(id uint64) (*runnelv1.AlterTopicResponse, error) {
+		req := proto.CloneOf(req)
+		req.TopicId = id
+		return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.AlterTopic))
+	})
 }
 
 // ListSettings tells a broker's settings and where each value is from, or, of broker 0, what is set while brokers run.
@@ -23,14 +29,37 @@ func (a *Admin) AlterSettings(ctx context.Context, req *runnelv1.AlterSettingsRe
 	return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.AlterSettings))
 }
 
-// MovePartition asks for a move of a partition's replicas and answers when it is recorded; ListMoves tells how far it is.
+// MovePartition asks for a move of a partition's replicas and answers when it is recorded; ListMoves tells how far it is. A topic that
+// is made under the topic's name meanwhile is left alone.
 func (a *Admin) MovePartition(ctx context.Context, req *runnelv1.MovePartitionRequest) (*runnelv1.MovePartitionResponse, error) {
-	return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.MovePartition))
+	return onOne(ctx, a, req.GetTopic(), req.GetTopicId(), func(id uint64) (*runnelv1.MovePartitionResponse, error) {
+		req := proto.CloneOf(req)
+		req.TopicId = id
+		return retry(ctx, a.changer(), req, adminCall(runnelv1.AdminClient.MovePartition))
+	})
 }
 
 // CancelMove turns a partition's move back. A partition without a move is the definite error UNKNOWN_MOVE, unless an
-// earlier attempt of this call may have ended it.
+// earlier attempt of this call may have ended it. A move that begins meanwhile is left alone; where the call found none under way to name, it
+// ends with the first attempt that may have turned one back, indeterminate.
 func (a *Admin) CancelMove(ctx context.Context, req *runnelv1.CancelMoveRequest) (*runnelv1.CancelMoveResponse, error) {
+	if req.GetMove() == 0 {
+		t, err := a.lookUp(ctx, req.GetTopic())
+		if err != nil {
+			return nil, err
+		}
+		req = proto.CloneOf(req)
+		for _, p := range t.GetPartitions() {
+			if p.GetPartition() == req.GetPartition() {
+				req.Move = p.GetMove().GetId()
+			}
+		}
+	}
+	if req.GetMove() == 0 {
+		c := a.changer()
+		c.once = true
+		return retry(ctx, c, req, adminCall(runnelv1.AdminClient.CancelMove))
+	}
 	return retryOnce(ctx, a, req, runnelv1.AdminClient.CancelMove,
 		runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE, &runnelv1.CancelMoveResponse{})
 }

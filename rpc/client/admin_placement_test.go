@@ -13,10 +13,6 @@ import (
 	runnelv1 "github.com/runnel-io/runnel/proto/runnel/v1"
 )
 
-func (b *fakeBroker) CancelMove(context.Context, *runnelv1.CancelMoveRequest) (*runnelv1.CancelMoveResponse, error) {
-	return &runnelv1.CancelMoveResponse{}, b.adminError(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_MOVE)
-}
-
 func (b *fakeBroker) RemoveBroker(context.Context, *runnelv1.RemoveBrokerRequest) (*runnelv1.RemoveBrokerResponse, error) {
 	return &runnelv1.RemoveBrokerResponse{}, b.adminError(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_BROKER)
 }
@@ -55,7 +51,7 @@ func TestWhatIsDoneOnceSucceedsAlthoughItsFirstAnswerWasLost(t *testing.T) {
 				c.adminErr = tc.errs
 				_, err := a.RemoveBroker(within(t, 5*time.Second), &runnelv1.RemoveBrokerRequest{Broker: 3})
 				c.adminErr = tc.errs
-				_, cancelErr := a.CancelMove(within(t, 5*time.Second), &runnelv1.CancelMoveRequest{Topic: "t"})
+				_, cancelErr := a.CancelMove(within(t, 5*time.Second), &runnelv1.CancelMoveRequest{Topic: "t", Move: 7})
 				if tc.want == 0 {
 					if err != nil || cancelErr != nil {
 						t.Fatalf("%v, %v", err, cancelErr)

@@ -28,6 +28,11 @@
 // (reader_decode.go). A partition is fetched again from the first offset that was not delivered when its stream breaks or
 // its leader moves. The iteration gives offsets that rise one by one, or an error.
 //
+// # Changing the cluster
+//
+// An Admin's call is made at one broker after the other (retry.go), also after an attempt that may have been carried out. So that all of
+// them change one topic, or one move, they name its id, which is asked for first (onetopic.go).
+//
 // # Who leads what
 //
 // metadata.go is the cache, refresh.go keeps it fresh: one request at a time, brokers in turn, quick polls while a leader is

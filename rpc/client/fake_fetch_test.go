@@ -140,11 +140,10 @@ func (b *fakeBroker) CreateTopic(_ context.Context, req *runnelv1.CreateTopicReq
 	return &runnelv1.CreateTopicResponse{Id: 9, Partitions: req.GetPartitions()}, nil
 }
 
-func (b *fakeBroker) DeleteTopic(_ context.Context, req *runnelv1.DeleteTopicRequest) (*runnelv1.DeleteTopicResponse, error) {
-	return nil, runnelv1.ToStatus(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "no topic is named %q", req.GetName()))
-}
-
 func (b *fakeBroker) DescribeTopic(_ context.Context, req *runnelv1.DescribeTopicRequest) (*runnelv1.DescribeTopicResponse, error) {
+	if r, err := b.recorded(req); r != nil || err != nil {
+		return r, err
+	}
 	if req.GetName() == "nope" {
 		return nil, runnelv1.ToStatus(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNKNOWN_TOPIC, "no topic is named %q", req.GetName()))
 	}

@@ -89,6 +89,7 @@ type fakeCluster struct {
 	config   map[string]string // of every topic
 	denials  int               // metadata answers to come that know of no topics, of a broker that says it is up to date
 	adminErr []*Error
+	one      *fakeTopic        // that operators change
 	created  map[string]string // topics by name: the request that made them
 	// wire is what a reader is sent of a batch, if set. It is called with the lock held.
 	wire   func(base int64, data []byte) []byte

@@ -45,6 +45,8 @@ type caller struct {
 	patient bool
 	// changes says that the call changes something: once an attempt may have done so, nothing is refused for certain.
 	changes bool
+	// once calls end with the first attempt that may have changed something.
+	once bool
 	// unanimous calls end with a definite error only if all brokers give one: what one of them cannot do another one may.
 	unanimous bool
 }
@@ -93,6 +95,9 @@ func retry[Req, Resp any](ctx context.Context, c caller, req Req, call callFunc[
 					last = was // the end of ctx is no reason
 				}
 				break
+			}
+			if maybe && c.once {
+				return none, last
 			}
 			if a := last.GetLeaderAddress(); a != "" && a != addr && !hinted {
 				hinted = true
