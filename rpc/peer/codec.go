@@ -27,11 +27,17 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 }
 
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	if f, ok := v.(*inFrame); ok {
+	switch f := v.(type) {
+	case *inFrame:
 		return f.decode(data)
+	case unread:
+		return nil
 	}
 	return c.fallback.Unmarshal(data, v)
 }
+
+// unread takes a message of any form and keeps nothing of it.
+type unread struct{}
 
 // Name is part of the content type.
 func (codec) Name() string { return "runnel-frame" }

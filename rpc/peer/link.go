@@ -235,10 +235,15 @@ func (l *link) pump(ctx context.Context, c *conn) error {
 	if err != nil {
 		return fmt.Errorf("peer: open lane: %w", plain(err))
 	}
-	// The other side never sends: receiving only tells that the stream ended, and why, also while nothing is sent.
+	// Receiving only tells that the stream ended, and why, also while nothing is sent: this release's other side never sends. A later one's may,
+	// and is not to lose the lane for it in the middle of an upgrade, so that what it sends is let go unread, whatever form it has. One message is
+	// in memory at a time, of at most maxMessage bytes.
 	ended := make(chan error, 1)
 	go func() {
-		err := stream.RecvMsg(&inFrame{})
+		var err error
+		for err == nil {
+			err = stream.RecvMsg(unread{})
+		}
 		cancel()
 		ended <- err
 	}()
