@@ -32,14 +32,13 @@ func (b *Broker) run() {
 func (b *Broker) enter(ctx context.Context, keeper *sync.WaitGroup) error {
 	id := b.store.Identity()
 	founding := false
+	noted := b.notedAddress()
 	if id.ClusterID != "" {
-		if err := b.refuseCopy(ctx); err != nil {
+		if err := b.refuseCopy(ctx, noted); err != nil {
 			return err
 		}
 	}
-	if err := b.noteAddress(); err != nil {
-		return err
-	}
+	b.noteAddress(noted)
 	if id.ClusterID == "" {
 		var err error
 		if founding, err = b.becomeMember(ctx); err != nil {
