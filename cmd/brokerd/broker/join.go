@@ -174,8 +174,8 @@ func (b *Broker) registration() placement.Registration {
 	}
 }
 
-// register writes the founding, and after every start this broker's addresses where they are not known yet. It waits
-// until the controller's state here knows the broker: only then can it answer clients truly.
+// register writes the founding, and after every start what is new of this broker, such as its addresses. It waits until the controller's
+// state here knows the broker: only then can it answer clients truly.
 func (b *Broker) register(ctx context.Context) error {
 	c := b.core.Load()
 	id := b.store.Identity()
@@ -193,10 +193,6 @@ func (b *Broker) register(ctx context.Context) error {
 			b.setPhase("waiting for the controller's log to tell of this broker")
 		case have.Incarnation != want.Incarnation:
 			return fmt.Errorf("broker %d of cluster %s is another incarnation of this disk: empty the data folder to join as a new broker", id.BrokerID, id.ClusterID)
-		case have.ClientAddr != want.ClientAddr || have.PeerAddr != want.PeerAddr || have.Rack != want.Rack || have.Version != want.Version:
-			if err := b.try(ctx, controller.RegisterBroker{Broker: want, Level: placement.Level}); err != nil {
-				return err
-			}
 		default:
 			return b.refresh(ctx)
 		}
@@ -208,19 +204,25 @@ func (b *Broker) register(ctx context.Context) error {
 	}
 }
 
-// refresh waits, for at most stateWithin, until the state here is as new as the controller's: a topic that was made while
-// this broker was away must not be denied. To register again what is registered changes nothing, and the answer tells the revision.
+// refresh registers this broker again, with what is new of it, and waits, for at most stateWithin, until the state here is as new as the
+// answer: a topic that was made while this broker was away must not be denied. To register what is registered changes nothing. Where no
+// controller answers, keepController goes on with it, and partitions are served meanwhile: clients may be told the old address for as long.
 func (b *Broker) refresh(ctx context.Context) error {
 	b.setPhase("asking the controller for its newest state")
 	c := b.core.Load()
 	asking, cancel := context.WithTimeout(ctx, stateWithin)
 	defer cancel()
 	r, err := c.ctl.Do(asking, controller.RegisterBroker{Broker: b.registration(), Level: placement.Level})
-	if err != nil && noMember(runnelv1.AsError(err)) {
+	switch why := runnelv1.AsError(err); {
+	case err == nil:
+	case noMember(why):
 		return b.removed(err)
-	}
-	if err != nil {
-		b.log.Warn("the controller does not answer: topics that are new may be unknown here for a while", "component", "broker", "error", err)
+	case why.GetReason() == runnelv1.ErrorReason_ERROR_REASON_OLD_RELEASE:
+		// It is there, and refuses: the log has what this release does not read, so the state here ends before it.
+		return b.try(ctx, controller.RegisterBroker{Broker: b.registration(), Level: placement.Level})
+	default:
+		b.log.Warn("the controller does not answer: topics that are new may be unknown here for a while, and what is new of this broker elsewhere",
+			"component", "broker", "error", err)
 		return ctx.Err()
 	}
 	for {
