@@ -109,9 +109,9 @@ func (p *Peers) call(ctx context.Context, broker int32, method string, body []by
 	return invoke(ctx, c, method, body)
 }
 
-// CallAddr asks whoever listens at addr, over a connection of its own, also while this broker belongs to no cluster: this is
-// for joining. Errors are those of Call.
-func (p *Peers) CallAddr(ctx context.Context, addr, method string, body []byte) ([]byte, error) {
+// CallAddr asks whoever of the cluster, or of any for "", listens at addr, over a connection of its own, also while this broker belongs to no
+// cluster: this is for joining. A broker of another cluster is not asked. Errors are those of Call.
+func (p *Peers) CallAddr(ctx context.Context, addr, cluster, method string, body []byte) ([]byte, error) {
 	ctx, done, e := p.enter(ctx)
 	if e != nil {
 		return nil, e
@@ -122,6 +122,10 @@ func (p *Peers) CallAddr(ctx context.Context, addr, method string, body []byte) 
 		return nil, neverSent(err, addr)
 	}
 	defer c.close()
+	if cluster != "" && c.other.ClusterID != cluster {
+		return nil, neverSent(&refusal{err: runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_UNAVAILABLE,
+			"a broker of cluster %q was expected, but broker %d of cluster %q answered", cluster, c.other.BrokerID, c.other.ClusterID)}, addr)
+	}
 	return invoke(ctx, c, method, body)
 }
 

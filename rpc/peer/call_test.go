@@ -134,12 +134,17 @@ func TestJoiningBrokerMayOnlyCall(t *testing.T) {
 	member1 := start(t, n, member(1), listenOn(t, "127.0.0.1:0"), func(c *Config) { c.Serve = echo })
 	joining := start(t, n, Identity{Nonce: 5, Incarnation: "new", BrokerID: 77}, listenOn(t, "127.0.0.1:0"), func(c *Config) { c.Serve = echo })
 	ctx := callContext(t)
-	got, err := joining.CallAddr(ctx, member1.addr, "register", []byte("hi"))
+	got, err := joining.CallAddr(ctx, member1.addr, "c1", "register", []byte("hi"))
 	if err != nil || string(got) != "\x00hi" {
 		t.Fatalf("%q, %v", got, err)
 	}
+	// Of a cluster that it does not mean it is told, and asks nothing.
+	got, err = joining.CallAddr(ctx, member1.addr, "c2", "register", []byte("hi"))
+	if e := runnelv1.AsError(err); e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE || !strings.Contains(e.GetMessage(), `broker 1 of cluster "c1" answered`) {
+		t.Fatalf("%q, %v", got, err)
+	}
 	// And the other way round: two that found ask each other.
-	if got, err := member1.CallAddr(ctx, joining.addr, "state", nil); err != nil || got[0] != 0 {
+	if got, err := member1.CallAddr(ctx, joining.addr, "", "state", nil); err != nil || got[0] != 0 {
 		t.Fatalf("%q, %v", got, err)
 	}
 	n.set(1, member1.addr)

@@ -37,7 +37,7 @@ func TestStrangersLeaveRoomForBrokers(t *testing.T) {
 	if _, err := io.ReadFull(strangerFrom(t, "127.0.0.2", b.addr), make([]byte, 1)); err == nil || refused() != 1 {
 		t.Fatalf("one above the host's share: %v, %v refused", err, refused())
 	}
-	if _, err := a.CallAddr(callContext(t), b.addr, "x", nil); err != nil {
+	if _, err := a.CallAddr(callContext(t), b.addr, "", "x", nil); err != nil {
 		t.Errorf("a broker of another host: %v", err)
 	}
 	// Many hosts get half; then a known connection still goes on.

@@ -49,7 +49,7 @@ func TestForeignClusterIsRefused(t *testing.T) {
 	foreign := member(2)
 	foreign.ClusterID = "c2"
 	stranger := start(t, n, foreign, listenOn(t, "127.0.0.1:0"), nil)
-	_, err := stranger.CallAddr(callContext(t), home.addr, "x", nil)
+	_, err := stranger.CallAddr(callContext(t), home.addr, "", "x", nil)
 	if e := asError(t, err); e.GetKind() != runnelv1.ErrorKind_ERROR_KIND_RETRIABLE || !strings.Contains(e.GetMessage(), "cluster c2") {
 		t.Fatalf("%v", e)
 	}
@@ -178,14 +178,14 @@ func TestConnectionsAreCapped(t *testing.T) {
 	}
 	a := start(t, n, member(1), listenOn(t, "127.0.0.1:0"), nil)
 	until(t, "one above the cap is refused", func() bool {
-		_, err := a.CallAddr(callContext(t), b.addr, "x", nil)
+		_, err := a.CallAddr(callContext(t), b.addr, "", "x", nil)
 		return err != nil && testutil.ToFloat64(b.metrics.refusedConns) > 0
 	})
 	for _, c := range held {
 		_ = c.Close()
 	}
 	until(t, "there is room again", func() bool {
-		_, err := a.CallAddr(callContext(t), b.addr, "x", nil)
+		_, err := a.CallAddr(callContext(t), b.addr, "", "x", nil)
 		return err == nil
 	})
 }

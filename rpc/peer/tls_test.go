@@ -53,7 +53,7 @@ func TestLanesAndCallsGoOverTLS(t *testing.T) {
 	if _, err := a.Bulk().Call(t.Context(), 2, "x", nil); err != nil {
 		t.Error(err)
 	}
-	if _, err := a.CallAddr(t.Context(), b.addr, "x", nil); err != nil {
+	if _, err := a.CallAddr(t.Context(), b.addr, "", "x", nil); err != nil {
 		t.Error(err)
 	}
 	if who, err := a.Who(t.Context(), b.addr); err != nil || who.BrokerID != 2 {
@@ -82,7 +82,7 @@ func TestBrokersWithoutTheClustersCertificateGetNowhere(t *testing.T) {
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			b := start(t, newTestNet(), member(int32(i+2)), listenOn(t, "127.0.0.1:0"), func(c *Config) { c.TLS = x.tls })
-			if _, err := b.CallAddr(t.Context(), a.addr, "x", nil); err == nil || !strings.Contains(err.Error(), x.out) {
+			if _, err := b.CallAddr(t.Context(), a.addr, "", "x", nil); err == nil || !strings.Contains(err.Error(), x.out) {
 				t.Errorf("the stranger connects: %v", err)
 			}
 			if who, err := b.Who(t.Context(), a.addr); err == nil {
@@ -91,7 +91,7 @@ func TestBrokersWithoutTheClustersCertificateGetNowhere(t *testing.T) {
 			if x.name == "a client's certificate" {
 				return // its listener is a broker's
 			}
-			if _, err := a.CallAddr(t.Context(), b.addr, "x", nil); err == nil || !strings.Contains(err.Error(), x.in) {
+			if _, err := a.CallAddr(t.Context(), b.addr, "", "x", nil); err == nil || !strings.Contains(err.Error(), x.in) {
 				t.Errorf("the stranger is connected to: %v", err)
 			}
 		})
@@ -103,7 +103,7 @@ func TestAConnectionOfTLSThatSaysNothingEndsInTime(t *testing.T) {
 	a := start(t, n, member(1), listenOn(t, "127.0.0.1:0"), func(c *Config) { c.TLS = peerTLS(t, newSet(t)) })
 	l := listenOn(t, "127.0.0.1:0") // it accepts, and says nothing
 	defer l.Close()
-	if _, err := a.CallAddr(t.Context(), l.Addr().String(), "x", nil); err == nil || !strings.Contains(err.Error(), "deadline") {
+	if _, err := a.CallAddr(t.Context(), l.Addr().String(), "", "x", nil); err == nil || !strings.Contains(err.Error(), "deadline") {
 		t.Errorf("got %v", err)
 	}
 }

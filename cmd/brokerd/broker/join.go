@@ -147,7 +147,7 @@ func (b *Broker) join(ctx context.Context, d gossip.Decision) (fatal, err error)
 	for _, m := range d.Via {
 		var answer []byte
 		call, cancel := context.WithTimeout(ctx, 5*time.Second)
-		answer, err = b.peers.CallAddr(call, m.Peer, methodController, body)
+		answer, err = b.peers.CallAddr(call, m.Peer, d.ClusterID, methodController, body)
 		cancel()
 		if err != nil {
 			continue
@@ -155,6 +155,10 @@ func (b *Broker) join(ctx context.Context, d gossip.Decision) (fatal, err error)
 		r, fatal := controller.DecodeResponse(answer)
 		if fatal != nil {
 			return fatal, nil
+		}
+		if r.ClusterID != d.ClusterID { // which only a person could undo, once it is written
+			err = fmt.Errorf("the broker at %s answers for another cluster, %q", m.Peer, r.ClusterID)
+			continue
 		}
 		// From here on the broker is a member, and as such is shipped the controller's log (controllerReplica). If it crashes before it
 		// has that, it goes on there at its next start; if it crashes before this is durable, its incarnation finds the same id again.
