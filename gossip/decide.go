@@ -91,7 +91,7 @@ func decideFounding(seeds []string, resolved map[string]string, self Member, oth
 		return Decision{Action: Wait, Reason: fmt.Sprintf(format, args...)}
 	}
 	if !self.Empty {
-		return wait("this broker's disk holds data but names no cluster, so it may only join: waiting for a broker that knows one")
+		return wait("this broker's disk holds data but names no cluster, so it may only join: waiting for a broker that knows one; if none will come, restore its meta.db, or move its data folder away")
 	}
 	var missing, full []string
 	var first Member
@@ -128,7 +128,7 @@ func decideFounding(seeds []string, resolved map[string]string, self Member, oth
 	case len(missing) > 0:
 		return wait("not all seeds are seen yet, and only all of them together may found a cluster: missing %s", strings.Join(missing, ", "))
 	case len(full) > 0:
-		return wait("seeds %s hold data but name no cluster: waiting for a broker that knows one", strings.Join(full, ", "))
+		return wait("seeds %s hold data but name no cluster: waiting for a broker that knows one; if none will come, restore their meta.db, or move their data folders away", strings.Join(full, ", "))
 	case first.Nonce != self.Nonce:
 		return wait("all seeds are seen and empty: waiting for the first one, %s, to found the cluster", seeds[0])
 	}

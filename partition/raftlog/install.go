@@ -304,7 +304,7 @@ func (in *Installer) abort() error {
 
 // removeLeftovers takes away what a crash left of installs: it never was a replica.
 func (s *Store) removeLeftovers() error {
-	dir := filepath.Join(s.dir, "replicas")
+	dir := s.replicasDir()
 	des, err := os.ReadDir(dir)
 	if err != nil {
 		return err

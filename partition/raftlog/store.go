@@ -73,7 +73,7 @@ func Open(o Options) (*Store, error) {
 	s.files.sealed.max = o.MaxOpenSealed
 	s.files.active.max = o.MaxOpenActive
 	_, serr := os.Stat(filepath.Join(s.dir, "meta.db"))
-	if err := os.MkdirAll(filepath.Join(s.dir, "replicas"), 0o750); err != nil {
+	if err := os.MkdirAll(s.replicasDir(), 0o750); err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", s.dir, err)
 	}
 	if errors.Is(serr, os.ErrNotExist) {
@@ -237,8 +237,10 @@ func (s *Store) started(f *metaFound) error {
 	return nil
 }
 
+func (s *Store) replicasDir() string { return filepath.Join(s.dir, "replicas") }
+
 func (s *Store) replicaDir(id replicaID) string {
-	return filepath.Join(s.dir, "replicas", fmt.Sprintf("%016x-%016x", id.group, id.replica))
+	return filepath.Join(s.replicasDir(), fmt.Sprintf("%016x-%016x", id.group, id.replica))
 }
 
 // Identity returns whose folder this is.

@@ -49,12 +49,14 @@ type Broker struct {
 	env     *env.Env
 	stopEnv func()
 	store   *raftlog.Store
-	peers   *peer.Peers
-	gossip  *gossip.Gossip
-	catchup recovery
-	budget  *partition.Budget
-	changes *broadcast
-	core    atomic.Pointer[core] // nil until the broker has an id
+	// leftovers is how many replicas the disk held at the start although it named no cluster.
+	leftovers int
+	peers     *peer.Peers
+	gossip    *gossip.Gossip
+	catchup   recovery
+	budget    *partition.Budget
+	changes   *broadcast
+	core      atomic.Pointer[core] // nil until the broker has an id
 
 	given    givenUp
 	logged   atomic.Pointer[logRecovery] // nil before it is read
@@ -181,6 +183,9 @@ func Start(cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	undo = append(undo, func() { _ = b.store.Close() })
+	if err := b.lookForLeftovers(); err != nil {
+		return nil, err
+	}
 	b.env.Log = b.log
 	if !cfg.QuietLimits {
 		warnLimits(b.log)
@@ -298,7 +303,7 @@ func (b *Broker) meta() gossip.Meta {
 	return gossip.Meta{
 		BrokerID: id.BrokerID, Nonce: b.nonce, ClusterID: id.ClusterID,
 		Client: b.addrs.Client, Peer: b.addrs.Peer, HTTP: b.addrs.HTTP, Rack: b.cfg.Rack, Version: Version(),
-		Empty: id.ClusterID == "", SeedsHash: gossip.HashSeeds(b.cfg.Seeds), BootMS: b.bootMS, Level: placement.Level,
+		Empty: id.ClusterID == "" && b.leftovers == 0, SeedsHash: gossip.HashSeeds(b.cfg.Seeds), BootMS: b.bootMS, Level: placement.Level,
 	}
 }
 

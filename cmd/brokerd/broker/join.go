@@ -3,8 +3,6 @@ package broker
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -79,8 +77,8 @@ func (b *Broker) becomeMember(ctx context.Context) (founded bool, err error) {
 		reason := d.Reason
 		switch d.Action {
 		case gossip.Found:
-			if left := b.leftovers(); left > 0 {
-				return false, fmt.Errorf("%s holds the data of %d replicas but meta.db, which says whose they are, is lost: restore it, or move the folder away to start an empty cluster", b.cfg.DataDir, left)
+			if b.leftovers > 0 {
+				return false, fmt.Errorf("%s holds the data of %d replicas but meta.db, which says whose they are, is lost: restore it, or move the folder away to start an empty cluster", b.cfg.DataDir, b.leftovers)
 			}
 			// Rule 28: whoever knows a cluster gets time to be heard of, except where there is nobody to hear of.
 			if until := started.Add(b.cfg.FoundWait); len(b.cfg.Seeds) > 0 && b.env.Now().Before(until) {
@@ -107,21 +105,6 @@ func (b *Broker) becomeMember(ctx context.Context) (founded bool, err error) {
 		case <-retry.C:
 		}
 	}
-}
-
-// leftovers counts the replicas' folders on a disk that belongs to no cluster.
-func (b *Broker) leftovers() int {
-	entries, err := os.ReadDir(filepath.Join(b.cfg.DataDir, "replicas"))
-	if err != nil {
-		return 0 // none: the store makes the folder with its first replica
-	}
-	n := 0
-	for _, e := range entries {
-		if e.IsDir() {
-			n++
-		}
-	}
-	return n
 }
 
 // found makes this broker the first of a new cluster. The identity is durable before anyone is told.
@@ -159,6 +142,9 @@ func (b *Broker) join(ctx context.Context, d gossip.Decision) (fatal, err error)
 		if r.ClusterID != d.ClusterID { // which only a person could undo, once it is written
 			err = fmt.Errorf("the broker at %s answers for another cluster, %q", m.Peer, r.ClusterID)
 			continue
+		}
+		if err := b.keepLeftovers(); err != nil {
+			return nil, err // a registration is found again
 		}
 		// From here on the broker is a member, and as such is shipped the controller's log (controllerReplica). If it crashes before it
 		// has that, it goes on there at its next start; if it crashes before this is durable, its incarnation finds the same id again.
