@@ -222,6 +222,7 @@ func TestMoveIsCancelledInEveryPhaseThatAllowsIt(t *testing.T) {
 func TestWaitingMoveIsDroppedAtOnce(t *testing.T) {
 	j := journeyOf(t, func(c *Config) { c.PerBroker = 1; c.Parallel = 1 })
 	do(t, j.nodes[0].c, CreateTopic{Name: "other", Partitions: 1, RF: 3})
+	j.next = j.nodes[0].c.State().NextReplica
 	release := j.hold(placement.PhaseInstalling)
 	j.begin(t)
 	j.g.await(func() bool { m := j.partition().Move; return m != nil && m.Phase == placement.PhaseInstalling })
