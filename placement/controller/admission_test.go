@@ -41,7 +41,7 @@ func newCrowd(t *testing.T, brokers int, places [][]int32, to []int32, phase pla
 	c := &crowd{loop: newLoop(t, s, func(c *Config) { c.Automatic = true }), led: map[string]bool{"a": true, "z": true}}
 	sick, _ := s.Topics["z"].Partitions[0].On(5)
 	c.leader = func(group uint64) (int32, uint64, bool) {
-		p, name := find(c.state, group)
+		p, name := find(c.State(), group)
 		return p.Replicas[0].Broker, 1, c.led[name[:1]]
 	}
 	c.answer = func(broker int32, method string, body []byte) ([]byte, error) {
