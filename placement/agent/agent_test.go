@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -35,21 +36,31 @@ func TestThreeBrokersFoundJoinCreateAndDelete(t *testing.T) {
 		}
 		return true, ""
 	})
-	total := 0
 	for _, n := range c.all() {
 		if running := n.agent.inState("running"); running != 12 {
 			t.Errorf("broker %d shows %d running replicas", n.id, running)
 		}
-		leaders, replicas := n.agent.Counts()
-		if replicas != 12 || leaders != 4 {
-			t.Errorf("broker %d leads %d of %d replicas, want 4 of 12", n.id, leaders, replicas)
+		if _, replicas := n.agent.Counts(); replicas != 12 {
+			t.Errorf("broker %d has %d replicas, want 12", n.id, replicas)
 		}
-		total += leaders
 		n.agent.Tick(c.env.Now())
 	}
-	if total != 12 {
-		t.Errorf("%d partitions are led", total)
+	// Who leads is raft's to say: on a machine that is busy a leader may have lost its term by now. It was to be four on each.
+	first := map[int32]int{}
+	for _, p := range c.node(1).ctrl.State().Topics["orders"].Partitions {
+		first[p.Desired()[0].Broker]++
 	}
+	if want := map[int32]int{1: 4, 2: 4, 3: 4}; !maps.Equal(first, want) {
+		t.Errorf("brokers are to lead %v, want %v", first, want)
+	}
+	c.await("12 leaders", func() (bool, string) {
+		total := 0
+		for _, n := range c.all() {
+			leaders, _ := n.agent.Counts()
+			total += leaders
+		}
+		return total == 12, fmt.Sprintf("%d", total)
+	})
 
 	c.do(c.node(3), controller.DeleteTopic{Name: "orders"})
 	c.await("data gone and tombstones answered", func() (bool, string) {
