@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,12 +64,12 @@ func scraped(t *testing.T, c prometheus.Collector) (bytes, zipped int, took time
 	ask := func(encoding string) (int, time.Duration) {
 		r, w := httptest.NewRequest(http.MethodGet, "/metrics", nil), httptest.NewRecorder()
 		r.Header.Set("Accept-Encoding", encoding)
-		began := time.Now()
+		began := processorTime(t)
 		h.ServeHTTP(w, r)
 		if w.Code != http.StatusOK {
 			t.Fatalf("%d: %s", w.Code, w.Body)
 		}
-		return w.Body.Len(), time.Since(began)
+		return w.Body.Len(), processorTime(t) - began
 	}
 	took = time.Hour
 	for range 5 {
@@ -77,6 +78,16 @@ func scraped(t *testing.T, c prometheus.Collector) (bytes, zipped int, took time
 	}
 	zipped, _ = ask("gzip")
 	return bytes, zipped, took
+}
+
+// processorTime is what this process has used. Unlike time it does not go on while others have the processors.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // The bound that operators are promised: a broker with 3,000 partitions answers a scrape in 1 MiB and 100 ms.
@@ -97,7 +108,7 @@ func TestAScrapeOf3000PartitionsIsSmall(t *testing.T) {
 		t.Logf("3,000 partitions in %s: %d KiB (%d KiB zipped) in %s", of.what, bytes>>10, zipped>>10, took.Round(time.Millisecond))
 		slow := took > 100*time.Millisecond && !raceEnabled // the race detector takes ten times as long
 		if of.bounded && (bytes > 1<<20 || slow) {
-			t.Errorf("3,000 partitions in %s: %d bytes in %s, bound are 1 MiB and 100 ms", of.what, bytes, took)
+			t.Errorf("3,000 partitions in %s: %d bytes in %s, bound are 1 MiB and 100 ms of processors", of.what, bytes, took)
 		}
 		if bytes > 8<<20 {
 			t.Errorf("%d bytes: more than is stated", bytes)
