@@ -98,7 +98,7 @@ type Blocked struct {
 type DrainStatus struct {
 	Broker   int32
 	Draining bool
-	// Replicas, and their Bytes, are still on the broker or on their way to it; Moving of them have a move that takes
+	// Replicas, and their Bytes, are still on the broker or on their way to it; Moving of them have a move, which can go on, that takes
 	// them away. A broker holds one replica of a partition, so Replicas counts partitions too.
 	Replicas, Moving int
 	Bytes            int64
