@@ -36,7 +36,7 @@ func TestAnswersOnALaneAreIgnored(t *testing.T) {
 		{}, make([]byte, 1<<20),
 	}})
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(newListener(l, 10, func() {})) }()
+	go func() { served <- s.Serve(newListener(l, 1000, func() {})) }()
 	t.Cleanup(func() {
 		s.Stop()
 		if err := <-served; err != nil {
