@@ -23,8 +23,10 @@ const refusedWithin = 15 * time.Second
 // saysSo is how it does.
 var saysSo = regexp.MustCompile(`upgrade this broker|run the version that wrote it`)
 
-// newChange is a change of the newest level, which the previous build does not read.
+// newChange is a change of newLevel. What has a higher level takes a partition that is stuck to make.
 var newChange = &runnelv1.AlterSettingsRequest{Set: map[string]string{"log.level": "info"}}
+
+const newLevel = 2
 
 // levelOf finds the level of commands that a source reads; those from before there were levels read the first.
 func levelOf(source string) (int, error) {
@@ -42,8 +44,8 @@ func levelOf(source string) (int, error) {
 	return strconv.Atoi(string(m[1]))
 }
 
-// newer tells whether this build has changes that the previous one does not read.
-func (r *run) newer() bool { return r.previousLevel < placement.Level }
+// newer tells whether the previous build does not read newChange.
+func (r *run) newer() bool { return r.previousLevel < newLevel }
 
 // refused sees that a change which the previous build does not read is refused while a broker runs it.
 func (r *run) refused(ctx context.Context) error {
@@ -64,7 +66,7 @@ func (r *run) refused(ctx context.Context) error {
 // build goes on in its place.
 func (r *run) end(ctx context.Context) error {
 	if !r.newer() {
-		fmt.Printf("the previous build reads all that this one writes (level %d): the way back stays open\n", placement.Level)
+		fmt.Printf("the previous build reads all that was written (it has level %d, this one %d): the way back stays open\n", r.previousLevel, placement.Level)
 		return nil
 	}
 	if _, err := r.cl.Admin().AlterSettings(ctx, newChange); err != nil {
@@ -98,7 +100,7 @@ func (r *run) end(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	fmt.Printf("the way back is over after a change of level %d; the previous build says: %s\n", placement.Level, said)
+	fmt.Printf("the way back is over after a change of level %d; the previous build says: %s\n", newLevel, said)
 	if err := b.Stop(ctx); err != nil {
 		return err
 	}
