@@ -3,7 +3,6 @@ package catchup
 import (
 	"context"
 	"errors"
-	"runtime"
 	"testing"
 	"time"
 
@@ -285,24 +284,11 @@ func TestTransferKeepsToTheRate(t *testing.T) {
 	src, to := newSource(t, clock, replica, 60), newStore(t, clock)
 	limiter := NewLimiter(clock, 1<<20)
 	net := &direct{servers: map[int32]*Server{1: src.server(clock, func(c *ServerConfig) { c.Limiter = limiter })}}
-	begun, over := clock.Now(), make(chan error, 1)
-	in := newInstaller(t, to)
-	go func() {
+	begun, in := clock.Now(), newInstaller(t, to)
+	clock.during(t, time.Millisecond, func() error {
 		_, err := NewClient(ClientConfig{Env: testEnv(clock), Caller: net}).Run(context.Background(), in, 1, group, nil)
-		over <- err
-	}()
-	for done := false; !done; {
-		select {
-		case err := <-over:
-			must(t, err)
-			done = true
-		default:
-			if clock.waits() > 2 { // it waits for the rate; one timer is the shipment's, one bounds the call
-				clock.advance(time.Millisecond)
-			}
-			runtime.Gosched()
-		}
-	}
+		return err
+	})
 	bytes := time.Duration(60 * 8 << 10)
 	if took, least := clock.Now().Sub(begun), bytes*time.Second/(1<<20)-burst; took < least {
 		t.Errorf("%d bytes took %s, at 1 MiB/s it is %s at least", bytes, took, least)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -305,3 +306,22 @@ func (s *source) sameAs(t testing.TB, to *raftlog.Store, index uint64) {
 }
 
 var errCut = errors.New("the connection is cut")
+
+// during runs a transfer and advances the clock by so much whenever it waits for the rate.
+func (c *handClock) during(t *testing.T, step time.Duration, transfer func() error) {
+	t.Helper()
+	over := make(chan error, 1)
+	go func() { over <- transfer() }()
+	for {
+		select {
+		case err := <-over:
+			must(t, err)
+			return
+		default:
+			if c.waits() > 2 { // one timer is the shipment's, one bounds the call
+				c.advance(step)
+			}
+			runtime.Gosched()
+		}
+	}
+}

@@ -112,23 +112,11 @@ func TestWaitingForTheRateIsNoStall(t *testing.T) {
 	}
 	net.tap, net.calls = nil, nil
 	limiter.SetRate(8 << 10) // two minutes a piece
-	begun, over := clock.Now(), make(chan error, 1)
-	go func() {
+	begun := clock.Now()
+	clock.during(t, time.Second, func() error {
 		_, err := client.Run(context.Background(), in, 1, group, nil)
-		over <- err
-	}()
-	for done := false; !done; {
-		select {
-		case err := <-over:
-			must(t, err)
-			done = true
-		default:
-			if clock.waits() > 2 { // for the rate; one timer is the shipment's, one bounds the call
-				clock.advance(time.Second)
-			}
-			runtime.Gosched()
-		}
-	}
+		return err
+	})
 	if took := clock.Now().Sub(begun); took < 10*time.Minute {
 		t.Errorf("it took %s, which is no low rate", took)
 	}

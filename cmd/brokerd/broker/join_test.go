@@ -1,7 +1,6 @@
 package broker_test
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"strings"
@@ -10,11 +9,9 @@ import (
 	"github.com/runnel-io/runnel/cmd/brokerd/broker"
 	"github.com/runnel-io/runnel/cmd/brokerd/broker/brokertest"
 	"github.com/runnel-io/runnel/partition/env"
-	"github.com/runnel-io/runnel/partition/multiraft"
 	"github.com/runnel-io/runnel/partition/raftlog"
 	"github.com/runnel-io/runnel/placement"
 	"github.com/runnel-io/runnel/placement/controller"
-	"github.com/runnel-io/runnel/rpc/peer"
 )
 
 // smallLog has the controller group trim its log after some hundred kilobytes.
@@ -247,19 +244,7 @@ func TestBrokerOutlivesAStrangerAtADeadMembersAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger, err := peer.Start(peer.Config{
-		Listen: l,
-		Identity: func() peer.Identity {
-			return peer.Identity{ClusterID: "another", BrokerID: 1, Incarnation: "x", Nonce: 1}
-		},
-		Resolve: func(int32) (string, bool) { return "", false },
-		Receive: func(int32, *multiraft.Packet) {},
-		Serve:   func(context.Context, int32, string, []byte) ([]byte, error) { return nil, nil },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stranger.Stop)
+	impostor(t, l, "another", nil)
 	c.Crash(1) // broker 2 finds no leader, and asks whom it can
 	asked := func() (fatal bool, err error) { return c.Broker(2).AskedInVain(patient(t)) }
 	var fatal bool

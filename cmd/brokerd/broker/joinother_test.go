@@ -83,10 +83,19 @@ func TestABrokerBelievesNoAnswerOfAnotherCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	liar, err := peer.Start(peer.Config{
+	impostor(t, l, m.State().ClusterID, answer)
+	joiner := brokertest.Lone(t)
+	joiner.Seeds = []string{member.GossipListen}
+	wantsNotToJoin(t, lone(t, joiner), "another")
+}
+
+// impostor answers at l as broker 1 of a cluster, and every call with the same.
+func impostor(t *testing.T, l net.Listener, cluster string, answer []byte) {
+	t.Helper()
+	p, err := peer.Start(peer.Config{
 		Listen: l,
 		Identity: func() peer.Identity {
-			return peer.Identity{ClusterID: m.State().ClusterID, BrokerID: 1, Incarnation: "x", Nonce: 1}
+			return peer.Identity{ClusterID: cluster, BrokerID: 1, Incarnation: "x", Nonce: 1}
 		},
 		Resolve: func(int32) (string, bool) { return "", false },
 		Receive: func(int32, *multiraft.Packet) {},
@@ -95,8 +104,5 @@ func TestABrokerBelievesNoAnswerOfAnotherCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(liar.Stop)
-	joiner := brokertest.Lone(t)
-	joiner.Seeds = []string{member.GossipListen}
-	wantsNotToJoin(t, lone(t, joiner), "another")
+	t.Cleanup(p.Stop)
 }
