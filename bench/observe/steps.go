@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -34,8 +36,8 @@ func steps() []step {
 		{"a disk fills", []string{"RunnelDiskPredictedFull"}, fills},
 		{"a disk is nearly full", []string{"RunnelDiskLow"}, low},
 		{"a disk is full", []string{"RunnelDiskFull"}, full},
-		{"a broker is killed", []string{"RunnelBrokerDown", "RunnelUnderReplicated", "RunnelPartitionLeaderless"}, kill},
 		{"two of three brokers are stopped", []string{"RunnelReplicasWithoutLeader", "RunnelNoController"}, stopTwo},
+		{"a broker is killed", []string{"RunnelBrokerDown", "RunnelUnderReplicated", "RunnelPartitionLeaderless"}, kill},
 		{"a broker starts without the others", []string{"RunnelBrokerNotReady"}, lonely},
 		{"syncs fail", []string{"RunnelLogPoisoned", "RunnelReplicaQuarantined"}, failing},
 		{"all is well again", nil, rest},
@@ -265,16 +267,37 @@ func kill(ctx context.Context, r *run) (func(context.Context) error, error) {
 	}, err
 }
 
-// stopTwo stops two brokers as if their hosts hung.
+// stopTwo stops two brokers as if their hosts hung, until gossip suspects one, which it has to contradict afterwards. Before any broker is
+// killed: gossip looks for the process that was for some seconds more, and ever more slowly for all others meanwhile.
 func stopTwo(ctx context.Context, r *run) (func(context.Context) error, error) {
 	signal := func(s syscall.Signal) error {
 		return errors.Join(r.cluster.Brokers[1].Signal(s), r.cluster.Brokers[2].Signal(s))
 	}
 	undo := func(ctx context.Context) error {
-		return errors.Join(signal(syscall.SIGCONT), r.settled(ctx), proc.Wait(ctx, 3*time.Second)) // what they count is scraped before the next step
+		return errors.Join(signal(syscall.SIGCONT), r.settled(ctx), r.until(ctx, "a suspicion is contradicted", func() (bool, error) {
+			now := time.Now()
+			lines, err := r.prom.query(ctx, "sum(rate(runnel_gossip_false_suspicions_total[15s])) > 0", now, now)
+			return len(lines) > 0, err
+		}))
 	}
-	// For so long that gossip suspects them, which they have to contradict afterwards.
-	return undo, errors.Join(signal(syscall.SIGSTOP), proc.Wait(ctx, 9*time.Second))
+	watching := r.cluster.Brokers[0]
+	had, err := suspicions(watching)
+	if err != nil {
+		return nil, err
+	}
+	if err := signal(syscall.SIGSTOP); err != nil {
+		return undo, err
+	}
+	return undo, r.until(ctx, "gossip suspects a stopped broker", func() (bool, error) {
+		have, err := suspicions(watching)
+		return have > had, err
+	})
+}
+
+// suspicions tells how often a broker logged that it suspects another.
+func suspicions(b *proc.Broker) (int, error) {
+	log, err := os.ReadFile(b.LogFile())
+	return bytes.Count(log, []byte(`msg="Suspect `)), err
 }
 
 // lonely kills all brokers and starts one.
