@@ -161,3 +161,47 @@ func TestWhatHealsOvertakesWhatIsQueued(t *testing.T) {
 		t.Errorf("after one is over the moves are %v, and what heals is %+v", n, c.healing())
 	}
 }
+
+// Eight moves waited for their turn, were installed between two looks, and their leaders have refused the next step ever since.
+func TestMovesThatHadTheirTurnAreStuckLikeOthers(t *testing.T) {
+	c := newCrowd(t, 9, same(8, []int32{2, 3, 1}), []int32{6, 6, 7, 7, 8, 8, 9, 9}, placement.PhaseInstalling)
+	c.install = ask.Install{State: ask.InstallWaiting}
+	quiet := c.answer
+	c.answer = func(broker int32, method string, body []byte) ([]byte, error) {
+		out, err := quiet(broker, method, body)
+		if err != nil || broker != 2 {
+			return out, err
+		}
+		req, err := ask.Decode[ask.StatusRequest](body)
+		resp, _ := ask.Decode[ask.StatusResponse](out)
+		resp.Groups = map[uint64]ask.Group{}
+		for _, group := range req.Groups {
+			if p, name := find(c.state, group); name[:1] == "a" {
+				resp.Groups[group] = ask.Group{Replica: p.Replicas[0].ID, Term: 1, Voters: []uint64{p.Replicas[0].ID, p.Replicas[1].ID, p.Replicas[2].ID}}
+			}
+		}
+		return ask.Encode(resp), err
+	}
+	c.run(stuckAfter / 2)
+	c.install = ask.Install{State: ask.InstallDone}
+	c.run(3 * stuckAfter)
+	if m := c.healing(); m == nil || m.Phase == placement.PhaseProposed {
+		t.Errorf("the eight moves have been stuck for minutes, and that of z/0 is %+v", m)
+	}
+}
+
+// An operator has asked for 40 moves to broker 6. If those that do not get on let others begin, all 40 would hold places once they can.
+func TestMovesThatDoNotGetOnLetNoCrowdBegin(t *testing.T) {
+	for name, harm := range map[string]func(c *crowd){
+		"their partitions have no leaders":  func(c *crowd) { c.led["a"] = false },
+		"their partitions have no majority": func(c *crowd) { c.silent[2], c.silent[3] = true, true },
+	} {
+		c := newCrowd(t, 8, same(40, []int32{2, 3, 1}), same(40, int32(6)), placement.PhaseProposed)
+		c.install = ask.Install{State: ask.InstallDone}
+		harm(c)
+		c.run(10 * stuckAfter)
+		if n := c.phases(); n[placement.PhaseInstalling] > 2 {
+			t.Errorf("%s, and the moves are %v", name, n)
+		}
+	}
+}

@@ -222,7 +222,11 @@ func (d *driver) stepMoves(now time.Time, s *placement.State, moves []*mover) {
 			continue
 		}
 		if p.Move.Phase == placement.PhaseProposed && len(p.Move.Adds) > 0 {
-			if why := room.refuses(p.Move); why != "" {
+			why := room.refuses(p.Move, m.heals)
+			if d.standsStill(p) {
+				why = "too few brokers of its replicas are heard, or one that it goes to is not: it would stand still"
+			}
+			if why != "" {
 				d.wait(now, m, why)
 				continue
 			}
@@ -359,7 +363,7 @@ func (d *driver) change(m *mover, lead int32, req *ask.ChangeRequest) {
 // stepped takes in how a step ended. A step that failed may have taken effect: what is seen next tells.
 func (d *driver) stepped(m *mover, what string, err *runnelv1.Error) {
 	now := d.cfg.Env.Now()
-	m.busy = false
+	m.busy, m.turn = false, false
 	d.again = true
 	if err == nil {
 		m.backoff, m.failed, m.waiting, m.waitingKey, m.waitingSince = 0, "", "", "", now

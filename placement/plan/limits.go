@@ -19,8 +19,12 @@ func Heals(k placement.Kind) bool {
 // traffic counts new replicas that are under way to a broker, and from it as a leader.
 type traffic struct{ receives, sends int }
 
-// loads are the traffic of all moves, and of those that heal.
-type loads struct{ all, healing traffic }
+// loads are the traffic of all moves, and of those that heal, and how many more new replicas are idle on their way to a broker though all that
+// they need is heard: it may be the broker that takes up nothing.
+type loads struct {
+	all, healing traffic
+	idle         int
+}
 
 func (l *loads) of(healing bool) *traffic {
 	if healing {
@@ -42,13 +46,38 @@ func (w *world) room(healing bool) int {
 
 func (w *world) hasRoom(healing bool) bool { return w.room(healing) > 0 }
 
-// mayCopy tells whether the limits allow one more copy of the partition to the broker.
+// mayCopy tells whether the limits allow one more copy of the partition to the broker. What is idle on its way there counts, but not for what heals,
+// which may have no other place.
 func (w *world) mayCopy(p *part, b int, healing bool) bool {
 	if w.v.MaxPerBroker <= 0 {
 		return true
 	}
-	src := w.source(p)
-	return w.brokers[b].of(healing).receives < w.v.MaxPerBroker && (src < 0 || w.brokers[src].of(healing).sends < w.v.MaxPerBroker)
+	src, to := w.source(p), &w.brokers[b]
+	receives := to.of(healing).receives
+	if !healing {
+		receives += to.idle
+	}
+	return receives < w.v.MaxPerBroker && (src < 0 || w.brokers[src].of(healing).sends < w.v.MaxPerBroker)
+}
+
+// goesOn tells whether fewer copies are idle on their way to a broker than one receives at a time.
+func (w *world) goesOn(b int) bool {
+	return w.v.MaxPerBroker <= 0 || w.brokers[b].idle < w.v.MaxPerBroker
+}
+
+// underWay counts the move of a partition, which does not stand still.
+func (w *world) underWay(p *part) {
+	m := p.p.Move
+	if !w.v.Idle[m.ID] {
+		w.begin(m.Kind)
+	}
+	for _, r := range m.Adds {
+		if b := w.at(r.Broker); w.v.Idle[m.ID] && b >= 0 {
+			w.brokers[b].idle++
+		} else {
+			w.copies(p, r.Broker, m.Kind)
+		}
+	}
 }
 
 // begin counts a move.

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/runnel-io/runnel/placement"
@@ -59,5 +60,45 @@ func TestWhatHealsIsPlannedBesideAllElseAndWithinTheLimits(t *testing.T) {
 	}
 	if p := Next(s.v); len(p.Moves) != 1 {
 		t.Errorf("all moves are idle, one partition is left to heal, and planned is %+v", p.Moves)
+	}
+}
+
+// Broker 6 is heard and takes up nothing, so that what was to go there is idle. Brokers 4 and 5 are as good.
+func TestNothingMoreGoesWhereMovesAreIdle(t *testing.T) {
+	for name, ask := range map[string]func(s *sim){
+		"healing": func(s *sim) {
+			for _, p := range s.v.State.Topics["t"].Partitions {
+				s.v.Quarantined[p.Replicas[2].ID] = "crc"
+			}
+		},
+		"draining": func(s *sim) { s.apply(placement.SetDraining{Broker: 3, Draining: true}) },
+		"evening":  func(*sim) {},
+	} {
+		s := newSim(t)
+		for range 6 {
+			s.join("")
+		}
+		s.create("t", slices.Repeat([][]int32{{1, 2, 3}}, 24)...)
+		ask(s)
+		s.v.MaxMoves, s.v.MaxPerBroker, s.v.Idle = 8, 2, map[uint64]bool{}
+		for range 24 {
+			s.adopt(Next(s.v))
+			for going := true; going; {
+				going = false
+				for _, m := range slices.Collect(s.v.State.Moves()) {
+					if s.v.Idle[m.Move.ID] = m.Move.Adds[0].Broker == 6; !s.v.Idle[m.Move.ID] {
+						going = true
+						s.step(m)
+					}
+				}
+			}
+		}
+		idle := 0
+		for range s.v.State.Moves() {
+			idle++
+		}
+		if idle > 2 {
+			t.Errorf("%s: %d of 24 partitions wait for broker 6", name, idle)
+		}
 	}
 }

@@ -43,10 +43,12 @@ func (w *world) add(p *part, adds []int32, removes []uint64, kind placement.Kind
 // there is none. The broker of replica i itself comes last: only a quarantined replica gets its successor there, and what
 // spoilt the one may spoil the other. The first goal is racks, then brokers without quarantined replicas, then the replicas
 // of the topic, of all topics, and bytes; what is left is decided by a hash. Urgent: a broker that has its copies under way
-// may be passed over for another that is no worse for racks: for one that has room, or else for one that has room for what heals.
+// may be passed over for another that is no worse for racks: for one that has room, or else for one that has room for what heals. So may, urgent or not,
+// one to which copies are on their way and do not go on: whatever is wrong with it may be so for long.
 func (w *world) place(p *part, i int, urgent bool) int {
 	w.countRacks(p, i)
-	best, free, open := candidate{broker: -1}, candidate{broker: -1}, candidate{broker: -1}
+	none := candidate{broker: -1}
+	best, free, open, calm, late := none, none, none, none, none
 	for _, b := range w.targets {
 		here := p.on(b)
 		if here >= 0 && here != i || w.brokers[b].refuses != "" {
@@ -57,18 +59,14 @@ func (w *world) place(p *part, i int, urgent bool) int {
 			topic: p.topic.replicasOn(b), all: w.brokers[b].replicas, bytes: w.brokers[b].bytes,
 			tie: tieOf(p.topic.t.Name, int(p.n), w.brokers[b].id),
 		}
-		if best.broker < 0 || c.better(best) {
-			best = c
-		}
-		if w.mayCopy(p, b, false) && (free.broker < 0 || c.better(free)) {
-			free = c
-		}
-		if w.mayCopy(p, b, true) && (open.broker < 0 || c.better(open)) {
-			open = c
-		}
+		best.take(c, true)
+		free.take(c, urgent && w.mayCopy(p, b, false))
+		open.take(c, urgent && w.mayCopy(p, b, true) && w.goesOn(b))
+		calm.take(c, w.goesOn(b))
+		late.take(c, urgent && w.mayCopy(p, b, true))
 	}
-	for _, c := range []candidate{free, open} {
-		if urgent && c.broker >= 0 && c.own == best.own && c.rack == best.rack {
+	for _, c := range []candidate{free, open, calm, late} {
+		if c.broker >= 0 && c.own == best.own && c.rack == best.rack {
 			return c.broker
 		}
 	}
@@ -81,6 +79,13 @@ type candidate struct {
 	rack, topic, all int
 	bytes            int64
 	tie              uint64
+}
+
+// take replaces a candidate by a better one, if that may be one.
+func (c *candidate) take(o candidate, may bool) {
+	if may && (c.broker < 0 || o.better(*c)) {
+		*c = o
+	}
 }
 
 func (c candidate) better(o candidate) bool {

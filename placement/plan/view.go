@@ -33,8 +33,8 @@ type View struct {
 	Bytes map[uint64]int64
 	// Leaders tells, by group, which broker leads now.
 	Leaders map[uint64]int32
-	// Idle holds the moves, by id, of which is known that they copy nothing and will not soon, for whatever reason. They count neither for
-	// MaxMoves nor for MaxPerBroker.
+	// Idle holds the moves, by id, of which is known that they copy nothing and will not soon, for whatever reason. They do not count for
+	// MaxMoves, and for MaxPerBroker only where they go to, against what does not heal.
 	Idle map[uint64]bool
 	// MaxMoves bounds the moves under way in the cluster, those of the state included; 0 means no bound. Moves that stand still,
 	// since a broker that they need is silent or a majority is missing, do not count: they must not keep others from being made. For what heals

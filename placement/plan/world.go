@@ -175,11 +175,8 @@ func (w *world) addTopics() {
 			t.parts[n] = part{topic: t, n: int32(n), p: p, at: slots[from:len(slots):len(slots)], busy: p.Move != nil || w.v.Cooling[p.Group]} //nolint:gosec // bounded by MaxPartitions
 			w.count(&t.parts[n], 1)
 			w.countHeld(p)
-			if p.Move != nil && !w.v.Idle[p.Move.ID] && !w.stands(&t.parts[n]) {
-				w.begin(p.Move.Kind)
-				for _, r := range p.Move.Adds {
-					w.copies(&t.parts[n], r.Broker, p.Move.Kind)
-				}
+			if p.Move != nil && !w.stands(&t.parts[n]) {
+				w.underWay(&t.parts[n])
 			}
 		}
 	}
