@@ -51,6 +51,7 @@ type install struct {
 
 	done, total int64
 	err         string    // why the last try failed
+	stalls      bool      // it was that all sources gave nothing
 	notBefore   time.Time // of the next try
 
 	in       *raftlog.Installer // kept from try to try with what it received; nil before the first
@@ -154,7 +155,7 @@ func (a *Agent) installEnded(r *replica, i *install, err error) {
 		a.enqueueLocked(r)
 	default:
 		first := i.err == ""
-		i.err = err.Error()
+		i.err, i.stalls = err.Error(), onlyStalled(err)
 		pause := a.installs.pause << min(i.failures, 8)
 		i.notBefore = a.cfg.Env.Now().Add(min(pause, maxPause))
 		if first {
@@ -233,6 +234,12 @@ func (a *Agent) receive(ctx context.Context, r *replica, i *install) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// onlyStalled tells whether all that made a try fail is that its sources gave nothing.
+func onlyStalled(err error) bool {
+	tries, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // as receive joins them
+	return ok && !slices.ContainsFunc(tries.Unwrap(), func(err error) bool { return !errors.Is(err, catchup.ErrStalled) })
 }
 
 func (a *Agent) setInstaller(i *install, in *raftlog.Installer, failures int) {
@@ -331,7 +338,7 @@ func (a *Agent) receiveFrom(ctx context.Context, r *replica, i *install, broker 
 
 // stateLocked tells how far an install is; it needs Agent.mu.
 func (i *install) stateLocked() ask.Install {
-	st := ask.Install{State: ask.InstallWaiting, Done: i.done, Total: i.total, Err: i.err}
+	st := ask.Install{State: ask.InstallWaiting, Done: i.done, Total: i.total, Err: i.err, Stalled: i.err != "" && i.stalls}
 	if i.running && i.err == "" {
 		st.State = ask.InstallReceiving
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/runnel-io/runnel/partition/catchup"
 	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/placement"
+	"github.com/runnel-io/runnel/placement/ask"
 )
 
 // patientClock is the real one, but that timers of a minute or more end when the test says so.
@@ -141,5 +143,39 @@ func TestSourcesThatStalledAreAskedLast(t *testing.T) {
 		if got := a.sources(r, &s.i); !slices.Equal(got, s.want) {
 			t.Errorf("stalled %v, source %d: %v, want %v", s.i.stalled, s.i.source, got, s.want)
 		}
+	}
+}
+
+// All sources hang: the broker tells that it is for them that it has failed.
+func TestABrokerTellsThatItsSourcesGiveNothing(t *testing.T) {
+	c := newDeskCluster(t, 4)
+	c.createOn(nil, 1, 2, 3)
+	clock := &patientClock{Clock: c.env.Clock}
+	e := *c.env
+	e.Clock = clock
+	n := c.node(4)
+	n.agent.cfg.Catchup = catchup.NewClient(catchup.ClientConfig{Env: &e, Caller: caller{n}})
+	var hang atomic.Bool
+	hang.Store(true)
+	c.setGate(func(ctx context.Context, from, _ int32, method string) error {
+		if from != 4 || method != "ship.manifest" || !hang.Load() {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	c.propose(placement.KindManual, []int32{4}, []int32{3})
+	c.reach(placement.PhaseInstalling)
+	id := c.part().Move.Adds[0].ID
+	c.eventually("broker 4 has asked all and tells of it", func() (bool, string) {
+		clock.pass()
+		in := n.agent.report(ask.StatusRequest{Installs: []uint64{id}}).Installs[id]
+		return in.Err != "" && in.Stalled, fmt.Sprintf("%+v", in)
+	})
+	hang.Store(false)
+	clock.pass()
+	c.finish()
+	if onlyStalled(errors.Join(catchup.ErrStalled, errors.New("the disk is full"))) {
+		t.Error("a full disk is passed over")
 	}
 }

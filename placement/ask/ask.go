@@ -68,6 +68,8 @@ type Install struct {
 	Done  int64        `json:"done,omitempty"`  // bytes
 	Total int64        `json:"total,omitempty"` // bytes
 	Err   string       `json:"err,omitempty"`   // why the last try failed
+	// Stalled says that Err is of sources that gave nothing, and so nothing of the broker itself.
+	Stalled bool `json:"stalled,omitempty"`
 }
 
 // Group is a partition's raft group as its leader in session sees it.

@@ -205,3 +205,16 @@ func TestMovesThatDoNotGetOnLetNoCrowdBegin(t *testing.T) {
 		}
 	}
 }
+
+// Sources whose disks hang say nothing of the broker that asks them: it may be the only place where others can heal.
+func TestABrokerIsNotToBlameForSourcesThatGiveNothing(t *testing.T) {
+	c := newCrowd(t, 6, same(2, []int32{2, 3, 1}), []int32{6, 6}, placement.PhaseInstalling)
+	c.install = ask.Install{State: ask.InstallWaiting, Err: "broker 2 gives nothing", Stalled: true}
+	c.run(2 * failsFor)
+	if why := c.d.brokers[6].refuses(c.now); why != "" {
+		t.Errorf("broker 6 takes no more: %s", why)
+	}
+	if n := c.phases(); n[placement.PhaseInstalling] != 2 {
+		t.Errorf("the moves are %v", n)
+	}
+}

@@ -282,7 +282,7 @@ func (d *driver) reported(id int32, b *source, seq uint64, resp *ask.StatusRespo
 		switch in := resp.Installs[r]; {
 		case in.State == ask.InstallDone:
 			b.installed()
-		case in.Err != "" && b.failed(now, in.Err):
+		case in.Err != "" && !in.Stalled && b.failed(now, in.Err):
 			d.planner.dirty = true
 			d.log.Warn("a broker cannot take new replicas and gets no more for a while", "broker", id, "reason", in.Err)
 		}
