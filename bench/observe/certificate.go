@@ -87,7 +87,11 @@ func (l *lone) crowd(ctx context.Context) error {
 func (l *lone) renew(ctx context.Context) error {
 	err := os.WriteFile(l.cert, []byte("nonsense"), 0o600)
 	if err == nil {
-		err = proc.Wait(ctx, 4*time.Second) // it looks every two
+		err = l.r.until(ctx, "the broker has looked at the nonsense and tells", func() (bool, error) {
+			now := time.Now()
+			lines, err := l.r.prom.query(ctx, `sum(runnel_tls_reloads_total{result="failed"}) > 0`, now, now)
+			return len(lines) > 0, err
+		})
 	}
 	if err == nil {
 		err = l.certify(365 * 24 * time.Hour)

@@ -15,6 +15,22 @@ import (
 // not less than what smooths a picture of some minutes.
 var grafana = strings.NewReplacer("$broker", ".*", "$topic", ".*", "$__rate_interval", "15s")
 
+// shown tells whether every query of every panel shows something by now, and names one that does not.
+func (r *run) shown(ctx context.Context) (bool, error) {
+	to := time.Now()
+	for _, d := range dashboards.All() {
+		for _, p := range d.Panels() {
+			for _, q := range p.Queries {
+				lines, err := r.prom.query(ctx, grafana.Replace(q.Expr), r.began, to)
+				if why := emptiness(q, lines, err); why != "" {
+					return false, fmt.Errorf("%s / %s / %s: %s", d.Title, p.Title, q.Legend, why)
+				}
+			}
+		}
+	}
+	return true, nil
+}
+
 // panels runs every query of every panel over the whole run.
 func (r *run) panels(ctx context.Context) error {
 	to := time.Now()

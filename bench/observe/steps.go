@@ -65,12 +65,20 @@ func moves(ctx context.Context, r *run) (func(context.Context) error, error) {
 	if err != nil {
 		return nil, err
 	}
-	for p := range int32(paymentsPartitions) {
+	const last = paymentsPartitions - 1
+	for p := range int32(last) {
 		if err := r.until(ctx, "the partition is free to be moved", func() (bool, error) { return true, r.move(ctx, p, ids) }); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := r.cl.Admin().CancelMove(ctx, &runnelv1.CancelMoveRequest{Topic: payments, Partition: paymentsPartitions - 1}); err != nil {
+	// A move that has ended before it could be turned back is followed by another one.
+	if err := r.until(ctx, "a move is turned back", func() (bool, error) {
+		if err := r.move(ctx, last, ids); err != nil {
+			return false, err
+		}
+		_, err := r.cl.Admin().CancelMove(ctx, &runnelv1.CancelMoveRequest{Topic: payments, Partition: last})
+		return true, err
+	}); err != nil {
 		return nil, err
 	}
 	return nil, r.until(ctx, "all moves have ended", func() (bool, error) {
@@ -313,9 +321,14 @@ func lonely(_ context.Context, r *run) (func(context.Context) error, error) {
 	}, nil
 }
 
-// rest is a while in which everything comes back.
-func rest(ctx context.Context, _ *run) (func(context.Context) error, error) {
-	return nil, proc.Wait(ctx, 8*time.Second)
+// rest is a while in which everything comes back. What is to be shown at the end may come as late as that: the controller sends leaders home
+// once brokers have been there for some seconds.
+func rest(ctx context.Context, r *run) (func(context.Context) error, error) {
+	if err := proc.Wait(ctx, 8*time.Second); err != nil {
+		return nil, err
+	}
+	_ = r.until(ctx, "each panel shows something", func() (bool, error) { return r.shown(ctx) }) // those that show nothing are named after all steps
+	return nil, ctx.Err()
 }
 
 // settled waits until every partition is led and all of its replicas are in sync.
