@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/runnel-io/runnel/bench/proc"
+	"github.com/runnel-io/runnel/bench/trial"
 )
 
 // scenes are played in this order, in one cluster.
@@ -83,8 +84,13 @@ func oneWay(ctx context.Context, w *world) ([]int, error) {
 	if err == nil && reached {
 		err = fmt.Errorf("host %d is to be cut off from host %d and reaches it", from, to)
 	}
-	if err == nil && !reaches(ctx, w.broker(to).HTTP) {
-		err = fmt.Errorf("host %d is cut off from clients, too", to)
+	if err == nil {
+		err = trial.Until(ctx, servesWithin, func(ctx context.Context) error { // one attempt is too short for a machine that hangs
+			if !reaches(ctx, w.broker(to).HTTP) {
+				return fmt.Errorf("host %d is cut off from clients, too", to)
+			}
+			return nil
+		})
 	}
 	if err == nil {
 		err = proc.Wait(ctx, w.o.hold)
