@@ -80,36 +80,45 @@ func (r *run) restart(ctx context.Context, t *trial.Trial, b *proc.Broker, to bu
 	return trial.Until(ctx, homeWithin, func(ctx context.Context) error { return t.Home(ctx, r.cl) })
 }
 
-// mixed lets the mixed cluster work, and sees that brokers of both builds lead partitions, before and after.
+// mixed lets the mixed cluster work, and sees that brokers of both builds lead partitions, before and after. A leader that was away for a moment, on a
+// machine that hung, comes home.
 func (r *run) mixed(ctx context.Context, t *trial.Trial, name string) error {
 	for range 2 {
-		leads, err := t.Leaders(ctx, r.cl)
-		if err != nil {
+		if err := trial.Until(ctx, homeWithin, func(ctx context.Context) error { return r.bothLead(ctx, t, name) }); err != nil {
 			return err
 		}
-		list, err := r.cl.Admin().ListBrokers(ctx, &runnelv1.ListBrokersRequest{})
-		if err != nil {
-			return err
-		}
-		s, err := r.cl.Admin().ClusterStatus(ctx, &runnelv1.ClusterStatusRequest{})
-		if err != nil {
-			return err
-		}
-		runs := map[int32]string{}
-		for _, b := range list.GetBrokers() {
-			runs[b.GetId()] = b.GetVersion()
-		}
-		count := map[string]int{}
-		for _, broker := range leads {
-			count[runs[broker]]++
-		}
-		if count[r.previous.name] == 0 || count[r.now.name] == 0 {
-			return fmt.Errorf("the cluster is to be mixed, and partitions are led by %v", count)
-		}
-		fmt.Printf("%-14s mixed: partitions led by %v; the controller is led by %s\n", name, count, runs[s.GetControllerId()])
 		if err := proc.Wait(ctx, r.o.mixed/2); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// bothLead says how many partitions brokers of each build lead. That one leads none is an error.
+func (r *run) bothLead(ctx context.Context, t *trial.Trial, name string) error {
+	leads, err := t.Leaders(ctx, r.cl)
+	if err != nil {
+		return err
+	}
+	list, err := r.cl.Admin().ListBrokers(ctx, &runnelv1.ListBrokersRequest{})
+	if err != nil {
+		return err
+	}
+	s, err := r.cl.Admin().ClusterStatus(ctx, &runnelv1.ClusterStatusRequest{})
+	if err != nil {
+		return err
+	}
+	runs := map[int32]string{}
+	for _, b := range list.GetBrokers() {
+		runs[b.GetId()] = b.GetVersion()
+	}
+	count := map[string]int{}
+	for _, broker := range leads {
+		count[runs[broker]]++
+	}
+	if count[r.previous.name] == 0 || count[r.now.name] == 0 {
+		return fmt.Errorf("the cluster is to be mixed, and partitions are led by %v", count)
+	}
+	fmt.Printf("%-14s mixed: partitions led by %v; the controller is led by %s\n", name, count, runs[s.GetControllerId()])
 	return nil
 }
