@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,5 +69,19 @@ func TestAWaitIsLessWhatTheDiskHung(t *testing.T) {
 	}
 	if w := v.Longest(0, 5*time.Second, Any); w != (Wait{800 * ms, 500 * ms, 1, 2000 * ms}) {
 		t.Errorf("%+v", w)
+	}
+}
+
+// TestATopicIsLateWithoutWhatTheMachineHung has one take longer than it may, one no longer but for a hang, and one longer although there was one.
+func TestATopicIsLateWithoutWhatTheMachineHung(t *testing.T) {
+	v := Verdict{still: []span{{10_000 * ms, 12_000 * ms}}}
+	late := v.late([]check.TopicOp{
+		{Name: "quick", Invoke: 0, Return: 5000 * ms},
+		{Name: "slow", Invoke: 0, Return: 5100 * ms},
+		{Name: "hung", Invoke: 9000 * ms, Return: 15_900 * ms},
+		{Name: "hung-and-slow", Invoke: 9000 * ms, Return: 16_100 * ms, Delete: true},
+	})
+	if len(late) != 2 || !strings.HasPrefix(late[0], "topic slow ") || !strings.HasPrefix(late[1], "topic hung-and-slow ") {
+		t.Errorf("late are %q", late)
 	}
 }

@@ -64,7 +64,8 @@ func Start(ctx context.Context, o Options) (*Trial, error) {
 		t.watch <- watch(life)
 	}()
 	t.w, err = workload.Start(life, workload.Options{
-		Seeds: o.Seeds, Topics: t.topics, Writers: 1, InFlight: inFlight, Pause: pause, OneByOnes: 1, Readers: 1, Pollers: 1, Askers: 1, Makers: o.Makers,
+		Seeds: o.Seeds, Topics: t.topics, Writers: 1, InFlight: inFlight, Pause: pause, OneByOnes: 1, Readers: 1, Pollers: 1, Askers: 1,
+		Makers: o.Makers, Making: makesWithin + mostStill,
 	}, t.rec)
 	if err != nil {
 		stop()

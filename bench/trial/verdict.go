@@ -16,6 +16,8 @@ const (
 	// readWithin bounds the wait of the reader that follows, and of replicas, for what was acknowledged.
 	readWithin  = 30 * time.Second
 	stopsWithin = time.Minute
+	// makesWithin is how long it may take to make a topic or to delete one.
+	makesWithin = 5 * time.Second
 	// mostStill is how much of a wait may be the machine's. One that hangs for longer shows nothing.
 	mostStill = 3 * time.Second
 )
@@ -75,6 +77,17 @@ func (v Verdict) Longest(from, to time.Duration, of func(partition int32) bool) 
 	return worst
 }
 
+// late names the topics that took longer to make or to delete than they may, without what the machine hung meanwhile.
+func (v Verdict) late(topics []check.TopicOp) (out []string) {
+	for _, o := range topics {
+		still := min(within(v.still, span{o.Invoke, o.Return}), mostStill)
+		if w := (Wait{Long: o.Return - o.Invoke - still, Still: still}); w.Long > makesWithin {
+			out = append(out, fmt.Sprintf("topic %s was made or deleted in %s, more than %s", o.Name, w, makesWithin))
+		}
+	}
+	return out
+}
+
 // Any is for Longest: all partitions.
 func Any(int32) bool { return true }
 
@@ -115,6 +128,7 @@ func (t *Trial) End(ctx context.Context) (Verdict, error) {
 			v.Failed = append(v.Failed, fmt.Sprintf("%s: %d failed, %d unknown, of %d", kind, n.Fail, n.Info, n.Fail+n.Info+n.OK))
 		}
 	}
+	v.Failed = append(v.Failed, v.late(t.h.Topics)...)
 	if t.o.Makers > 0 && (t.tally[workload.OpMake].OK == 0 || t.tally[workload.OpDelete].OK == 0) {
 		v.Failed = append(v.Failed, "no topic was created and deleted meanwhile")
 	}

@@ -14,7 +14,7 @@ const (
 	makeEvery = 500 * time.Millisecond
 	// keepMade is how many topics of a maker exist at a time.
 	keepMade = 3
-	// makePatience is for a call that waits for leaders.
+	// makePatience is for a call that waits for leaders, if Options do not say.
 	makePatience = 5 * time.Second
 )
 
@@ -52,7 +52,7 @@ func (w *Workload) topic(ctx context.Context, n int, name string, remove bool, d
 		kind = OpDelete
 	}
 	o := check.TopicOp{Client: n, Name: name, Delete: remove, Invoke: w.rec.Now()}
-	call, cancel := context.WithTimeout(ctx, makePatience)
+	call, cancel := context.WithTimeout(ctx, w.o.Making)
 	defer cancel()
 	err := do(call)
 	o.Return = w.rec.Now()

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -30,6 +31,7 @@ type Options struct {
 	Makers    int           // of topics
 	Delivery  time.Duration // within which a record is acknowledged or given up; 0: the SDK's
 	Hurry     time.Duration // the same of those that wait for each record; 0: the SDK's
+	Making    time.Duration // within which a topic is made or deleted; 0: 5 s
 	Patience  time.Duration // for other calls; 0: 2 s
 }
 
@@ -78,9 +80,7 @@ type Workload struct {
 
 // Start starts the clients.
 func Start(ctx context.Context, o Options, rec *check.Recorder) (*Workload, error) {
-	if o.Patience == 0 {
-		o.Patience = 2 * time.Second
-	}
+	o.Making, o.Patience = cmp.Or(o.Making, makePatience), cmp.Or(o.Patience, 2*time.Second)
 	all, stop := context.WithCancel(ctx)
 	sending, cancel := context.WithCancel(all)
 	w := &Workload{o: o, slots: Slots(o.Topics), number: map[Slot]int32{}, rec: rec, cancel: cancel, stop: stop, tallies: map[string]*Tally{}}
