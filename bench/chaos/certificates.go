@@ -17,8 +17,8 @@ import (
 	"github.com/runnel-io/runnel/rpc/certs/dev"
 )
 
-// filesReadWithin is how long a running broker takes to read changed files: it looks each two seconds, and one that is stopped meanwhile (stop) does so
-// later. A step of a rotation that went on before would be the operator's mistake.
+// filesReadWithin is how long a running broker takes to read changed files: it looks each two seconds and takes what it sees twice, and one that is
+// stopped meanwhile (stop) does so later. A step of a rotation that went on before would be the operator's mistake.
 const filesReadWithin = 6 * time.Second
 
 // refuseWithin is how long a broker may take to refuse a connection; one that is stopped does not.
@@ -168,31 +168,44 @@ func (r *run) rotate(context.Context) (string, error) {
 
 func join(a, b []byte) []byte { return append(bytes.Clone(a), b...) }
 
-// refuse counts the running brokers that refuse a client's certificate which was rotated away. One that takes it breaks a promise.
+// refuse counts the running brokers that refuse a client's certificate which was rotated away. One that goes on taking it breaks a promise; one that was
+// stopped until just now may take it until it has looked at its files twice.
 func (r *run) refuse(former *tls.Certificate) (refused int) {
-	cfg := r.certs.client()
-	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return former, nil }
 	for _, m := range r.machines {
 		if !m.Running() {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(r.life, refuseWithin)
-		conn, err := (&tls.Dialer{Config: cfg}).DialContext(ctx, "tcp", m.Client)
-		if err == nil {
-			if d, ok := ctx.Deadline(); ok {
-				_ = conn.SetDeadline(d) // then the read fails, and tells nothing
+		refuses := false
+		if err := until(r.life, filesReadWithin, func(context.Context) string { // the end of the bound is not to cut the last look short
+			var accepts bool
+			if accepts, refuses = r.offer(m, former); accepts {
+				return "it is taken"
 			}
-			_, err = conn.Read(make([]byte, 1)) // with TLS 1.3 the refusal comes after the client's handshake
-			_ = conn.Close()
-		}
-		cancel()
-		var op *net.OpError
-		switch {
-		case errors.As(err, &op) && op.Op == "remote error": // an alert
-			refused++
-		case err == nil:
+			return "" // also if the broker was stopped or killed just then, which tells nothing
+		}); err != nil && r.life.Err() == nil {
 			r.violate("run", "broker %d accepts a client's certificate of a CA that was taken away", m.Number)
-		} // else it was stopped or killed just then
+		}
+		if refuses {
+			refused++
+		}
 	}
 	return refused
+}
+
+// offer shows a client's certificate to a broker, and tells whether it accepts or refuses it. Of one that does not answer neither is known.
+func (r *run) offer(m *machine, pair *tls.Certificate) (accepts, refuses bool) {
+	cfg := r.certs.client()
+	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }
+	ctx, cancel := context.WithTimeout(r.life, refuseWithin)
+	defer cancel()
+	conn, err := (&tls.Dialer{Config: cfg}).DialContext(ctx, "tcp", m.Client)
+	if err == nil {
+		if d, ok := ctx.Deadline(); ok {
+			_ = conn.SetDeadline(d) // then the read fails, and tells nothing
+		}
+		_, err = conn.Read(make([]byte, 1)) // with TLS 1.3 the refusal comes after the client's handshake
+		_ = conn.Close()
+	}
+	var op *net.OpError
+	return err == nil, errors.As(err, &op) && op.Op == "remote error" // an alert
 }
