@@ -88,9 +88,7 @@ func (l *lone) renew(ctx context.Context) error {
 	err := os.WriteFile(l.cert, []byte("nonsense"), 0o600)
 	if err == nil {
 		err = l.r.until(ctx, "the broker has looked at the nonsense and tells", func() (bool, error) {
-			now := time.Now()
-			lines, err := l.r.prom.query(ctx, `sum(runnel_tls_reloads_total{result="failed"}) > 0`, now, now)
-			return len(lines) > 0, err
+			return l.r.holds(ctx, `sum(runnel_tls_reloads_total{result="failed"}) > 0`)
 		})
 	}
 	if err == nil {

@@ -283,9 +283,7 @@ func stopTwo(ctx context.Context, r *run) (func(context.Context) error, error) {
 	}
 	undo := func(ctx context.Context) error {
 		return errors.Join(signal(syscall.SIGCONT), r.settled(ctx), r.until(ctx, "a suspicion is contradicted", func() (bool, error) {
-			now := time.Now()
-			lines, err := r.prom.query(ctx, "sum(rate(runnel_gossip_false_suspicions_total[15s])) > 0", now, now)
-			return len(lines) > 0, err
+			return r.holds(ctx, "sum(rate(runnel_gossip_false_suspicions_total[15s])) > 0")
 		}))
 	}
 	watching := r.cluster.Brokers[0]
@@ -296,10 +294,20 @@ func stopTwo(ctx context.Context, r *run) (func(context.Context) error, error) {
 	if err := signal(syscall.SIGSTOP); err != nil {
 		return undo, err
 	}
-	return undo, r.until(ctx, "gossip suspects a stopped broker", func() (bool, error) {
+	return undo, r.until(ctx, "gossip suspects a stopped broker, and the one that suspects it tells that it is not well itself", func() (bool, error) {
 		have, err := suspicions(watching)
-		return have > had, err
+		if err != nil || have == had {
+			return false, err
+		}
+		return r.holds(ctx, "max(runnel_gossip_health_score) > 0")
 	})
+}
+
+// holds tells whether a condition has a series now.
+func (r *run) holds(ctx context.Context, expr string) (bool, error) {
+	now := time.Now()
+	lines, err := r.prom.query(ctx, expr, now, now)
+	return len(lines) > 0, err
 }
 
 // suspicions tells how often a broker logged that it suspects another.
