@@ -212,16 +212,17 @@ func (r *diskfull) reads(ctx context.Context, b *proc.Broker) error {
 	return nil
 }
 
-// readable counts the partitions of which any client gets the oldest record, and tells how long the last one of them took.
-func (r *diskfull) readable(ctx context.Context) (n int, took time.Duration, err error) {
+// stillRead reads the oldest record of each partition as any client does, each for itself: one that cannot be read is to keep none from being read.
+func (r *diskfull) stillRead(ctx context.Context, while string) error {
 	call, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
 	began, read := time.Now(), make(chan time.Duration, partitions)
 	var wg sync.WaitGroup
+	defer wg.Wait()
 	for p := range int32(partitions) {
-		reader, err := r.cl.NewReader(topic, client.FromStart(), client.Partitions(p)) // one each: what cannot be read is to keep none from being read
+		reader, err := r.cl.NewReader(topic, client.FromStart(), client.Partitions(p))
 		if err != nil {
-			return 0, 0, err
+			return err
 		}
 		wg.Go(func() {
 			defer reader.Close()
@@ -235,10 +236,15 @@ func (r *diskfull) readable(ctx context.Context) (n int, took time.Duration, err
 	}
 	wg.Wait()
 	close(read)
+	n, took := 0, time.Duration(0)
 	for d := range read {
 		n, took = n+1, max(took, d)
 	}
-	return n, took, ctx.Err()
+	if ctx.Err() == nil && n < partitions {
+		r.violated("%d of %d partitions can be read within %s while %s", n, partitions, readWithin, while)
+	}
+	fmt.Printf("  %d of %d partitions are read, after %.2f s\n", n, partitions, took.Seconds())
+	return ctx.Err()
 }
 
 // notReady asks a broker why it is not ready.

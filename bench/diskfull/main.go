@@ -1,7 +1,7 @@
 // Command diskfull fills the disks of real brokers from outside while a client writes and another one reads, and says whether what is promised
-// holds: records are refused, with an error that says why, before a file system is full; reads go on for as long as a majority can write; leadership
-// moves off a broker that is full; nothing acknowledged is lost, also when there is not a byte left, in the middle of a segment's roll or of a
-// catch-up; and all goes on without help once there is space.
+// holds: records are refused, with an error that says why, before a file system is full; reads go on; leadership moves off a broker
+// that is full; nothing acknowledged is lost, also when there is not a byte left, in the middle of a segment's roll or of a catch-up; and
+// all goes on without help once there is space.
 //
 // Each broker gets a small tmpfs of its own, which only root may mount. Without, the program says so and ends with status 77: it has
 // shown nothing.

@@ -64,14 +64,9 @@ func (r *diskfull) oneFull(ctx context.Context) error {
 	if err := r.hold(ctx, 0); err != nil {
 		return err
 	}
-	n, took, err := r.readable(ctx)
-	if err != nil {
+	if err := r.stillRead(ctx, "one disk is full"); err != nil {
 		return err
 	}
-	if n < partitions {
-		r.violated("%d of %d partitions can be read within %s while one disk is full", n, partitions, readWithin)
-	}
-	fmt.Printf("  %d of %d partitions are read, after %.2f s\n", n, partitions, took.Seconds())
 	if w := r.waited(); w > r.o.most {
 		r.violated("a record waited %s while one disk was full", w)
 	}
@@ -140,18 +135,14 @@ func (r *diskfull) allLow(ctx context.Context) error {
 	return r.recovered(ctx, "all disks below the reserve")
 }
 
-// allFull: nobody can write anything, not even that it leads. A replica whose write fails for want of space stops and is tried again, so that a partition
-// that was written to just then may be without a leader until there is space: how many are read meanwhile is a figure, and no promise. What keeps it from
-// coming to that is the reserve (allLow).
+// allFull: nobody can write anything, not even a vote. FINDINGS.md has why not everything is read then, which is open.
 func (r *diskfull) allFull(ctx context.Context) error {
 	if err := r.hold(ctx, 0, 1, 2); err != nil {
 		return err
 	}
-	n, took, err := r.readable(ctx)
-	if err != nil {
+	if err := r.stillRead(ctx, "all disks are full"); err != nil {
 		return err
 	}
-	fmt.Printf("  %d of %d partitions are read, after %.2f s\n", n, partitions, took.Seconds())
 	for n, b := range r.cluster.Brokers {
 		if !b.Running() {
 			r.violated("broker %d ended when all disks were full", n+1)
