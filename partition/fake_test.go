@@ -39,6 +39,7 @@ type bench struct {
 	trims   []int64
 	segs    []raftlog.SegmentInfo
 	drop    bool // raft takes no proposal
+	full    bool // a write waits for space
 }
 
 type logEntry struct {
@@ -84,6 +85,7 @@ func (b *bench) ReadIndex(f func(uint64, error)) {
 }
 func (b *bench) Status() multiraft.Status { return b.status }
 func (b *bench) Healthy() error           { return b.healthy }
+func (b *bench) OutOfSpace() bool         { return b.full }
 func (b *bench) Trim(logStart int64)      { b.trims = append(b.trims, logStart) }
 
 // storedLog.

@@ -39,6 +39,8 @@ type raftGroup interface {
 	Status() multiraft.Status
 	// Healthy is nil, or why the replica serves no longer.
 	Healthy() error
+	// OutOfSpace tells whether a write waits for space on the disk.
+	OutOfSpace() bool
 	// Trim has the log follow the folded log start. Only for calls from the Machine's methods.
 	Trim(logStart int64)
 }
@@ -121,6 +123,15 @@ func New(c Config) *Partition {
 	}
 	p.SetSettings(c.Settings)
 	return p
+}
+
+// diskFull tells whether records are refused for want of space: below the reserve, or because what was taken before finds none. Cheap.
+func (p *Partition) diskFull() bool {
+	if p.cfg.DiskFull != nil && p.cfg.DiskFull() {
+		return true
+	}
+	a := p.attached.Load()
+	return a != nil && a.group.OutOfSpace()
 }
 
 // Attach gives the partition its group, once, after StartGroup.

@@ -52,7 +52,7 @@ func (p *Partition) ProduceOwned(buf []byte, h record.Header, done func(ProduceR
 		e = p.stoppingError()
 	case !p.inSession && !soon:
 		e = p.notLeader(st)
-	case p.cfg.DiskFull != nil && p.cfg.DiskFull(): // of one that leads: from any other the client must hear who does
+	case p.diskFull(): // of one that leads: from any other the client must hear who does
 		e = runnelv1.Errorf(reasonDiskFull, "the disk of the leader of %s is nearly full: free space or lower the retention", p.name)
 	case p.queuedBytes > 0 && p.queuedBytes+it.size > p.queueLimit():
 		e = runnelv1.Errorf(reasonOverloaded, "%s has %d bytes waiting to be written: slow down", p.name, p.queuedBytes)

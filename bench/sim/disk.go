@@ -34,10 +34,11 @@ type disk struct {
 	dies    func()
 	diesIn  string // what the path of that commit contains
 	diesAt  moment
-	full    bool // no commit of a log has room
+	full    bool // no file of a log gets blocks
+	late    bool // and blocks that were taken are none: a file system that copies on write finds that out in the midst of a commit
 	flipped bool // a bit was turned once
 	failed  int  // faults that fired and cost a replica or the disk
-	fulls   int  // commits that had no room
+	fulls   int  // writes that had no room
 
 	stalled bool
 	waiting []env.Task // woken while stalled
@@ -96,6 +97,13 @@ func (d *disk) hooks(b *boot) raftlog.Hooks {
 				return errOver
 			}
 			return d.commit(path, commit)
+		},
+		Room: func(path string, _ int64) error {
+			if d.full && !d.late && !strings.HasSuffix(path, "meta.db") {
+				d.fulls++
+				return errFull
+			}
+			return nil
 		},
 		File: func(op raftlog.FileOp) error {
 			switch {
@@ -215,7 +223,7 @@ func (d *disk) commit(path string, commit func() error) error {
 	if d.dying(atCommit, path) {
 		return errOver
 	}
-	if d.full && !strings.HasSuffix(path, "meta.db") {
+	if d.full && d.late && !strings.HasSuffix(path, "meta.db") {
 		d.fulls++
 		return errFull
 	}

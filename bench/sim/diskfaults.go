@@ -151,13 +151,13 @@ func (n *nemesis) diskError(*machine) (string, func()) {
 	return "disk error", func() { d.fail = "" }
 }
 
-// diskFull has no commit of a log find room.
+// diskFull has no write of a log find room: most disks say so before it begins, others in its midst.
 func (n *nemesis) diskFull(m *machine) (string, func()) {
 	if !n.upAndReady(m) {
 		return "", nil
 	}
 	d := m.disk
-	d.full = true
+	d.full, d.late = true, n.c.w.Rand().Int64N(3) == 0
 	before := d.fulls
 	return "disk full", func() {
 		d.full = false

@@ -22,6 +22,8 @@ type appender struct {
 	// oldest is when the oldest write that is not durable was queued, running when the append under way began, both in
 	// nanoseconds of the Unix epoch; 0 if there is none.
 	oldest, running atomic.Int64
+	// short is the index of the first entry that waits for space on the disk, 0 if none does. A hang it is not: see age.
+	short atomic.Uint64
 
 	mu    sync.Mutex
 	queue []write
@@ -31,6 +33,7 @@ type appender struct {
 
 	// Owned by the task.
 	taken  []write
+	again  time.Time // when what was taken, and found no space, is tried again
 	ws     []raftlog.Write
 	local  []*raftpb.Message
 	remote batch
@@ -101,6 +104,9 @@ func (a *appender) push(w write) {
 // queue once it is queueFactor times as long as a hang. A queue alone is no hang: with a thousand replicas on one disk it is
 // the load, and to move the leaders then only adds to it. But when the disk hangs, most replicas only queue.
 func (a *appender) age(now time.Time) time.Duration {
+	if a.short.Load() != 0 {
+		return 0
+	}
 	if at := a.running.Load(); at != 0 {
 		return time.Duration(now.UnixNano() - at)
 	}
@@ -136,8 +142,11 @@ func (a *appender) run() {
 	}()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 
+	waits := a.short.Load() != 0
 	a.mu.Lock()
-	a.taken, a.queue = a.queue, a.taken[:0]
+	if !waits {
+		a.taken, a.queue = a.queue, a.taken[:0]
+	}
 	upkeep, broken := a.upkeep, a.broken
 	a.upkeep, a.broken = false, ""
 	a.mu.Unlock()
@@ -151,7 +160,7 @@ func (a *appender) run() {
 	if g.failed.Load() != nil {
 		return // nothing is acknowledged any more
 	}
-	if len(a.taken) > 0 && !a.append() {
+	if len(a.taken) > 0 && !(waits && g.env.Now().Before(a.again)) && !a.append() && g.failed.Load() != nil {
 		return
 	}
 	if upkeep {
@@ -161,7 +170,23 @@ func (a *appender) run() {
 	}
 }
 
-// append makes what was taken durable in one go and sends the responses. It tells false if the log failed.
+// spaceAgain is how long an append that found the disk full waits before it is tried again.
+const spaceAgain = 250 * time.Millisecond
+
+// wait keeps what was taken until there is space. Nothing is in doubt, so the replica goes on meanwhile as one whose disk hangs does: what it has is
+// read, and a leader leads as long as nobody else could write what it cannot (see tickGroups).
+func (a *appender) wait(err error) {
+	g := a.g
+	if a.short.Load() == 0 {
+		g.log.Error("an append waits for space on the disk", "error", err)
+	}
+	last, _ := g.store.LastIndex() // from memory
+	a.short.Store(last + 1)
+	a.again = g.env.Now().Add(spaceAgain)
+	g.env.AfterFunc(spaceAgain, a.task.Wake)
+}
+
+// append makes what was taken durable in one go and sends the responses. It tells false if the log failed, or the disk has no space.
 func (a *appender) append() bool {
 	g := a.g
 	a.ws = a.ws[:0]
@@ -175,9 +200,17 @@ func (a *appender) append() bool {
 		a.running.Store(begin.UnixNano())
 		err := g.store.Append(a.ws)
 		a.running.Store(0)
-		if err != nil {
+		switch {
+		case err == nil:
+		case raftlog.OutOfSpace(err):
+			a.wait(err)
+			return false
+		default:
 			g.poisoned(err)
 			return false
+		}
+		if a.short.Swap(0) != 0 {
+			g.log.Info("the disk has space again", "waited", begin.Sub(a.taken[0].at))
 		}
 		g.metrics.appendSeconds.Observe(g.env.Now().Sub(begin).Seconds())
 		g.metrics.appendWrites.Observe(float64(len(a.ws)))

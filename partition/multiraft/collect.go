@@ -13,7 +13,7 @@ import (
 type collector struct {
 	h *Host
 
-	unapplied, leaderless, stalled, depth, segments, bytes *prometheus.Desc
+	unapplied, leaderless, stalled, short, depth, segments, bytes *prometheus.Desc
 }
 
 // queues names the queues of tasks as operators see them. There is none for applying: that is done by the group's own worker.
@@ -27,6 +27,7 @@ func newCollector(h *Host) *collector {
 		leaderless: prometheus.NewDesc("runnel_raft_leaderless_groups", "Replicas that run here and know of no leader that is heard.", nil, nil),
 		stalled: prometheus.NewDesc("runnel_raft_stalled_groups",
 			"Replicas here whose oldest write waits for the disk longer than a leader may: its leaders are handing over.", nil, nil),
+		short: prometheus.NewDesc("runnel_raft_waiting_for_space_groups", "Replicas here whose oldest write waits for space on the disk.", nil, nil),
 		depth: prometheus.NewDesc("runnel_raft_queue_depth",
 			"Tasks that wait for a worker: scheduler steps and applies, append writes logs, serve reads them and opens replicas.", []string{"queue"}, nil),
 		segments: prometheus.NewDesc("runnel_raftlog_segments", "Segment files of the logs of replicas that run here, the controller's included.", nil, nil),
@@ -36,7 +37,7 @@ func newCollector(h *Host) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ds chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.unapplied, c.leaderless, c.stalled, c.depth, c.segments, c.bytes} {
+	for _, d := range []*prometheus.Desc{c.unapplied, c.leaderless, c.stalled, c.short, c.depth, c.segments, c.bytes} {
 		ds <- d
 	}
 }
@@ -50,6 +51,7 @@ func (c *collector) Collect(ms chan<- prometheus.Metric) {
 	gauge(c.unapplied, float64(w.unapplied))
 	gauge(c.leaderless, float64(w.leaderless))
 	gauge(c.stalled, float64(w.stalled))
+	gauge(c.short, float64(w.short))
 	gauge(c.segments, float64(w.segments))
 	gauge(c.bytes, float64(w.bytes))
 	if c.h.env.Waiting == nil {
@@ -62,10 +64,10 @@ func (c *collector) Collect(ms chan<- prometheus.Metric) {
 
 // weight sums up the groups of a host.
 type weight struct {
-	unapplied           uint64
-	leaderless, stalled int
-	segments            int
-	bytes               int64
+	unapplied                  uint64
+	leaderless, stalled, short int
+	segments                   int
+	bytes                      int64
 }
 
 func (h *Host) weigh(now time.Time) (w weight) {
@@ -83,6 +85,9 @@ func (h *Host) weigh(now time.Time) (w weight) {
 		}
 		if g.appends.age(now) > stallAfter {
 			w.stalled++
+		}
+		if g.OutOfSpace() {
+			w.short++
 		}
 	}
 	return w

@@ -187,6 +187,9 @@ func (g *Group) Healthy() error {
 // for Machine.Apply and must be called from the machine's methods only.
 func (g *Group) Trim(logStart int64) { g.in.trim(logStart) }
 
+// OutOfSpace tells whether an append of the replica waits for space on the disk.
+func (g *Group) OutOfSpace() bool { return g.appends.short.Load() != 0 }
+
 // do has f run on the worker, if the replica still runs then.
 func (g *Group) do(f func()) {
 	g.in.control(func() {

@@ -44,7 +44,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		campaigns:      counter("campaigns_total", "Elections started by replicas of this broker."),
 		sessions:       counter("sessions_total", "Leader sessions begun on this broker."),
 		stepDowns:      counter("step_downs_total", "Leaders that stopped leading because no quorum heard them or their disk hung."),
-		stalls:         counter("stalls_total", "Leaders whose oldest append in flight became too old."),
+		stalls:         counter("stalls_total", "Leaders whose oldest append in flight became too old, or found no space while others wrote it."),
 		snapshots:      counter("snapshots_refused_total", "Peers found behind the log's start. Each needs replacement."),
 		unreachable:    counter("unreachable_total", "Appends that could not be sent."),
 		proposalDrops:  counter("proposals_dropped_total", "Proposals that raft dropped for lack of room."),

@@ -19,6 +19,12 @@ func (b *statusBox) ends() (last, applied uint64) {
 	return b.s.Last, b.s.Applied
 }
 
+func (b *statusBox) commit() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.s.Commit
+}
+
 // Status is a snapshot as of the worker's last run; Peers may be older by nurseAfter, but for which of their brokers live, which is as of now:
 // nothing happens in an idle group when a broker dies.
 func (g *Group) Status() Status {

@@ -113,9 +113,9 @@ func (g *Group) quorumLost(term uint64) {
 	})
 }
 
-// stall gives up a leadership whose disk hangs (RULES 22). Commit is no sign of it: followers commit what the leader's disk
-// never got.
-func (g *Group) stall(age time.Duration) {
+// stall gives up a leadership whose disk hangs (RULES 22), or is full while others write. Commit is no sign of a hang: followers commit what the
+// leader's disk never got.
+func (g *Group) stall(why string) {
 	g.do(func() {
 		now := g.env.Now()
 		if g.role != RoleLeader || !g.stalledAt.IsZero() && now.Sub(g.stalledAt) < stallAgain {
@@ -124,14 +124,14 @@ func (g *Group) stall(age time.Duration) {
 		g.stalledAt = now
 		g.metrics.stalls.Inc()
 		to := g.successor()
-		g.log.Error("the disk has not finished an append; giving up the leadership", "age", age, "term", g.term, "successor", to)
+		g.log.Error("the disk is of no use; giving up the leadership", "why", why, "term", g.term, "successor", to)
 		if to == 0 {
-			g.stepDown("its disk hangs and no follower is ready to take over")
+			g.stepDown("its disk hangs or is full, and no follower is ready to take over")
 			return
 		}
 		g.startTransfer(to, stallTransfer, func(ok bool) {
 			if !ok {
-				g.stepDown("its disk hangs and the transfer took too long")
+				g.stepDown("its disk hangs or is full, and the transfer took too long")
 			}
 		})
 	})

@@ -29,6 +29,9 @@ type pending struct {
 // also not when Append had waited and tried again for two seconds (on Options.Clock). Then no entry of the call is written,
 // though term and vote may be and entries to be overwritten may be gone, which is harmless. The log is as good as before, and
 // the caller may call again with the same writes. Close ends the wait.
+//
+// Nor does a *SpaceError: the disk is full. Append does not wait for space. Some of the entries may be written then; the next call must be with the same
+// writes, and goes on after them.
 func (l *Log) Append(ws []Write) error {
 	if err := l.failed(); err != nil {
 		return err
@@ -91,9 +94,22 @@ func (l *Log) Append(ws []Write) error {
 		}
 		return nil
 	}
+	if l.partly {
+		// By the log matching property what the log has at an index with the entry's term is that entry (Raft, section 5.3).
+		for len(ents) > 0 && ents[0].GetIndex() <= l.last && termAt(l.runs, ents[0].GetIndex()) == ents[0].GetTerm() {
+			ents = ents[1:]
+		}
+		l.partly = false
+		if len(ents) == 0 {
+			return nil
+		}
+	}
 	wrote, err := l.appendEntries(ents, committed, commit)
 	switch {
 	case err == nil:
+	case OutOfSpace(err):
+		l.partly = true
+		return err
 	case !isShortage(err):
 		return l.poison(err)
 	case wrote:
@@ -147,7 +163,8 @@ func (l *Log) appendEntries(ents []*raftpb.Entry, committed, commit uint64) (wro
 	for len(ents) > 0 {
 		seg := l.segs[len(l.segs)-1]
 		if l.wantsRoll(seg, cut, ents[0]) {
-			if err := l.patiently(l.roll); err != nil {
+			// What may have the spare goes into the full segment rather than nowhere.
+			if err := l.patiently(l.roll); err != nil && (!OutOfSpace(err) || !roomFor(ents, 0).spare) {
 				return wrote, err
 			}
 			seg = l.segs[len(l.segs)-1]
@@ -249,7 +266,7 @@ func (l *Log) writeEntries(seg *segment, cut uint64, ents []*raftpb.Entry, commi
 	buf := l.s.takeBuffers(len(ents))
 	defer l.s.giveBuffers(buf)
 	pend := buf.pend
-	err := seg.file.update(func(tx *bolt.Tx) error {
+	write := func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketLog)
 		b.FillPercent = 1.0
 		if truncates {
@@ -276,7 +293,12 @@ func (l *Log) writeEntries(seg *segment, cut uint64, ents []*raftpb.Entry, commi
 			st.commit = max(st.commit, cp.Index)
 		}
 		return tx.Bucket(bucketState).Put(keyOnly, st.encode())
-	})
+	}
+	err := seg.file.update(roomFor(ents, len(ckpt)), write)
+	if OutOfSpace(err) && ckpt != nil { // it can wait
+		cp, ckpt = nil, nil
+		err = seg.file.update(roomFor(ents, 0), write)
+	}
 	if err != nil {
 		return err
 	}
@@ -325,66 +347,6 @@ func prepare(p *pending, e *raftpb.Entry, st *segState) error {
 	st.bytes += int64(len(e.Data)) + entryHeaderLen
 	if n := len(st.runs); n == 0 || st.runs[n-1].term != term {
 		st.runs = append(st.runs, termRun{index, term})
-	}
-	return nil
-}
-
-// appendBuffers is the working memory of one transaction.
-type appendBuffers struct {
-	pend  []pending
-	arena []byte
-}
-
-func (s *Store) takeBuffers(n int) *appendBuffers {
-	b, _ := s.buffers.Get().(*appendBuffers)
-	if b == nil {
-		b = &appendBuffers{}
-	}
-	b.pend = slices.Grow(b.pend[:0], n)[:n]
-	return b
-}
-
-func (s *Store) giveBuffers(b *appendBuffers) {
-	clear(b.pend) // the entries are not the pool's
-	if cap(b.pend) <= 4096 && cap(b.arena) <= 4<<20 {
-		s.buffers.Put(b)
-	}
-}
-
-// putAll stores entries. bbolt copies values only while it writes the pages, so small ones are joined with their headers
-// in one arena and big ones are handed over as they are.
-func putAll(b *bolt.Bucket, buf *appendBuffers) error {
-	need := 0
-	for i := range buf.pend {
-		if d := len(buf.pend[i].e.Data); d < nestedMin {
-			need += d + entryHeaderLen
-		}
-	}
-	buf.arena = slices.Grow(buf.arena[:0], need)
-	arena := buf.arena
-	var key [8]byte
-	for i := range buf.pend {
-		p := &buf.pend[i]
-		k := indexKey(&key, p.h.meta.Index)
-		if len(p.e.Data) < nestedMin {
-			at := len(arena)
-			arena = append(append(arena, p.raw[:]...), p.e.Data...)
-			if err := b.Put(k, arena[at:len(arena):len(arena)]); err != nil {
-				return err
-			}
-			continue
-		}
-		nb, err := b.CreateBucket(k)
-		if err != nil {
-			return err
-		}
-		nb.FillPercent = 1.0
-		if err := nb.Put(keyEntryHeader, p.raw[:]); err != nil {
-			return err
-		}
-		if err := nb.Put(keyEntryData, p.e.Data); err != nil {
-			return err
-		}
 	}
 	return nil
 }

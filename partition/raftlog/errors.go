@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"syscall"
 )
 
 // ErrInUse is returned by Open when another process holds the data folder.
@@ -41,7 +40,7 @@ func Lasting(err error) bool {
 	if errors.As(err, &of) && of.Op == "sync" {
 		return true
 	}
-	return !errors.As(err, &r) && !errors.As(err, &p) && !errors.Is(err, syscall.ENOSPC)
+	return !errors.As(err, &r) && !errors.As(err, &p) && !noSpace(err)
 }
 
 // Passing marks an error that stops a replica and says nothing against its log: another release of this broker may go on with it.

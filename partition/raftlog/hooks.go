@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -27,6 +26,8 @@ type Hooks struct {
 	File func(op FileOp) error
 	// Free tells how many bytes are free on the disk of a folder; nil = ask the system.
 	Free func(dir string) (int64, error)
+	// Room is called before blocks are taken for so many bytes more of a file; an error is what taking them then answers.
+	Room func(path string, bytes int64) error
 	// NoSync switches every bbolt sync off. It exists to prove that the crash tests notice.
 	NoSync bool
 }
@@ -166,7 +167,7 @@ func (d disk) commit(path string, tx *bolt.Tx) error {
 // in memory count as clean. So that is a disk that failed (E1).
 func asSyncFailure(err error) error {
 	var p *fs.PathError
-	if errors.Is(err, syscall.ENOSPC) && !errors.As(err, &p) {
+	if noSpace(err) && !errors.As(err, &p) {
 		return fmt.Errorf("the sync failed: %v", err) //nolint:errorlint // no full disk to whoever asks
 	}
 	return err

@@ -121,7 +121,7 @@ func (in *Installer) WriteTail(p []byte) error {
 		}
 	}
 	st.commit = st.last // nothing but what is committed is shipped
-	err = in.tail.file.update(func(tx *bolt.Tx) error {
+	err = in.tail.file.update(room{none: true}, func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketLog)
 		b.FillPercent = 1.0
 		if err := putAll(b, buf); err != nil {
@@ -247,7 +247,7 @@ func (in *Installer) seal() error {
 		return err
 	}
 	st.commit = in.cp.Index
-	err = in.tail.file.update(func(tx *bolt.Tx) error {
+	err = in.tail.file.update(room{none: true}, func(tx *bolt.Tx) error {
 		if err := tx.Bucket(bucketCheckpoint).Put(keyOnly, raw); err != nil {
 			return err
 		}

@@ -28,7 +28,9 @@ type Log struct {
 
 	poisoned atomic.Pointer[PoisonedError]
 
-	runMax int64 // at the durable end; only the append task touches it after open
+	// Only the append task touches these after open.
+	runMax int64 // at the durable end
+	partly bool  // the last append ended for want of space, perhaps half way
 
 	mu         sync.Mutex
 	term, vote uint64     // durable

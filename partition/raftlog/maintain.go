@@ -1,6 +1,7 @@
 package raftlog
 
 import (
+	"errors"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
@@ -63,8 +64,8 @@ func (l *Log) Aged() bool {
 }
 
 // Maintain does the work that is not urgent: writes an offered checkpoint, rolls an aged segment, seals, and unlinks
-// what FirstIndex has left behind. Append task only, between appends. An error poisons the log. Want of descriptors or memory
-// is none: it is logged, Maintain does not wait for it as Append does, and what it leaves is done by the next call.
+// what FirstIndex has left behind. Append task only, between appends, also while one waits for space. An error poisons the log. Want of
+// descriptors, memory or space is none: it is logged, Maintain does not wait for it, and what it leaves is done by the next call.
 func (l *Log) Maintain() error {
 	if err := l.failed(); err != nil {
 		return err
@@ -83,21 +84,28 @@ func (l *Log) Maintain() error {
 		l.s.m.shortages.Inc()
 		l.log.Warn("upkeep of the log is put off", "error", err)
 		return nil
+	case OutOfSpace(err):
+		l.log.Debug("upkeep of the log is put off", "error", err) // the broker says that the disk is full
+		return nil
 	}
 	return l.poison(err)
 }
 
 func (l *Log) maintain(offered *Checkpoint) error {
-	if err := l.writeCheckpoint(offered); err != nil {
-		return err
+	// What makes space is not to wait for space: all but the last step may be put off.
+	full := l.writeCheckpoint(offered)
+	if full != nil && !OutOfSpace(full) {
+		return full
 	}
 	if seg := l.segs[len(l.segs)-1]; seg.last >= seg.first && l.aged(seg, l.s.o.Clock.Wall().UnixMilli()) {
-		if err := l.roll(); err != nil {
+		if err := l.roll(); OutOfSpace(err) {
+			full = err
+		} else if err != nil {
 			return err
 		}
 	}
 	l.sealSegments()
-	return l.unlinkTrimmed()
+	return errors.Join(l.unlinkTrimmed(), full)
 }
 
 // writeCheckpoint writes a checkpoint in a transaction of its own.
@@ -114,7 +122,7 @@ func (l *Log) writeCheckpoint(cp *Checkpoint) error {
 	st := l.stateLocked(seg)
 	st.commit = max(min(l.commit, st.last), cp.Index)
 	l.mu.Unlock()
-	err = seg.file.update(func(tx *bolt.Tx) error {
+	err = seg.file.update(room{bytes: slackBytes + 2*int64(len(raw))}, func(tx *bolt.Tx) error {
 		if err := tx.Bucket(bucketCheckpoint).Put(keyOnly, raw); err != nil {
 			return err
 		}

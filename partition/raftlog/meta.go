@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
-	"golang.org/x/sys/unix"
 )
 
 var (
@@ -256,15 +255,9 @@ const metaSpace = 1 << 20
 // a pause; this one would cost the broker, since nothing may be acknowledged without it. It is only a precaution: file systems that
 // cannot do it, or a disk that is full already, are no reason not to start.
 func (s *Store) holdSpace(path string) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		s.log.Warn("no space is held for meta.db", "path", path, "error", err)
-		return
-	}
-	defer f.Close() // nothing is written through it
-	st, err := f.Stat()
+	st, err := os.Stat(path)
 	if err == nil {
-		err = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, st.Size()+metaSpace)
+		err = s.disk.hold(path, 0, st.Size()+metaSpace)
 	}
 	if err != nil {
 		s.log.Warn("no space is held for meta.db: should the disk run full, this broker may have to end", "path", path, "error", err)

@@ -353,7 +353,7 @@ func (l *Log) setReadAhead(on bool) {
 }
 
 // Close ends the log: it waits for readers, writes an offered checkpoint and closes the files. The append task must have
-// stopped. raft.Storage still answers from memory afterwards. A *ResourceError means only that the checkpoint was not
+// stopped. raft.Storage still answers from memory afterwards. A *ResourceError or a *SpaceError means only that the checkpoint was not
 // written and the next open has more to fold.
 func (l *Log) Close() error {
 	l.mu.Lock()
@@ -374,7 +374,7 @@ func (l *Log) Close() error {
 
 	var err error
 	if l.failed() == nil {
-		if err = l.writeCheckpoint(offered); err != nil && !isShortage(err) {
+		if err = l.writeCheckpoint(offered); err != nil && !putOff(err) {
 			err = l.poison(err)
 		}
 	}

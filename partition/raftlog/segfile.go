@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -48,9 +47,10 @@ type segFile struct {
 	walked   bool       // its pages were checked since this process started: as of a file that stays open, that is done once
 	db       *bolt.DB
 	refs     int
-	readOnly bool // sealed: the next open is for reading only
-	dropped  bool // unlinked: close with the last reference, never open again
-	stuck    bool // a panic left a write transaction behind: closing would wait for ever
+	readOnly bool  // sealed: the next open is for reading only
+	dropped  bool  // unlinked: close with the last reference, never open again
+	held     int64 // bytes from its start that it has blocks for, as far as is known; the append task's
+	stuck    bool  // a panic left a write transaction behind: closing would wait for ever
 	cached   cacheSlot
 }
 
@@ -268,8 +268,8 @@ func (f *segFile) view(fn func(tx *bolt.Tx) error) error {
 }
 
 // update runs fn in a write transaction and commits it durably. After an error nothing is known about what is on disk, unless it is a
-// ResourceError: then the file could not be opened, and fn did not run.
-func (f *segFile) update(fn func(tx *bolt.Tx) error) error {
+// ResourceError or a SpaceError: then the file could not be opened, or has no room, and fn did not run.
+func (f *segFile) update(r room, fn func(tx *bolt.Tx) error) error {
 	db, err := f.acquire()
 	if err != nil {
 		return err
@@ -283,7 +283,10 @@ func (f *segFile) update(fn func(tx *bolt.Tx) error) error {
 			finished = true
 			return err
 		}
-		if err = fn(tx); err != nil {
+		if err = f.hold(tx.Size(), r); err == nil {
+			err = fn(tx)
+		}
+		if err != nil {
 			finished = true
 			return errors.Join(err, tx.Rollback())
 		}
@@ -306,7 +309,7 @@ func (f *segFile) update(fn func(tx *bolt.Tx) error) error {
 }
 
 func describeIO(err error) error {
-	if errors.Is(err, syscall.ENOSPC) {
+	if noSpace(err) && !OutOfSpace(err) {
 		return fmt.Errorf("disk is full, free space or lower retention: %w", err)
 	}
 	return err

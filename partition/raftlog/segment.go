@@ -59,7 +59,7 @@ func headerCheck(id replicaID, first uint64) func(*bolt.DB) error {
 }
 
 // createSegment makes a segment file: filled under a temporary name, synced by its commit, renamed, and its folder synced
-// (RELIABILITY E4). It comes back open.
+// (RELIABILITY E4). It comes back open. After a *SpaceError nothing is left of it.
 func (s *Store) createSegment(dir string, h *segHeader, cp *Checkpoint, commit uint64, segmentBytes int64) (*segFile, error) {
 	path := filepath.Join(dir, segName(h.first))
 	tmp := path + tmpSuffix
@@ -68,23 +68,59 @@ func (s *Store) createSegment(dir string, h *segHeader, cp *Checkpoint, commit u
 		return nil, err
 	}
 	defer folder.close()
+	db, held, err := s.fillSegment(tmp, h, cp, commit, segmentBytes)
+	if err == nil {
+		err = s.disk.rename(tmp, path)
+	}
+	if err != nil { // nothing depends on a file that has no name yet
+		if db != nil {
+			err = errors.Join(err, db.Close())
+		}
+		var full *SpaceError
+		switch {
+		case !noSpace(err):
+			return nil, err
+		case !errors.As(err, &full):
+			full = &SpaceError{Path: tmp, Err: err}
+		}
+		if err := s.disk.remove(tmp); err != nil {
+			return nil, err
+		}
+		return nil, full
+	}
+	if !mutant.On(mutant.RollWithoutDirSync) || h.first == 2 {
+		if err := folder.sync(); err != nil {
+			return nil, errors.Join(describeIO(err), db.Close())
+		}
+	}
+	f := s.newSegFile(path, segmentBytes, headerCheck(replicaID{h.group, h.replica}, h.first))
+	f.db, f.held = db, held
+	f.mu.Lock()
+	s.files.opened(f)
+	f.mu.Unlock()
+	return f, nil
+}
+
+// fillSegment makes the file under its temporary name, with blocks for its first entries. The file that comes with an error is to be closed.
+func (s *Store) fillSegment(tmp string, h *segHeader, cp *Checkpoint, commit uint64, segmentBytes int64) (*bolt.DB, int64, error) {
 	if err := s.disk.remove(tmp); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	db, err := makeBolt(s.disk.h, tmp, mmapFor(segmentBytes))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	fail := func(err error) (*segFile, error) { return nil, errors.Join(describeIO(err), db.Close()) }
 	st := &segState{commit: min(commit, h.first-1), last: h.first - 1, next: h.base, runMax: h.runMax}
 	ck, err := cp.encode()
 	if err != nil {
-		return fail(err)
+		return db, 0, err
 	}
+	header := h.encode()
 	tx, err := db.Begin(true)
 	if err != nil {
-		return fail(err)
+		return db, 0, err
 	}
+	f := segFile{st: s, path: tmp}
 	put := func(name, value []byte) error {
 		b, err := tx.CreateBucket(name)
 		if err != nil {
@@ -92,27 +128,14 @@ func (s *Store) createSegment(dir string, h *segHeader, cp *Checkpoint, commit u
 		}
 		return b.Put(keyOnly, value)
 	}
-	_, err = tx.CreateBucket(bucketLog)
-	if err = errors.Join(err, put(bucketHeader, h.encode()), put(bucketState, st.encode()), put(bucketCheckpoint, ck)); err != nil {
-		return fail(errors.Join(err, tx.Rollback()))
+	if err = f.hold(tx.Size(), room{bytes: slackBytes + 2*int64(len(ck)+len(header))}); err == nil {
+		_, err = tx.CreateBucket(bucketLog)
+		err = errors.Join(err, put(bucketHeader, header), put(bucketState, st.encode()), put(bucketCheckpoint, ck))
 	}
-	if err := s.disk.commit(tmp, tx); err != nil {
-		return fail(err)
+	if err != nil {
+		return db, 0, errors.Join(err, tx.Rollback())
 	}
-	if err := s.disk.rename(tmp, path); err != nil {
-		return fail(err)
-	}
-	if !mutant.On(mutant.RollWithoutDirSync) || h.first == 2 {
-		if err := folder.sync(); err != nil {
-			return fail(err)
-		}
-	}
-	f := s.newSegFile(path, segmentBytes, headerCheck(replicaID{h.group, h.replica}, h.first))
-	f.db = db
-	f.mu.Lock()
-	s.files.opened(f)
-	f.mu.Unlock()
-	return f, nil
+	return db, f.held, s.disk.commit(tmp, tx)
 }
 
 // readSegHeader reads and checks the header against the file's name and owner.

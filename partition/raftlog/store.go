@@ -32,6 +32,7 @@ type Store struct {
 	unclean  bool // the last stop was not clean: cached pages go before a file is opened
 
 	fatalOnce sync.Once
+	unheld    sync.Once // the warning that no blocks can be taken ahead
 	buffers   sync.Pool // *appendBuffers: shared, so that an idle log keeps none
 
 	mu       sync.Mutex

@@ -69,7 +69,7 @@ func (l *Log) thinOut(seg *segment, st *segState, cut uint64) error {
 		l.mu.Lock()
 		commit := l.commit
 		l.mu.Unlock()
-		err := seg.file.update(func(tx *bolt.Tx) error {
+		err := seg.file.update(room{bytes: slackBytes, spare: true}, func(tx *bolt.Tx) error {
 			b := tx.Bucket(bucketLog)
 			b.FillPercent = 1.0
 			if err := deleteFrom(tx, b, st, seg.first, to); err != nil {

@@ -1,0 +1,139 @@
+package raftlog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"golang.org/x/sys/unix"
+
+	"github.com/runnel-io/runnel/partition/record"
+)
+
+// SpaceError says that a write did not begin because the disk, or a quota, has no space for it. As with a ResourceError nothing is in doubt, and the
+// call may be made again once there is space. It never comes wrapped in a PoisonedError.
+//
+// A write that meets the end of the space half way is another matter: bbolt gives such a transaction up, and the log is as good as before only once it
+// was opened again (RELIABILITY E5). So blocks are taken before a transaction is written. What a file system gives only as a precaution, as those that copy on
+// write do, may still end in the midst of one; then the replica stops, and runs again when its log was opened again.
+type SpaceError struct {
+	Path string // of the file that was to be written
+	Err  error  // what the system said
+}
+
+func (e *SpaceError) Error() string {
+	return fmt.Sprintf("no space on the disk to write %s: %v; free space, or lower the retention", e.Path, e.Err)
+}
+
+// Unwrap gives what the system said.
+func (e *SpaceError) Unwrap() error { return e.Err }
+
+// OutOfSpace tells whether err is a *SpaceError: the write may be tried again.
+func OutOfSpace(err error) bool {
+	var s *SpaceError
+	return errors.As(err, &s)
+}
+
+// putOff tells whether upkeep that failed with err has changed nothing and may be tried again later.
+func putOff(err error) bool { return isShortage(err) || OutOfSpace(err) }
+
+// noSpace tells a full disk and a used-up quota from other errors.
+func noSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+const (
+	// spareBytes is what each file that takes appends keeps for what is no record: on a disk without a byte left a leader can still be elected and say
+	// so in its log, and what makes space can be decided: a trim, a shorter retention.
+	spareBytes = 64 << 10
+	// slackBytes is an upper bound of what a transaction writes besides its entries: the pages on the way to them, their list, the state.
+	slackBytes = 12 * boltPageSize
+	// Blocks are taken so much ahead: a part of the file, within limits.
+	aheadPart             = 16
+	aheadMin, aheadMax    = 16 << 10, 1 << 20
+	freelistPart          = boltPageSize / 8 // a freelist has 8 bytes for a page, so at most this part of the file
+	plainRoom, nestedRoom = 2, boltPageSize + 256
+)
+
+// room is what a transaction may take of the disk beyond what its file has.
+type room struct {
+	bytes int64
+	spare bool // it may have what is kept for it
+	none  bool // nothing is asked for: whoever writes has seen to it
+}
+
+// roomFor gives the room that entries and a checkpoint of so many bytes take at most.
+func roomFor(ents []*raftpb.Entry, checkpoint int) room {
+	r := room{bytes: slackBytes + 2*int64(checkpoint), spare: checkpoint == 0}
+	for _, e := range ents {
+		// Small values share pages, that may be half empty; each big one has its own.
+		if n := int64(len(e.Data) + entryHeaderLen); n < nestedMin {
+			r.bytes += plainRoom * n
+		} else {
+			r.bytes += n + nestedRoom
+		}
+		r.spare = r.spare && !isBatch(e)
+	}
+	return r
+}
+
+func isBatch(e *raftpb.Entry) bool {
+	if e.GetType() != raftpb.EntryNormal {
+		return false
+	}
+	k, _, _, err := record.OpenEnvelope(e.Data)
+	return err != nil || k == record.KindBatch // what cannot be read is no reason to be generous
+}
+
+// hold sees to it that the file has blocks for a transaction that finds it of size bytes, and some for the next ones. Error: *SpaceError. Append task only.
+func (f *segFile) hold(size int64, r room) error {
+	need := size + size/freelistPart + r.bytes
+	want := need + spareBytes
+	if r.none || f.held >= want {
+		return nil
+	}
+	ahead := min(max(size/aheadPart, aheadMin), aheadMax)
+	tries := []int64{want + ahead, want}
+	if r.spare {
+		tries = append(tries, need)
+	}
+	var err error
+	for _, to := range tries {
+		if to <= f.held {
+			return nil
+		}
+		if err = f.st.disk.hold(f.path, f.held, to); err == nil {
+			f.held = to
+			return nil
+		}
+		if !noSpace(err) {
+			// Not to be had here, by this file system or at this moment: the write itself decides.
+			f.st.unheld.Do(func() {
+				f.st.log.Warn("no blocks can be taken ahead: should the disk run full, replicas may have to stop until there is space", "path", f.path, "error", err)
+			})
+			return nil
+		}
+	}
+	return &SpaceError{Path: f.path, Err: err}
+}
+
+// hold takes the blocks of a file between two offsets. Its size stays, so that nothing else changes.
+func (d disk) hold(path string, from, to int64) error {
+	if d.h.Room != nil {
+		if err := d.h.Room(path, to-from); err != nil {
+			return err
+		}
+	}
+	file, err := os.OpenFile(filepath.Clean(path), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close() // nothing is written through it
+	for {
+		// A signal, such as the runtime sends itself, may interrupt it.
+		if err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, from, to-from); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package raftlog
+
+import (
+	"errors"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// fullDisk gives no block to files whose path contains part, but for those of meta.db.
+type fullDisk struct {
+	full bool
+	part string
+}
+
+func (d *fullDisk) hooks(o *Options) {
+	o.Hooks.Room = func(path string, _ int64) error {
+		if d.full && filepath.Base(path) != "meta.db" && strings.Contains(path, d.part) {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+}
+
+// What finds no space is not begun: the log goes on as it was, and the same call made again does what is left of it.
+func TestAnAppendWithoutSpaceMayBeMadeAgain(t *testing.T) {
+	for _, tc := range []struct {
+		name, part string
+		index      func(l *Log) uint64 // of the first entry to write
+		n, size    int
+		segment    int64
+		wrote      int // entries that are there before there is space
+	}{
+		{"in the file", "", func(l *Log) uint64 { return l.last + 1 }, 5, 80_000, 1 << 20, 0},
+		{"a new file", tmpSuffix, func(l *Log) uint64 { return l.last + 1 }, 1, 70_000, 64 << 10, 0},
+		{"half of it", tmpSuffix, func(l *Log) uint64 { return l.last + 1 }, 3, 30_000, 64 << 10, 2},
+		{"over uncommitted entries", "", func(*Log) uint64 { return 3 }, 3, 80_000, 1 << 20, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			d := &fullDisk{part: tc.part}
+			s := openStore(t, dir, d.hooks)
+			l := openLog(t, s, LogOptions{SegmentBytes: tc.segment})
+			appendAll(t, l, Write{Term: 1, Vote: 1, Entries: batches(t, 2, 1, 0, 3, 500)})
+			at := tc.index(l)
+			ws := []Write{{Term: 2, Vote: 1, Commit: at + 9, Entries: batches(t, at, 2, int64(at)-2, tc.n, tc.size)}}
+			d.full = true
+			for range 3 {
+				var p *PoisonedError
+				if err := l.Append(ws); !OutOfSpace(err) || errors.As(err, &p) || !errors.Is(err, syscall.ENOSPC) || Lasting(err) {
+					t.Fatalf("answers %v", err)
+				}
+				must(t, l.failed())
+				must(t, l.Maintain())
+				checkEntries(t, l, ws[0].Entries[:tc.wrote])
+			}
+			if files, err := filepath.Glob(filepath.Join(l.dir, "*"+tmpSuffix)); err != nil || len(files) > 0 {
+				t.Errorf("a file that found no space is left: %v, %v", files, err)
+			}
+			d.full = false
+			must(t, l.Append(ws))
+			checkEntries(t, l, ws[0].Entries)
+			more := batches(t, l.last+1, 2, l.next, 2, 100)
+			appendAll(t, l, Write{Entries: more})
+			crash(t, s)
+			l = openLog(t, openStore(t, dir), LogOptions{SegmentBytes: tc.segment})
+			checkEntries(t, l, append(ws[0].Entries, more...))
+			if hs, _, _ := l.InitialState(); hs.GetTerm() != 2 || hs.GetCommit() != min(at+9, l.last) {
+				t.Errorf("state %v", hs)
+			}
+		})
+	}
+}
+
+// Where no byte is left, leaders are elected all the same, and say what they have to say: also in a segment that is full or old, and in place of
+// what was not committed. A record is not to use that up.
+func TestOnAFullDiskWhatIsNoRecordIsWritten(t *testing.T) {
+	d := &fullDisk{}
+	s := openStore(t, t.TempDir(), d.hooks)
+	l := openLog(t, s, LogOptions{SegmentBytes: 64 << 10})
+	appendAll(t, l, Write{Term: 1, Vote: 1, Entries: batches(t, 2, 1, 0, 7, 8000)})
+	d.full = true
+	began, records := fileSize(t, l), 0
+	for term := uint64(2); term < 100; term++ {
+		switch err := l.Append([]Write{{Entries: batches(t, l.last+1, term-1, l.next, 1, 100)}}); {
+		case err == nil:
+			records++
+		case !OutOfSpace(err):
+			t.Fatal(err)
+		}
+		ents := []*raftpb.Entry{entry(l.last+1, term, nil), entry(l.last+2, term, commandData(strings.Repeat("x", 100), startMS))}
+		if term%10 == 0 { // what the last leader wrote is not committed
+			ents = []*raftpb.Entry{entry(l.last, term, nil)}
+		}
+		if err := l.Append([]Write{{Term: term, Vote: 1, Entries: ents}}); err != nil {
+			t.Fatalf("term %d, the file has %d bytes more than at the beginning: %v", term, fileSize(t, l)-began, err)
+		}
+	}
+	t.Logf("%d records found space; the file has %d bytes more", records, fileSize(t, l)-began)
+	if len(l.segs) != 1 || records > 20 {
+		t.Errorf("%d segments, %d records found space", len(l.segs), records)
+	}
+	d.full = false
+	appendAll(t, l, Write{Entries: batches(t, l.last+1, 200, l.next, 3, 8000)})
+	if len(l.segs) == 1 {
+		t.Error("with space the segment is still not full")
+	}
+}
+
+// fileSize is how much of its newest file a log uses.
+func fileSize(t *testing.T, l *Log) (n int64) {
+	t.Helper()
+	must(t, l.segs[len(l.segs)-1].file.view(func(tx *bolt.Tx) error { n = tx.Size(); return nil }))
+	return n
+}
+
+// Blocks are taken for all that a transaction writes, whatever it is: else the disk might run full in its midst.
+func TestNoTransactionWritesBeyondItsBlocks(t *testing.T) {
+	s := openStore(t, t.TempDir(), func(o *Options) { o.Hooks.NoSync = true })
+	l := openLog(t, s, LogOptions{SegmentBytes: 1 << 20})
+	r := rand.New(rand.NewPCG(1, 2))
+	most := int64(0)
+	for n := range 1500 {
+		at := l.last + 1
+		if r.IntN(15) == 0 {
+			at -= uint64(r.Int64N(int64(min(500, l.last-1))))
+		}
+		var ents []*raftpb.Entry
+		for i := range uint64(1 + r.IntN(1<<r.IntN(10))) {
+			size := r.IntN(200)
+			if r.IntN(8) == 0 {
+				size = r.IntN(20_000)
+			}
+			ents = append(ents, entry(at+i, uint64(n+1), commandData(strings.Repeat("x", size), startMS)))
+		}
+		l.mu.Lock()
+		l.commit = 0 // nothing of it is committed: all may be overwritten
+		l.mu.Unlock()
+		if r.IntN(20) == 0 {
+			l.OfferCheckpoint(Checkpoint{Index: l.ckpt.Index + 1, Term: 1, Conf: founders(), State: make([]byte, r.IntN(300_000))})
+		}
+		appendAll(t, l, Write{Term: uint64(n + 1), Vote: 1, Entries: ents})
+		f := l.segs[len(l.segs)-1].file
+		size := fileSize(t, l)
+		if size > f.held-spareBytes {
+			t.Fatalf("append %d: the file has %d bytes, %d of them beyond what was to be had", n, size, size-(f.held-spareBytes))
+		}
+		most = max(most, size)
+	}
+	if most < 1<<20 || len(l.segs) < 2 {
+		t.Errorf("files of %d bytes at most, %d segments", most, len(l.segs))
+	}
+}
