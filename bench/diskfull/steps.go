@@ -59,7 +59,7 @@ func (r *diskfull) oneLow(ctx context.Context) error {
 	return r.recovered(ctx, "one disk below the reserve")
 }
 
-// oneFull: the replicas there stop, the others go on; with space they run again and catch up.
+// oneFull: the replicas there wait for space, the others go on; with space they catch up.
 func (r *diskfull) oneFull(ctx context.Context) error {
 	if err := r.hold(ctx, 0); err != nil {
 		return err
@@ -135,7 +135,7 @@ func (r *diskfull) allLow(ctx context.Context) error {
 	return r.recovered(ctx, "all disks below the reserve")
 }
 
-// allFull: nobody can write anything, not even a vote. FINDINGS.md has why not everything is read then, which is open.
+// allFull: nobody can write a record, and everything is read.
 func (r *diskfull) allFull(ctx context.Context) error {
 	if err := r.hold(ctx, 0, 1, 2); err != nil {
 		return err

@@ -45,7 +45,8 @@ type disk struct {
 	// heldBack counts them.
 	heldBack uint64
 
-	deleted map[string]bool // folders of replicas that were deleted
+	blocks  map[string]int64 // bytes of files that have blocks
+	deleted map[string]bool  // folders of replicas that were deleted
 }
 
 // moment is when a machine loses its power.
@@ -58,7 +59,7 @@ const (
 
 func newDisk(c *Cluster, dir string) *disk {
 	return &disk{
-		c: c, dir: dir, open: map[string]*bolt.DB{}, lost: newUnsynced(dir + ".removed"), deleted: map[string]bool{},
+		c: c, dir: dir, open: map[string]*bolt.DB{}, lost: newUnsynced(dir + ".removed"), deleted: map[string]bool{}, blocks: map[string]int64{},
 	}
 }
 
@@ -98,11 +99,13 @@ func (d *disk) hooks(b *boot) raftlog.Hooks {
 			}
 			return d.commit(path, commit)
 		},
-		Room: func(path string, _ int64) error {
-			if d.full && !d.late && !strings.HasSuffix(path, "meta.db") {
+		Room: func(path string, bytes int64) error {
+			path = strings.TrimSuffix(path, ".tmp")
+			if d.full && !d.late && bytes > d.blocks[path] {
 				d.fulls++
 				return errFull
 			}
+			d.blocks[path] = max(d.blocks[path], bytes)
 			return nil
 		},
 		File: func(op raftlog.FileOp) error {
@@ -288,6 +291,7 @@ func (d *disk) powerCut() {
 // wipe empties the disk. The files must be closed.
 func (d *disk) wipe() error {
 	clear(d.deleted)
+	clear(d.blocks)
 	return errors.Join(d.lost.clear(), os.RemoveAll(d.dir))
 }
 

@@ -43,6 +43,7 @@ type appender struct {
 type write struct {
 	raftlog.Write
 	empty     bool // nothing new: only its place in the queue matters
+	absorbed  int  // how many later ones it stands for as well
 	responses []*raftpb.Message
 	at        time.Time
 	// instance is the RawNode that asked. Answers go to no other (RULES 14).
@@ -92,12 +93,30 @@ func (g *Group) answer(rs []*raftpb.Message) {
 
 func (a *appender) push(w write) {
 	a.mu.Lock()
+	if n := len(a.queue); n > 0 && w.empty && a.queue[n-1].empty && a.short.Load() != 0 {
+		a.queue[n-1].absorb(&w)
+		a.mu.Unlock()
+		return
+	}
 	a.queue = append(a.queue, w)
 	if a.oldest.Load() == 0 {
 		a.oldest.Store(w.at.UnixNano())
 	}
 	a.mu.Unlock()
 	a.task.Wake()
+}
+
+// absorb takes in a later write that has nothing new either: while there is no space each heartbeat brings one. Of the answers to the same replica the
+// later says it all.
+func (w *write) absorb(later *write) {
+	w.absorbed++
+	w.responses = slices.Clone(w.responses) // raft's
+	for _, r := range later.responses {
+		w.responses = slices.DeleteFunc(w.responses, func(o *raftpb.Message) bool {
+			return o.GetTo() == r.GetTo() && o.GetType() == r.GetType() && o.GetReject() == r.GetReject()
+		})
+		w.responses = append(w.responses, r)
+	}
 }
 
 // age is how long the disk has kept this replica waiting: the time of the append under way, or that of the oldest write in the
@@ -209,7 +228,7 @@ func (a *appender) append() bool {
 			g.poisoned(err)
 			return false
 		}
-		if a.short.Swap(0) != 0 {
+		if a.short.Load() != 0 {
 			g.log.Info("the disk has space again", "waited", begin.Sub(a.taken[0].at))
 		}
 		g.metrics.appendSeconds.Observe(g.env.Now().Sub(begin).Seconds())
@@ -217,8 +236,10 @@ func (a *appender) append() bool {
 		clear(a.ws)
 	}
 	a.local = a.local[:0]
+	n := len(a.taken)
 	for i := range a.taken {
 		w := &a.taken[i]
+		n += w.absorbed
 		if w.instance != g {
 			panic("an append of another instance")
 		}
@@ -230,17 +251,20 @@ func (a *appender) append() bool {
 			}
 		}
 	}
-	n := len(a.taken)
 	a.remote.send(g.out, nil)
 	g.in.answered(a.local, n)
 	clear(a.local)
 	clear(a.taken)
 
 	a.mu.Lock()
-	if len(a.queue) > 0 {
-		a.oldest.Store(a.queue[0].at.UnixNano())
-	} else {
+	switch waited := a.short.Swap(0) != 0; {
+	case len(a.queue) == 0:
 		a.oldest.Store(0)
+	case waited: // what is queued behind it did not wait for a slow disk
+		a.oldest.Store(g.env.Now().UnixNano())
+		a.task.Wake()
+	default:
+		a.oldest.Store(a.queue[0].at.UnixNano())
 	}
 	a.mu.Unlock()
 	g.task.Wake()

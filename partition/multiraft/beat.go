@@ -127,6 +127,7 @@ func (h *Host) tickGroups(now time.Time) {
 		v := g.view.Load()
 		if v.role != RoleLeader {
 			h.doubtLeader(g, v, now)
+			h.openAgain(g, v, now)
 			continue
 		}
 		if age := g.appends.age(now); age > stallAfter {

@@ -119,7 +119,7 @@ func (g *Group) campaign() {
 		return
 	case g.role == RoleCandidate && now.Sub(g.candidateSince) < candidateMin && g.canWin():
 		return
-	case g.appends.age(now) > stallAfter: // it could not even vote for itself
+	case g.appends.age(now) > stallAfter, g.OutOfSpace(): // it could not even vote for itself
 		return
 	case !slices.Contains(voters(g.conf), g.replica):
 		return

@@ -42,7 +42,8 @@
 // A replica that is opened and hears of no leader calls the one that the other brokers tell of (greet.go).
 //
 // A leader stops leading when no majority was heard for 1 s (RULES 16), and when its oldest append is 2 s old, after trying to
-// hand over (RULES 22). A host that was itself stalled forgives its peers that silence.
+// hand over (RULES 22). An append that finds the disk full is tried again, and the leader gives up only once others have committed what it cannot
+// write: without space for a majority nobody else could lead, and reads go on. A host that was itself stalled forgives its peers that silence.
 //
 // # Members
 //

@@ -1,6 +1,11 @@
 package multiraft
 
-import "time"
+import (
+	"syscall"
+	"time"
+
+	"github.com/runnel-io/runnel/partition/raftlog"
+)
 
 // doubtAfter is for how long a follower's leader must be none by the word of its own broker until the follower stops believing in it; twice as long
 // each time, up to doubtMost, for a leader that is but slow to begin its session.
@@ -9,8 +14,28 @@ const (
 	doubtMost  = time.Minute
 )
 
+// openAgainAfter is for how long a replica that waits for space may be without a leader before it stops.
+const openAgainAfter = 2 * time.Second
+
+// openAgain stops a replica that waits for space and has no leader: its vote waits behind what it cannot write. Opened again its log is without that, of
+// which nobody was told; votes have their space in meta.db, and what the next leader has to say first has some in each log.
+func (h *Host) openAgain(g *Group, v *view, now time.Time) {
+	d := &g.doubt
+	switch {
+	case !g.OutOfSpace(), v.lead != 0 && h.live.hears(v.leadBroker):
+		d.alone = time.Time{}
+	case d.alone.IsZero():
+		d.alone = now
+	case now.Sub(d.alone) >= openAgainAfter:
+		d.alone = time.Time{}
+		g.poisoned(&raftlog.SpaceError{Path: "the log of " + g.name + ", which nobody leads", Err: syscall.ENOSPC})
+	}
+}
+
 // doubt is of the beat alone.
 type doubt struct {
+	alone time.Time // since when a replica that waits for space has had no leader
+
 	lead, term uint64
 	since      time.Time
 	wait       time.Duration

@@ -187,8 +187,8 @@ func (g *Group) Healthy() error {
 // for Machine.Apply and must be called from the machine's methods only.
 func (g *Group) Trim(logStart int64) { g.in.trim(logStart) }
 
-// OutOfSpace tells whether an append of the replica waits for space on the disk.
-func (g *Group) OutOfSpace() bool { return g.appends.short.Load() != 0 }
+// OutOfSpace tells whether the replica runs, and an append of it waits for space on the disk.
+func (g *Group) OutOfSpace() bool { return g.appends.short.Load() != 0 && g.Healthy() == nil }
 
 // do has f run on the worker, if the replica still runs then.
 func (g *Group) do(f func()) {

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/runnel-io/runnel/partition/raftlog"
 )
 
 // fillable is a loaded cluster, the disks of whose brokers can run full to the last byte.
@@ -16,12 +18,15 @@ func fillable(t *testing.T, seed uint64) (c *cluster, full map[int32]bool) {
 	t.Helper()
 	full = make(map[int32]bool)
 	c = newCluster(t, seed, 3)
-	c.hooks.Room = func(path string, _ int64) error {
+	has := map[string]int64{} // bytes of files that have blocks
+	c.hooks.Room = func(path string, bytes int64) error {
+		path = strings.TrimSuffix(path, ".tmp")
 		for id := range full {
-			if filepath.Base(path) != "meta.db" && strings.HasPrefix(path, filepath.Join(c.dir, fmt.Sprint(id))+"/") {
+			if bytes > has[path] && strings.HasPrefix(path, filepath.Join(c.dir, fmt.Sprint(id))+"/") {
 				return syscall.ENOSPC
 			}
 		}
+		has[path] = max(has[path], bytes)
 		return nil
 	}
 	c.addGroup(1, 3)
@@ -110,4 +115,74 @@ func TestAReplicaThatWaitsForSpaceCanBeStopped(t *testing.T) {
 	clear(full)
 	c.until("another leads", 10*time.Second, func() bool { n := c.leader(1); return n != nil && n != old })
 	c.put(1, "after")
+}
+
+// Records that wait keep votes waiting behind them. A replica without a leader is stopped and opened again without them, as its broker does.
+func TestWithNoByteLeftAnywhereAnotherIsElectedThoughRecordsWait(t *testing.T) {
+	c, full := fillable(t, 84)
+	for _, id := range c.ids {
+		full[id] = true
+	}
+	old := c.leader(1)
+	old.ledgers[1].propose(large)
+	c.until("all wait for space", 5*time.Second, func() bool { return short(c.nodes[1]) && short(c.nodes[2]) && short(c.nodes[3]) })
+	c.kill(old.id)
+	for _, id := range c.survivors(old.id) {
+		n := c.nodes[id]
+		c.until("it stops", 10*time.Second, func() bool { return n.groups[1].Healthy() != nil })
+		if err := n.groups[1].Healthy(); raftlog.Lasting(err) || short(n) {
+			t.Fatalf("it waits: %v, and may not run again: %v", short(n), err)
+		}
+		c.kill(id)
+		c.net.Down(id, false)
+		c.start(id)
+	}
+	next := c.awaitLeader(1)
+	if err := c.reads(next); err != nil {
+		t.Error(err)
+	}
+	clear(full)
+	c.put(1, "after")
+	if stored := next.ledgers[1].stored(t); !slices.Contains(slices.Collect(maps.Values(stored)), "before") {
+		t.Error("what was acknowledged is gone")
+	}
+}
+
+// Reads and heartbeats make a follower that waits for space queue what has nothing new.
+func TestWhatWaitsForSpaceIsBounded(t *testing.T) {
+	c, full := fillable(t, 85)
+	for _, id := range c.ids {
+		full[id] = true
+	}
+	old := c.leader(1)
+	old.ledgers[1].propose(large)
+	c.until("all wait for space", 5*time.Second, func() bool { return short(c.nodes[1]) && short(c.nodes[2]) && short(c.nodes[3]) })
+	for range 300 {
+		if err := c.reads(old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	absorbed := 0
+	for _, id := range c.ids {
+		a := &c.nodes[id].groups[1].appends
+		a.mu.Lock()
+		answers := 0
+		for _, w := range a.queue {
+			answers += len(w.responses)
+			absorbed += w.absorbed
+		}
+		if len(a.queue) > 5 || answers > 20 {
+			t.Errorf("broker %d: %d writes with %d answers wait", id, len(a.queue), answers)
+		}
+		a.mu.Unlock()
+	}
+	if absorbed < 300 {
+		t.Errorf("only %d writes with nothing new came", absorbed)
+	}
+	clear(full)
+	c.until("what waited is acknowledged", 5*time.Second, func() bool { return c.isAcked(1, large) })
+	if c.leader(1) != old {
+		t.Error("the leader gave up when there was space again")
+	}
+	c.settled(1)
 }

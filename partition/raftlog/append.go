@@ -47,6 +47,13 @@ func (l *Log) Append(ws []Write) error {
 	var ents []*raftpb.Entry
 	owned := false
 	newTerm, newVote, commit := term, vote, uint64(0)
+	again := l.again // the same writes once more: of their terms and votes the last ones are durable already
+	l.again = false
+	if !again {
+		l.wrote = 0
+	} else {
+		newTerm, newVote = 0, 0
+	}
 	for i := range ws {
 		w := &ws[i]
 		if w.Term != 0 {
@@ -60,6 +67,12 @@ func (l *Log) Append(ws []Write) error {
 		if ents, owned, err = overlay(ents, owned, w.Entries); err != nil {
 			return l.poison(err)
 		}
+	}
+	if newTerm == 0 {
+		newTerm, newVote = term, vote
+	}
+	if newTerm < term || newTerm == term && vote != 0 && newVote != vote {
+		return l.poison(fmt.Errorf("term %d, vote %d after term %d, vote %d: these never go back", newTerm, newVote, term, vote))
 	}
 	if newTerm != term || newVote != vote {
 		err := l.s.changeRecord(l.id, func(r *metaRecord) {
@@ -94,12 +107,11 @@ func (l *Log) Append(ws []Write) error {
 		}
 		return nil
 	}
-	if l.partly {
+	if again {
 		// By the log matching property what the log has at an index with the entry's term is that entry (Raft, section 5.3).
-		for len(ents) > 0 && ents[0].GetIndex() <= l.last && termAt(l.runs, ents[0].GetIndex()) == ents[0].GetTerm() {
+		for len(ents) > 0 && ents[0].GetIndex() <= l.wrote && termAt(l.runs, ents[0].GetIndex()) == ents[0].GetTerm() {
 			ents = ents[1:]
 		}
-		l.partly = false
 		if len(ents) == 0 {
 			return nil
 		}
@@ -108,13 +120,17 @@ func (l *Log) Append(ws []Write) error {
 	switch {
 	case err == nil:
 	case OutOfSpace(err):
-		l.partly = true
+		l.again = true
+		if wrote {
+			l.wrote = l.last
+		}
 		return err
 	case !isShortage(err):
 		return l.poison(err)
 	case wrote:
 		return l.poison(errors.New("only a part of the entries could be written, " + err.Error()))
 	default:
+		l.again = true
 		return err
 	}
 	l.s.tails.reclaim()

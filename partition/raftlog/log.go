@@ -29,8 +29,9 @@ type Log struct {
 	poisoned atomic.Pointer[PoisonedError]
 
 	// Only the append task touches these after open.
-	runMax int64 // at the durable end
-	partly bool  // the last append ended for want of space, perhaps half way
+	runMax int64  // at the durable end
+	again  bool   // the last append is to be made again: it ended for want of space or resources
+	wrote  uint64 // and what it has written until then ends here; 0 for nothing
 
 	mu         sync.Mutex
 	term, vote uint64     // durable
@@ -60,6 +61,7 @@ type Log struct {
 	users  int        // prefetches and readers on the way
 	change *sync.Cond // users fell to 0, or a truncation ended
 	closed bool
+	putOff bool // the last Maintain found no space
 
 	closing chan struct{} // closed with the log: ends an append's wait for resources
 

@@ -1,7 +1,6 @@
 package raftlog
 
 import (
-	"errors"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
@@ -47,7 +46,7 @@ func (l *Log) roll() error {
 }
 
 // Aged tells whether Maintain has something to do though nothing is appended: the newest segment has entries and is older
-// than segment.ms, or trimmed files can go. It is cheap and meant to be asked from time to time, so that the data of an idle
+// than segment.ms, or trimmed files can go, or what it had to do found no space. It is cheap and meant to be asked from time to time, so that the data of an idle
 // partition gets old as well. Worker only: it may move FirstIndex (RULES 7).
 func (l *Log) Aged() bool {
 	if l.failed() != nil {
@@ -60,7 +59,7 @@ func (l *Log) Aged() bool {
 	}
 	l.advanceFirstLocked()
 	seg := l.segs[len(l.segs)-1]
-	return seg.last >= seg.first && l.aged(seg, l.s.o.Clock.Wall().UnixMilli()) || l.segs[0].first < l.first
+	return l.putOff || seg.last >= seg.first && l.aged(seg, l.s.o.Clock.Wall().UnixMilli()) || l.segs[0].first < l.first
 }
 
 // Maintain does the work that is not urgent: writes an offered checkpoint, rolls an aged segment, seals, and unlinks
@@ -77,6 +76,9 @@ func (l *Log) Maintain() error {
 		return ErrClosed
 	}
 	err := l.maintain(offered)
+	l.mu.Lock()
+	l.putOff = OutOfSpace(err)
+	l.mu.Unlock()
 	switch {
 	case err == nil:
 		return nil
@@ -105,7 +107,10 @@ func (l *Log) maintain(offered *Checkpoint) error {
 		}
 	}
 	l.sealSegments()
-	return errors.Join(l.unlinkTrimmed(), full)
+	if err := l.unlinkTrimmed(); err != nil {
+		return err
+	}
+	return full
 }
 
 // writeCheckpoint writes a checkpoint in a transaction of its own.
@@ -122,7 +127,7 @@ func (l *Log) writeCheckpoint(cp *Checkpoint) error {
 	st := l.stateLocked(seg)
 	st.commit = max(min(l.commit, st.last), cp.Index)
 	l.mu.Unlock()
-	err = seg.file.update(room{bytes: slackBytes + 2*int64(len(raw))}, func(tx *bolt.Tx) error {
+	err = seg.file.update(room{bytes: slackBytes + 2*int64(len(raw)), spare: len(raw) <= spareCheckpoint}, func(tx *bolt.Tx) error {
 		if err := tx.Bucket(bucketCheckpoint).Put(keyOnly, raw); err != nil {
 			return err
 		}

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// A full disk stops the replica, and no longer than until its log is opened again: nothing that counts was overwritten.
+// A disk that is full in the midst of a commit, though it had blocks to give before, stops the replica, and no longer than until its log is opened
+// again: nothing that counts was overwritten.
 func TestAFullDiskStopsAReplicaOnlyUntilItIsOpenedAgain(t *testing.T) {
 	dir := t.TempDir()
 	full := false

@@ -50,10 +50,14 @@ const (
 	// slackBytes is an upper bound of what a transaction writes besides its entries: the pages on the way to them, their list, the state.
 	slackBytes = 12 * boltPageSize
 	// Blocks are taken so much ahead: a part of the file, within limits.
-	aheadPart             = 16
-	aheadMin, aheadMax    = 16 << 10, 1 << 20
-	freelistPart          = boltPageSize / 8 // a freelist has 8 bytes for a page, so at most this part of the file
-	plainRoom, nestedRoom = 2, boltPageSize + 256
+	aheadPart          = 16
+	aheadMin, aheadMax = 16 << 10, 1 << 20
+	freelistPart       = boltPageSize / 8 // a freelist has 8 bytes for a page, so at most this part of the file
+	// A page may hold two small values, or a single one of almost half its size.
+	plainRoom, plainMore = 2, 64
+	nestedRoom           = boltPageSize + 256
+	// spareCheckpoint is the largest checkpoint that may have what is spared: a trim frees nothing before there is one.
+	spareCheckpoint = 6 << 10
 )
 
 // room is what a transaction may take of the disk beyond what its file has.
@@ -69,7 +73,7 @@ func roomFor(ents []*raftpb.Entry, checkpoint int) room {
 	for _, e := range ents {
 		// Small values share pages, that may be half empty; each big one has its own.
 		if n := int64(len(e.Data) + entryHeaderLen); n < nestedMin {
-			r.bytes += plainRoom * n
+			r.bytes += plainRoom*n + plainMore
 		} else {
 			r.bytes += n + nestedRoom
 		}
@@ -100,7 +104,7 @@ func (f *segFile) hold(size int64, r room) error {
 	}
 	var err error
 	for _, to := range tries {
-		if to <= f.held {
+		if to <= f.held || f.st.unable.Load() {
 			return nil
 		}
 		if err = f.st.disk.hold(f.path, f.held, to); err == nil {
@@ -109,6 +113,7 @@ func (f *segFile) hold(size int64, r room) error {
 		}
 		if !noSpace(err) {
 			// Not to be had here, by this file system or at this moment: the write itself decides.
+			f.st.unable.Store(errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS))
 			f.st.unheld.Do(func() {
 				f.st.log.Warn("no blocks can be taken ahead: should the disk run full, replicas may have to stop until there is space", "path", f.path, "error", err)
 			})
@@ -121,7 +126,7 @@ func (f *segFile) hold(size int64, r room) error {
 // hold takes the blocks of a file between two offsets. Its size stays, so that nothing else changes.
 func (d disk) hold(path string, from, to int64) error {
 	if d.h.Room != nil {
-		if err := d.h.Room(path, to-from); err != nil {
+		if err := d.h.Room(path, to); err != nil {
 			return err
 		}
 	}
@@ -130,9 +135,19 @@ func (d disk) hold(path string, from, to int64) error {
 		return err
 	}
 	defer file.Close() // nothing is written through it
+	fd := int(file.Fd())
+	// Some file systems keep what they could give when it is not enough: the last blocks of the disk, that others could do with.
+	var st unix.Stat_t
+	var fs unix.Statfs_t
+	if unix.Fstat(fd, &st) == nil && unix.Fstatfs(fd, &fs) == nil {
+		missing, free := to-max(from, st.Blocks*512), int64(fs.Bavail)*fs.Bsize
+		if missing > free {
+			return fmt.Errorf("%d bytes are wanted, %d are free: %w", missing, free, syscall.ENOSPC)
+		}
+	}
 	for {
 		// A signal, such as the runtime sends itself, may interrupt it.
-		if err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_KEEP_SIZE, from, to-from); !errors.Is(err, unix.EINTR) {
+		if err := unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, from, to-from); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

@@ -48,7 +48,8 @@ func TestAnAppendWithoutSpaceMayBeMadeAgain(t *testing.T) {
 			l := openLog(t, s, LogOptions{SegmentBytes: tc.segment})
 			appendAll(t, l, Write{Term: 1, Vote: 1, Entries: batches(t, 2, 1, 0, 3, 500)})
 			at := tc.index(l)
-			ws := []Write{{Term: 2, Vote: 1, Commit: at + 9, Entries: batches(t, at, 2, int64(at)-2, tc.n, tc.size)}}
+			ents := batches(t, at, 3, int64(at)-2, tc.n, tc.size)
+			ws := []Write{{Term: 2, Vote: 1}, {Term: 3}, {Term: 3, Vote: 2, Commit: at + 9, Entries: ents[:tc.n-1]}, {Commit: at + 9, Entries: ents[tc.n-1:]}}
 			d.full = true
 			for range 3 {
 				var p *PoisonedError
@@ -57,20 +58,20 @@ func TestAnAppendWithoutSpaceMayBeMadeAgain(t *testing.T) {
 				}
 				must(t, l.failed())
 				must(t, l.Maintain())
-				checkEntries(t, l, ws[0].Entries[:tc.wrote])
+				checkEntries(t, l, ents[:tc.wrote])
 			}
 			if files, err := filepath.Glob(filepath.Join(l.dir, "*"+tmpSuffix)); err != nil || len(files) > 0 {
 				t.Errorf("a file that found no space is left: %v, %v", files, err)
 			}
 			d.full = false
 			must(t, l.Append(ws))
-			checkEntries(t, l, ws[0].Entries)
-			more := batches(t, l.last+1, 2, l.next, 2, 100)
+			checkEntries(t, l, ents)
+			more := batches(t, l.last+1, 3, l.next, 2, 100)
 			appendAll(t, l, Write{Entries: more})
 			crash(t, s)
 			l = openLog(t, openStore(t, dir), LogOptions{SegmentBytes: tc.segment})
-			checkEntries(t, l, append(ws[0].Entries, more...))
-			if hs, _, _ := l.InitialState(); hs.GetTerm() != 2 || hs.GetCommit() != min(at+9, l.last) {
+			checkEntries(t, l, append(ents, more...))
+			if hs, _, _ := l.InitialState(); hs.GetTerm() != 3 || hs.GetVote() != 2 || hs.GetCommit() != min(at+9, l.last) {
 				t.Errorf("state %v", hs)
 			}
 		})
@@ -154,5 +155,100 @@ func TestNoTransactionWritesBeyondItsBlocks(t *testing.T) {
 	}
 	if most < 1<<20 || len(l.segs) < 2 {
 		t.Errorf("files of %d bytes at most, %d segments", most, len(l.segs))
+	}
+}
+
+// Values that fill a page by a little more than half are the worst.
+func TestRoomIsEnoughForValuesThatShareNoPage(t *testing.T) {
+	for _, size := range []int{0, 600, 1276, 1940, 1970, 1990, 4000, 4031, 4032, 5000} {
+		s := openStore(t, t.TempDir(), func(o *Options) { o.Hooks.NoSync = true })
+		l := openLog(t, s, LogOptions{SegmentBytes: 64 << 20})
+		var ents []*raftpb.Entry
+		for i := range uint64(2000) {
+			ents = append(ents, entry(l.last+1+i, 2, commandData(strings.Repeat("x", size), startMS)))
+		}
+		before := fileSize(t, l)
+		appendAll(t, l, Write{Term: 2, Vote: 1, Entries: ents})
+		if need, used := before+roomFor(ents, 0).bytes, fileSize(t, l); used > need {
+			t.Errorf("values of %d bytes: %d bytes are used, %d were asked for", size, used, need)
+		}
+	}
+}
+
+// trimmable is a log of several segments on a disk that is full, with a trim that is applied and waits for a checkpoint.
+func trimmable(t *testing.T, d *fullDisk, edit ...func(*Options)) *Log {
+	t.Helper()
+	l := openLog(t, openStore(t, t.TempDir(), append(edit, d.hooks)...), LogOptions{SegmentBytes: 64 << 10})
+	appendAll(t, l, Write{Term: 1, Vote: 1, Commit: 21, Entries: batches(t, 2, 1, 0, 20, 30000)})
+	l.SetApplied(21)
+	d.full = true
+	for n := 0; ; n++ {
+		err := l.Append([]Write{{Commit: l.last, Entries: batches(t, l.last+1, 1, l.next, 1, 3000)}})
+		if OutOfSpace(err) {
+			break
+		}
+		if must(t, err); n == 50 {
+			t.Fatal("records find space for ever")
+		}
+	}
+	appendAll(t, l, Write{Commit: l.last + 1, Entries: []*raftpb.Entry{entry(l.last+1, 1, commandData("trim", startMS))}})
+	l.SetApplied(l.last)
+	l.Trim(15)
+	if !l.WantsCheckpoint() {
+		t.Fatal("the trim waits for nothing")
+	}
+	return l
+}
+
+// A trim is what makes space, so it must not wait for any.
+func TestATrimFreesFilesOnAFullDisk(t *testing.T) {
+	d := &fullDisk{}
+	l := trimmable(t, d)
+	before := len(l.segs)
+	l.OfferCheckpoint(Checkpoint{Index: l.last, Term: 1, Conf: founders(), Next: l.next, LogStart: 15})
+	must(t, l.Maintain())
+	l.Trim(15)
+	must(t, l.Maintain())
+	if len(l.segs) >= before || l.Aged() {
+		t.Errorf("%d segments of %d are left, more to do: %v", len(l.segs), before, l.Aged())
+	}
+}
+
+// A large checkpoint does wait, and upkeep asks for another turn until it is written; what else fails in it is no want of space.
+func TestUpkeepWithoutSpaceHidesNoFailure(t *testing.T) {
+	d, bad := &fullDisk{}, false
+	l := trimmable(t, d, func(o *Options) {
+		o.Hooks.FS = func(op FSOp) error {
+			if bad && op.Kind == "syncdir" {
+				return syscall.EIO
+			}
+			return nil
+		}
+	})
+	l.OfferCheckpoint(Checkpoint{Index: l.last, Term: 1, Conf: founders(), Next: l.next, LogStart: 15})
+	must(t, l.Maintain())
+	if l.Trim(15); !l.Trim(15) {
+		t.Fatal("nothing can go")
+	}
+	l.SetApplied(l.last)
+	appendAll(t, l, Write{Commit: l.last + 1, Entries: []*raftpb.Entry{entry(l.last+1, 1, commandData("x", startMS))}})
+	l.OfferCheckpoint(Checkpoint{Index: l.last, Term: 1, Conf: founders(), Next: l.next, LogStart: 15, State: make([]byte, 3<<20)})
+	bad = true
+	if err := l.Maintain(); err == nil || OutOfSpace(err) || l.failed() == nil {
+		t.Errorf("upkeep whose sync failed answers %v", err)
+	}
+	bad = false
+
+	d = &fullDisk{}
+	l = trimmable(t, d)
+	l.OfferCheckpoint(Checkpoint{Index: l.last, Term: 1, Conf: founders(), Next: l.next, LogStart: 15, State: make([]byte, 3<<20)})
+	must(t, l.Maintain())
+	if !l.Aged() || l.ckpt.LogStart == 15 {
+		t.Error("what found no space is forgotten, or written")
+	}
+	d.full = false
+	must(t, l.Maintain())
+	if l.ckpt.LogStart != 15 {
+		t.Error("the checkpoint is not written")
 	}
 }

@@ -32,8 +32,9 @@ type Store struct {
 	unclean  bool // the last stop was not clean: cached pages go before a file is opened
 
 	fatalOnce sync.Once
-	unheld    sync.Once // the warning that no blocks can be taken ahead
-	buffers   sync.Pool // *appendBuffers: shared, so that an idle log keeps none
+	unheld    sync.Once   // the warning that no blocks can be taken ahead
+	unable    atomic.Bool // the file system cannot
+	buffers   sync.Pool   // *appendBuffers: shared, so that an idle log keeps none
 
 	mu       sync.Mutex
 	identity Identity

@@ -26,9 +26,10 @@ func partitions() Dashboard {
 				each("Leader sessions begun", "runnel_raft_sessions_total", "Leaderships that began on each broker."),
 				each("Elections started", "runnel_raft_campaigns_total", "By replicas of each broker: their leader was not heard, or handed over to them."),
 				one("Transfers", EventsPerSecond, perSecond("result", "runnel_raft_transfers_total{<B>}"), "{{result}}", "Leaderships handed over, by result."),
-				each("Leaders that stepped down", "runnel_raft_step_downs_total", "Because no quorum heard them or their disk hung."),
-				each("Stalls", "runnel_raft_stalls_total", "Leaders whose oldest append in flight became too old: the disk hangs. They hand over."),
+				each("Leaders that stepped down", "runnel_raft_step_downs_total", "Because no quorum heard them, or their disk hung or was full."),
+				each("Stalls", "runnel_raft_stalls_total", "Leaders whose oldest append in flight became too old, since the disk hangs, or found no space where others did. They hand over."),
 				one("Stalled now", Count, gauge("runnel_raft_stalled_groups"), "{{instance}}", "Replicas that wait for their disk for longer than two seconds, now."),
+				one("Waiting for space", Count, gauge("runnel_raft_waiting_for_space_groups"), "{{instance}}", "Replicas that cannot write because their disk is full. They go on by themselves once it is not."),
 			}},
 			{"Between brokers", []Panel{
 				each("Brokers taken for gone", "runnel_raft_silences_total", "Times that another broker was not heard, or refused a connection."),

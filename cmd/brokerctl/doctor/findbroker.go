@@ -20,6 +20,7 @@ func defects(f *facts) []Finding {
 			{"runnel_raft_panics_total", "defects stopped a replica each", true},
 			{"runnel_controller_unknown_commands", "commands of the controller are unknown to its version", true},
 			{"runnel_raft_stalled_groups", "partitions cannot acknowledge: their disk does not answer", true},
+			{"runnel_raft_waiting_for_space_groups", "replicas cannot write: their disk, or a quota, is full", true},
 		} {
 			n, _ := b.metrics.sum(m.name)
 			if n <= 0 {
@@ -31,6 +32,8 @@ func defects(f *facts) []Finding {
 				do = "upgrade the broker to the version of the others"
 			case "runnel_raft_stalled_groups":
 				do = "look at the disk (iostat, dmesg); leaders leave it by themselves"
+			case "runnel_raft_waiting_for_space_groups":
+				do = "free space, or have the quota raised: they go on by themselves, " + guide + ", \"disk full\""
 			}
 			all = append(all, Finding{m.bad, fmt.Sprintf("%s: %.0f %s (%s)", b.name, n, m.what, m.name), do})
 		}

@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// disk watches the free space of the data folder: writes are refused before the file system is full, since a full one
-// fails commits, and a failed commit stops the replica (finding E5). The controller hears of it and has others lead meanwhile.
+// disk watches the free space of the data folder: writes are refused before the file system is full, since what finds it full waits for space, and
+// its client with it (finding E5). The controller hears of it and has others lead meanwhile.
 type disk struct {
 	dir     string
 	free    func() (int64, error) // bytes
