@@ -27,6 +27,7 @@ type Hooks struct {
 	// Free tells how many bytes are free on the disk of a folder; nil = ask the system.
 	Free func(dir string) (int64, error)
 	// Room is called before it is seen to that a file has blocks for so many bytes from its start; an error is the answer then.
+	// With it, every disk counts as one that may be full soon.
 	Room func(path string, bytes int64) error
 	// NoSync switches every bbolt sync off. It exists to prove that the crash tests notice.
 	NoSync bool

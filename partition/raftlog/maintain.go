@@ -46,7 +46,7 @@ func (l *Log) roll() error {
 }
 
 // Aged tells whether Maintain has something to do though nothing is appended: the newest segment has entries and is older
-// than segment.ms, or trimmed files can go, or what it had to do found no space. It is cheap and meant to be asked from time to time, so that the data of an idle
+// than segment.ms, or trimmed files can go, or what it had to do found no space, or the disk may be full soon. It is cheap and meant to be asked from time to time, so that the data of an idle
 // partition gets old as well. Worker only: it may move FirstIndex (RULES 7).
 func (l *Log) Aged() bool {
 	if l.failed() != nil {
@@ -59,7 +59,7 @@ func (l *Log) Aged() bool {
 	}
 	l.advanceFirstLocked()
 	seg := l.segs[len(l.segs)-1]
-	return l.putOff || seg.last >= seg.first && l.aged(seg, l.s.o.Clock.Wall().UnixMilli()) || l.segs[0].first < l.first
+	return l.putOff || l.s.low.Load() && !seg.spared || seg.last >= seg.first && l.aged(seg, l.s.o.Clock.Wall().UnixMilli()) || l.segs[0].first < l.first
 }
 
 // Maintain does the work that is not urgent: writes an offered checkpoint, rolls an aged segment, seals, and unlinks
@@ -107,6 +107,7 @@ func (l *Log) maintain(offered *Checkpoint) error {
 		}
 	}
 	l.sealSegments()
+	l.spare(l.segs[len(l.segs)-1])
 	if err := l.unlinkTrimmed(); err != nil {
 		return err
 	}

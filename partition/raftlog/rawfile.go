@@ -90,7 +90,13 @@ func (d disk) free(dir string) (int64, error) {
 }
 
 // Free is how many bytes are free on the disk of the store's folder.
-func (s *Store) Free() (int64, error) { return s.disk.free(s.dir) }
+func (s *Store) Free() (int64, error) {
+	free, err := s.disk.free(s.dir)
+	if err == nil {
+		s.noteFree(free)
+	}
+	return free, err
+}
 
 // SetReserve changes how many bytes installs leave free.
 func (s *Store) SetReserve(bytes int64) { s.reserve.Store(bytes) }

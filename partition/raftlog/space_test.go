@@ -122,7 +122,7 @@ func fileSize(t *testing.T, l *Log) (n int64) {
 
 // Blocks are taken for all that a transaction writes, whatever it is: else the disk might run full in its midst.
 func TestNoTransactionWritesBeyondItsBlocks(t *testing.T) {
-	s := openStore(t, t.TempDir(), func(o *Options) { o.Hooks.NoSync = true })
+	s := openStore(t, t.TempDir(), func(o *Options) { o.Hooks.NoSync = true }, (&fullDisk{}).hooks)
 	l := openLog(t, s, LogOptions{SegmentBytes: 1 << 20})
 	r := rand.New(rand.NewPCG(1, 2))
 	most := int64(0)
@@ -250,5 +250,34 @@ func TestUpkeepWithoutSpaceHidesNoFailure(t *testing.T) {
 	must(t, l.Maintain())
 	if l.ckpt.LogStart != 15 {
 		t.Error("the checkpoint is not written")
+	}
+}
+
+// Where there is plenty of space no blocks are taken, since that costs time. On a disk that may be full soon each log gets some, also one that is idle.
+func TestBlocksAreTakenWhereTheDiskMayBeFullSoon(t *testing.T) {
+	free := int64(1 << 40)
+	s := openStore(t, t.TempDir(), func(o *Options) {
+		o.Hooks.Free = func(string) (int64, error) { return free, nil }
+		o.ReserveBytes = 1 << 30
+	})
+	l := openLog(t, s, LogOptions{})
+	f := l.segs[0].file
+	appendAll(t, l, Write{Term: 1, Vote: 1, Entries: batches(t, 2, 1, 0, 3, 8000)})
+	must(t, l.Maintain())
+	if f.held != 0 || l.Aged() {
+		t.Fatalf("%d bytes are held, more to do: %v", f.held, l.Aged())
+	}
+	free = 1<<30 + tightBytes - 1
+	if _, err := s.Free(); err != nil || !l.Aged() {
+		t.Fatalf("an idle log gets no turn (%v)", err)
+	}
+	must(t, l.Maintain())
+	if size := fileSize(t, l); f.held < size+spareBytes || l.Aged() {
+		t.Fatalf("%d bytes are held of a file with %d, more to do: %v", f.held, size, l.Aged())
+	}
+	held := f.held
+	appendAll(t, l, Write{Entries: batches(t, 5, 1, 3, 3, 300_000)})
+	if f.held < held+900_000 {
+		t.Errorf("%d bytes are held, were %d", f.held, held)
 	}
 }

@@ -33,6 +33,7 @@ type Store struct {
 
 	fatalOnce sync.Once
 	unheld    sync.Once   // the warning that no blocks can be taken ahead
+	low       atomic.Bool // as the disk was last seen, it could run full in the midst of a transaction
 	unable    atomic.Bool // the file system cannot
 	buffers   sync.Pool   // *appendBuffers: shared, so that an idle log keeps none
 
