@@ -58,7 +58,7 @@ func (g *Group) fail(err error) {
 		g.log.Error("the replica stops and is quarantined; replace it", "error", err, "term", g.term, "applied", g.applied)
 		g.appends.quarantine(err.Error())
 	} else {
-		g.log.Error("the replica stops until the broker is started again", "error", err, "term", g.term, "applied", g.applied)
+		g.log.Error("the replica stops until it is opened again", "error", err, "term", g.term, "applied", g.applied)
 	}
 	g.end(runnelv1.Errorf(runnelv1.ErrorReason_ERROR_REASON_STORAGE,
 		"the replica of %s on broker %d failed while the write was in flight: %v", g.name, g.self, err))

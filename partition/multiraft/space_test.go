@@ -60,6 +60,12 @@ func TestWithNoByteLeftAnywhereTheLeaderLeadsAndIsRead(t *testing.T) {
 	c.until("all wait for space", 5*time.Second, func() bool {
 		return short(c.nodes[1]) && short(c.nodes[2]) && short(c.nodes[3])
 	})
+	asked, moved := false, false
+	old.groups[1].Transfer(c.otherThan(old.id).groups[1].replica, func(err error) { asked, moved = true, err == nil })
+	c.until("the wish for another leader is answered", 10*time.Second, func() bool { return asked })
+	if moved {
+		t.Fatal("the leadership went to one that cannot say that it leads")
+	}
 	for range 30 { // longer than any time-out
 		c.w.Run(c.w.Now() + time.Second)
 		if err := c.reads(old); err != nil {

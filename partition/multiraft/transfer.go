@@ -26,6 +26,11 @@ func (g *Group) startTransfer(to uint64, limit time.Duration, done func(ok bool)
 		done(false)
 		return
 	}
+	// The others have no space either, as far as is known: their votes, and the first words of a successor, would wait for it.
+	if short := g.appends.short.Load(); short != 0 && g.commit < short {
+		done(false)
+		return
+	}
 	g.endTransfer(false)
 	g.rn.TransferLeader(to)
 	if g.rn.BasicStatus().LeadTransferee != to { // a learner, or nobody

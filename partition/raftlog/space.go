@@ -44,9 +44,9 @@ func putOff(err error) bool { return isShortage(err) || OutOfSpace(err) }
 // noSpace tells a full disk and a used-up quota from other errors.
 func noSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
-// tightBytes is what has to be free beyond the reserve for a transaction to begin without its blocks: others do not fill that much meanwhile. To write
-// to blocks that were taken ahead costs more, 10 to 20 % of a small write's sync on ext4.
-const tightBytes = 256 << 20
+// tightBytes is what has to be free beyond the reserve for a transaction to begin without its blocks: others do not fill that much meanwhile, nor
+// before each log, also an idle one, has what is kept for it. To write to blocks that were taken ahead costs more, 10 to 20 % of a small write's sync on ext4.
+const tightBytes = 1 << 30
 
 // tight tells whether the disk could run full in the midst of a transaction of so many bytes.
 func (s *Store) tight(bytes int64) bool {
