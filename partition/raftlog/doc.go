@@ -18,8 +18,8 @@
 //
 //   - An entry or vote is durable before Append returns (RULES 1, 14). Any error of a write poisons the log: the
 //     replica is quarantined durably and never acknowledges anything again (RULES 2). A write that could not begin, for want
-//     of descriptors, memory or space on the disk, has not failed: it is tried again. So blocks are taken before a transaction is
-//     written, and some more for entries that hold no records (space.go).
+//     of descriptors, memory or space on the disk, has not failed: it is tried again. So where the disk may be full soon blocks are taken before
+//     a transaction is written, and some more for entries that hold no records (space.go).
 //   - Segments are contiguous; each one's header says what came before it. A gap is quarantine (RULES 5).
 //   - A segment is sealed only below commit and applied (RULES 4); a prefix is unlinked only below a checkpoint that no
 //     truncation can reach (RULES 6).
