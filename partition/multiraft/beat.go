@@ -131,11 +131,14 @@ func (h *Host) tickGroups(now time.Time) {
 			continue
 		}
 		if age := g.appends.age(now); age > stallAfter {
-			g.stall("it has not finished an append for " + age.String())
+			g.stall("it has not finished an append for "+age.String(), nil)
 		}
 		// As long as the others have no space either, none of them could say that it leads, and reads need a leader.
 		if first := g.appends.short.Load(); first != 0 && g.status.commit() >= first {
-			g.stall("it is full, and others have written what it could not")
+			g.stall("it is full, and others have written what it could not", func() bool {
+				first := g.appends.short.Load()
+				return first != 0 && g.commit >= first
+			})
 		}
 		// Votes came from a majority when it began to lead, heartbeats may not have yet.
 		if !heard.covers(g, v) && now.Sub(v.since) >= quorumLostAfter && !h.live.quorumWithin(v.conf, g.members.get(), g.replica, now, quorumLostAfter) {

@@ -126,9 +126,18 @@ func (g *Group) close(checkpoint bool) error {
 		g.metrics.quarantined.Dec()
 		// Once more, in case the append task had no time to: it is idempotent.
 		if !raftlog.Lasting(err) {
-			return g.store.Close()
+			return g.closeLog()
 		}
-		return errors.Join(g.shared.quarantine(g.id, g.replica, err.Error()), g.store.Close())
+		return errors.Join(g.shared.quarantine(g.id, g.replica, err.Error()), g.closeLog())
 	}
-	return g.store.Close()
+	return g.closeLog()
+}
+
+func (g *Group) closeLog() error {
+	err := g.store.Close()
+	if raftlog.OutOfSpace(err) { // only the checkpoint was not written
+		g.log.Info("no checkpoint at the end", "error", err)
+		return nil
+	}
+	return err
 }

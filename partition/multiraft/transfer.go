@@ -119,10 +119,13 @@ func (g *Group) quorumLost(term uint64) {
 }
 
 // stall gives up a leadership whose disk hangs (RULES 22), or is full while others write. Commit is no sign of a hang: followers commit what the
-// leader's disk never got.
-func (g *Group) stall(why string) {
+// leader's disk never got. still, if any, tells whether it is so when the worker comes to it.
+func (g *Group) stall(why string, still func() bool) {
 	g.do(func() {
 		now := g.env.Now()
+		if still != nil && !still() {
+			return
+		}
 		if g.role != RoleLeader || !g.stalledAt.IsZero() && now.Sub(g.stalledAt) < stallAgain {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -57,11 +58,12 @@ type Log struct {
 	offerIdx uint64      // applied and pos at the last offer
 	offerPos uint64
 
-	foldTo uint64
-	users  int        // prefetches and readers on the way
-	change *sync.Cond // users fell to 0, or a truncation ended
-	closed bool
-	putOff bool // the last Maintain found no space
+	foldTo  uint64
+	users   int        // prefetches and readers on the way
+	change  *sync.Cond // users fell to 0, or a truncation ended
+	closed  bool
+	putOff  bool      // the last Maintain found no space
+	spareAt time.Time // when to ask again for what the newest file is to keep
 
 	closing chan struct{} // closed with the log: ends an append's wait for resources
 

@@ -59,7 +59,7 @@ func (l *Log) Aged() bool {
 	}
 	l.advanceFirstLocked()
 	seg := l.segs[len(l.segs)-1]
-	return l.putOff || l.s.low.Load() && !seg.spared || seg.last >= seg.first && l.aged(seg, l.s.o.Clock.Wall().UnixMilli()) || l.segs[0].first < l.first
+	return l.putOff || l.wantsSpareLocked(seg) || seg.last >= seg.first && l.aged(seg, l.s.o.Clock.Wall().UnixMilli()) || l.segs[0].first < l.first
 }
 
 // Maintain does the work that is not urgent: writes an offered checkpoint, rolls an aged segment, seals, and unlinks

@@ -22,7 +22,7 @@ type segment struct {
 	segSummary           // guarded by Log.mu; changed only by the append task
 	firstAppendMS int64  // broker time of the first entry; 0 = none
 	ckptIndex     uint64 // index of the newest checkpoint known to be in this file; 0 = not known
-	spared        bool   // what is kept of the disk for it was asked for; guarded by Log.mu, changed only by the append task
+	spared        bool   // it has what is kept of the disk for it; guarded by Log.mu, changed only by the append task
 	sealed        bool   // last is committed and applied: never written again (RULES 4)
 	file          *segFile
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/raft/v3/raftpb"
@@ -143,26 +144,45 @@ func (f *segFile) hold(size int64, r room) error {
 	return &SpaceError{Path: f.path, Err: err}
 }
 
+// spareAgain is how long a log whose file got no blocks waits before it asks again.
+const spareAgain = time.Minute
+
+// wantsSpareLocked tells whether the newest file lacks what is to be kept for it.
+func (l *Log) wantsSpareLocked(seg *segment) bool {
+	return l.s.low.Load() && !seg.spared && !l.s.o.Clock.Now().Before(l.spareAt)
+}
+
 // spare takes the blocks of an idle log's file that are kept for what is no record. Only a precaution.
 func (l *Log) spare(seg *segment) {
-	if !l.s.low.Load() || seg.spared {
+	l.mu.Lock()
+	wants := l.wantsSpareLocked(seg)
+	l.mu.Unlock()
+	if !wants {
 		return
 	}
-	db, err := seg.file.acquire()
-	if err != nil {
-		return // the next time
-	}
-	defer seg.file.release()
-	var size int64
-	if err = db.View(func(tx *bolt.Tx) error { size = tx.Size(); return nil }); err == nil {
-		err = seg.file.hold(size, room{bytes: slackBytes})
-	}
+	held, err := seg.file.spare()
 	if err != nil {
 		l.log.Debug("no blocks are kept for the log", "error", err)
 	}
 	l.mu.Lock()
-	seg.spared = true
+	seg.spared = held
+	l.spareAt = l.s.o.Clock.Now().Add(spareAgain)
 	l.mu.Unlock()
+}
+
+// spare tells whether the file has what is kept for it.
+func (f *segFile) spare() (bool, error) {
+	db, err := f.acquire()
+	if err != nil {
+		return false, err
+	}
+	defer f.release()
+	var size int64
+	if err := db.View(func(tx *bolt.Tx) error { size = tx.Size(); return nil }); err != nil {
+		return false, err
+	}
+	err = f.hold(size, room{bytes: slackBytes})
+	return f.held >= size+spareBytes || f.st.unable.Load(), err
 }
 
 // hold takes the blocks of a file between two offsets. Its size stays, so that nothing else changes.

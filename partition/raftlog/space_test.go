@@ -255,8 +255,9 @@ func TestUpkeepWithoutSpaceHidesNoFailure(t *testing.T) {
 
 // Where there is plenty of space no blocks are taken, since that costs time. On a disk that may be full soon each log gets some, also one that is idle.
 func TestBlocksAreTakenWhereTheDiskMayBeFullSoon(t *testing.T) {
-	free := int64(1 << 40)
+	free, clock := int64(1<<40), &testClock{ms: startMS}
 	s := openStore(t, t.TempDir(), func(o *Options) {
+		o.Clock = clock
 		o.Hooks.Free = func(string) (int64, error) { return free, nil }
 		o.ReserveBytes = 1 << 30
 	})
@@ -275,9 +276,24 @@ func TestBlocksAreTakenWhereTheDiskMayBeFullSoon(t *testing.T) {
 	if size := fileSize(t, l); f.held < size+spareBytes || l.Aged() {
 		t.Fatalf("%d bytes are held of a file with %d, more to do: %v", f.held, size, l.Aged())
 	}
-	held := f.held
+	// With plenty again the file grows beyond its blocks, and needs others when the disk gets full once more.
+	free = 1 << 40
 	appendAll(t, l, Write{Entries: batches(t, 5, 1, 3, 3, 300_000)})
-	if f.held < held+900_000 {
+	free = 1<<30 + tightBytes - 1
+	if _, err := s.Free(); err != nil || l.Aged() {
+		t.Fatalf("it asks again at once (%v)", err)
+	}
+	clock.ms += spareAgain.Milliseconds()
+	if !l.Aged() {
+		t.Fatal("a log that has outgrown what was kept for it gets no turn")
+	}
+	must(t, l.Maintain())
+	if size := fileSize(t, l); f.held < size+spareBytes || l.Aged() {
+		t.Fatalf("%d bytes are held of a file with %d, more to do: %v", f.held, size, l.Aged())
+	}
+	held := f.held
+	appendAll(t, l, Write{Entries: batches(t, 8, 1, 6, 3, 300_000)})
+	if f.held < held+800_000 {
 		t.Errorf("%d bytes are held, were %d", f.held, held)
 	}
 }
