@@ -236,8 +236,17 @@ func low(ctx context.Context, r *run) (func(context.Context) error, error) {
 	return nil, r.take(ctx, reserve*3/2)
 }
 
+// full takes up more than the reserve, and in the end all that is left, until replicas wait for space.
 func full(ctx context.Context, r *run) (func(context.Context) error, error) {
 	return func(ctx context.Context) error {
+		if err := r.until(ctx, "replicas wait for space", func() (bool, error) {
+			if err := r.disks[2].leave(0); err != nil && !errors.Is(err, syscall.ENOSPC) { // the broker may have been quicker
+				return false, err
+			}
+			return r.holds(ctx, "sum(runnel_raft_waiting_for_space_groups) > 0")
+		}); err != nil {
+			return err
+		}
 		if err := r.disks[2].clear(); err != nil {
 			return err
 		}
