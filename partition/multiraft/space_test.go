@@ -47,19 +47,24 @@ func (c *cluster) reads(n *node) error {
 
 func short(n *node) bool { return n.groups[1].OutOfSpace() }
 
+// allWait fills all disks and has a record wait for space on each; it returns the leader.
+func (c *cluster) allWait(full map[int32]bool) *node {
+	c.t.Helper()
+	for _, id := range c.ids {
+		full[id] = true
+	}
+	old := c.leader(1)
+	old.ledgers[1].propose(large)
+	c.until("all wait for space", 5*time.Second, func() bool { return short(c.nodes[1]) && short(c.nodes[2]) && short(c.nodes[3]) })
+	return old
+}
+
 var large = strings.Repeat("x", 200<<10)
 
 func TestWithNoByteLeftAnywhereTheLeaderLeadsAndIsRead(t *testing.T) {
 	c, full := fillable(t, 81)
-	old := c.leader(1)
-	term := old.groups[1].Status().Term
-	for _, id := range c.ids {
-		full[id] = true
-	}
-	old.ledgers[1].propose(large)
-	c.until("all wait for space", 5*time.Second, func() bool {
-		return short(c.nodes[1]) && short(c.nodes[2]) && short(c.nodes[3])
-	})
+	term := c.leader(1).groups[1].Status().Term
+	old := c.allWait(full)
 	asked, moved := false, false
 	old.groups[1].Transfer(c.otherThan(old.id).groups[1].replica, func(err error) { asked, moved = true, err == nil })
 	c.until("the wish for another leader is answered", 10*time.Second, func() bool { return asked })
@@ -109,12 +114,7 @@ func TestALeaderWithoutAByteLeftGivesUpWhereOthersHaveSpace(t *testing.T) {
 // A replica that waits for space can be stopped, and its broker as well; what waited was never written.
 func TestAReplicaThatWaitsForSpaceCanBeStopped(t *testing.T) {
 	c, full := fillable(t, 83)
-	for _, id := range c.ids {
-		full[id] = true
-	}
-	old := c.leader(1)
-	old.ledgers[1].propose(large)
-	c.until("all wait for space", 5*time.Second, func() bool { return short(c.nodes[1]) && short(c.nodes[2]) && short(c.nodes[3]) })
+	old := c.allWait(full)
 	if err := old.host.StopGroup(1); err != nil {
 		t.Error(err)
 	}
@@ -126,12 +126,7 @@ func TestAReplicaThatWaitsForSpaceCanBeStopped(t *testing.T) {
 // Records that wait keep votes waiting behind them. A replica without a leader is stopped and opened again without them, as its broker does.
 func TestWithNoByteLeftAnywhereAnotherIsElectedThoughRecordsWait(t *testing.T) {
 	c, full := fillable(t, 84)
-	for _, id := range c.ids {
-		full[id] = true
-	}
-	old := c.leader(1)
-	old.ledgers[1].propose(large)
-	c.until("all wait for space", 5*time.Second, func() bool { return short(c.nodes[1]) && short(c.nodes[2]) && short(c.nodes[3]) })
+	old := c.allWait(full)
 	c.kill(old.id)
 	for _, id := range c.survivors(old.id) {
 		n := c.nodes[id]
@@ -157,12 +152,7 @@ func TestWithNoByteLeftAnywhereAnotherIsElectedThoughRecordsWait(t *testing.T) {
 // Reads and heartbeats make a follower that waits for space queue what has nothing new.
 func TestWhatWaitsForSpaceIsBounded(t *testing.T) {
 	c, full := fillable(t, 85)
-	for _, id := range c.ids {
-		full[id] = true
-	}
-	old := c.leader(1)
-	old.ledgers[1].propose(large)
-	c.until("all wait for space", 5*time.Second, func() bool { return short(c.nodes[1]) && short(c.nodes[2]) && short(c.nodes[3]) })
+	old := c.allWait(full)
 	for range 300 {
 		if err := c.reads(old); err != nil {
 			t.Fatal(err)
