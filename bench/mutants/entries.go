@@ -45,6 +45,9 @@ var entries = []entry{
 		pkg: "partition/raftlog", tests: "TestRule05TruncationUnlinksFromTheHighestDownAfterTheTerm", says: `(?s)got .*want .*syncdir`},
 	{name: mutant.QuarantineNotDurable, layer: crash, sees: []string{"I19"},
 		pkg: "partition/raftlog", tests: "TestRule02FailedSyncQuarantinesDurably", says: `open after a failed sync`},
+	{name: mutant.FullDiskAcked, layer: sim, sees: []string{"I1", "I15", "run"}}, // raft looks for what it was told is there
+	{name: mutant.RetryKeepsOverwritten, layer: unit, sees: []string{"I1", "I14"},
+		pkg: "partition/raftlog", tests: "TestAnAppendWithoutSpaceMayBeMadeAgain", says: `entry \d+/\d+ of \d+ bytes, want \d+/\d+ of`},
 
 	// What leaders do wrong.
 	{name: mutant.SessionOutlivesTerm, layer: sim, sees: []string{"I1", "I5", "I16"}},

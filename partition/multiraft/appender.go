@@ -220,7 +220,7 @@ func (a *appender) append() bool {
 		err := g.store.Append(a.ws)
 		a.running.Store(0)
 		switch {
-		case err == nil:
+		case err == nil, raftlog.OutOfSpace(err) && mutant.On(mutant.FullDiskAcked):
 		case raftlog.OutOfSpace(err):
 			a.wait(err)
 			return false

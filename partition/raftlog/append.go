@@ -109,7 +109,8 @@ func (l *Log) Append(ws []Write) error {
 	}
 	if again {
 		// By the log matching property what the log has at an index with the entry's term is that entry (Raft, section 5.3).
-		for len(ents) > 0 && ents[0].GetIndex() <= l.wrote && termAt(l.runs, ents[0].GetIndex()) == ents[0].GetTerm() {
+		for len(ents) > 0 && (ents[0].GetIndex() <= l.wrote && termAt(l.runs, ents[0].GetIndex()) == ents[0].GetTerm() ||
+			mutant.On(mutant.RetryKeepsOverwritten) && ents[0].GetIndex() <= l.last) {
 			ents = ents[1:]
 		}
 		if len(ents) == 0 {

@@ -29,6 +29,10 @@ const (
 	TruncationNotSynced = "truncation-not-synced"
 	// QuarantineNotDurable remembers in memory alone that a replica must not run again.
 	QuarantineNotDurable = "quarantine-not-durable"
+	// FullDiskAcked acknowledges what found no space on the disk.
+	FullDiskAcked = "full-disk-acked"
+	// RetryKeepsOverwritten takes an entry for written when a full disk has space again, since the log has another one at its index.
+	RetryKeepsOverwritten = "retry-keeps-overwritten"
 )
 
 // What leaders do wrong.
