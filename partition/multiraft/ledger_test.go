@@ -31,6 +31,7 @@ type ledger struct {
 	stamp  int64 // next offset to stamp
 	start  int64 // log start, as if a command had moved it
 	asked  [][]byte
+	state  []byte // of checkpoints; Restore has no use for it
 	values []string
 
 	session  *Session
@@ -162,7 +163,7 @@ func (l *ledger) SessionEnded(reason *runnelv1.Error) {
 
 func (l *ledger) Conf(cs *raftpb.ConfState) { l.conf = cs }
 
-func (l *ledger) Checkpoint() (next, logStart int64, state []byte) { return l.next, l.start, nil }
+func (l *ledger) Checkpoint() (next, logStart int64, state []byte) { return l.next, l.start, l.state }
 
 func (l *ledger) Stopped() {
 	if l.stopped {

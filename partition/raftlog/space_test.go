@@ -98,6 +98,9 @@ func TestOnAFullDiskWhatIsNoRecordIsWritten(t *testing.T) {
 		if term%10 == 0 { // what the last leader wrote is not committed
 			ents = []*raftpb.Entry{entry(l.last, term, nil)}
 		}
+		if term%7 == 0 { // it can wait
+			l.OfferCheckpoint(Checkpoint{Index: 2, Term: 1, Conf: founders(), State: make([]byte, 100_000)})
+		}
 		if err := l.Append([]Write{{Term: term, Vote: 1, Entries: ents}}); err != nil {
 			t.Fatalf("term %d, the file has %d bytes more than at the beginning: %v", term, fileSize(t, l)-began, err)
 		}
@@ -142,12 +145,22 @@ func TestNoTransactionWritesBeyondItsBlocks(t *testing.T) {
 		l.mu.Lock()
 		l.commit = 0 // nothing of it is committed: all may be overwritten
 		l.mu.Unlock()
+		checkpoint := 0
 		if r.IntN(20) == 0 {
-			l.OfferCheckpoint(Checkpoint{Index: l.ckpt.Index + 1, Term: 1, Conf: founders(), State: make([]byte, r.IntN(300_000))})
+			cp := Checkpoint{Index: l.ckpt.Index + 1, Term: 1, Conf: founders(), State: make([]byte, r.IntN(300_000))}
+			raw, err := cp.encode()
+			must(t, err)
+			checkpoint = len(raw)
+			l.OfferCheckpoint(cp)
 		}
+		before, need := l.segs[len(l.segs)-1].file, fileSize(t, l)
+		need += need/freelistPart + roomFor(ents, checkpoint).bytes
 		appendAll(t, l, Write{Term: uint64(n + 1), Vote: 1, Entries: ents})
 		f := l.segs[len(l.segs)-1].file
 		size := fileSize(t, l)
+		if f == before && size > need {
+			t.Fatalf("append %d: the file has %d bytes, %d were to be enough", n, size, need)
+		}
 		if size > f.held-spareBytes {
 			t.Fatalf("append %d: the file has %d bytes, %d of them beyond what was to be had", n, size, size-(f.held-spareBytes))
 		}
@@ -182,12 +195,14 @@ func trimmable(t *testing.T, d *fullDisk, edit ...func(*Options)) *Log {
 	appendAll(t, l, Write{Term: 1, Vote: 1, Commit: 21, Entries: batches(t, 2, 1, 0, 20, 30000)})
 	l.SetApplied(21)
 	d.full = true
-	for n := 0; ; n++ {
-		err := l.Append([]Write{{Commit: l.last, Entries: batches(t, l.last+1, 1, l.next, 1, 3000)}})
+	for n, size := 0, 3000; ; n++ {
+		err := l.Append([]Write{{Commit: l.last, Entries: batches(t, l.last+1, 1, l.next, 1, size)}})
 		if OutOfSpace(err) {
-			break
-		}
-		if must(t, err); n == 50 {
+			if size == 1 { // nor is there a byte left for a smaller one
+				break
+			}
+			size = 1
+		} else if must(t, err); n == 1000 {
 			t.Fatal("records find space for ever")
 		}
 	}
