@@ -1,48 +1,80 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
 // disk is a small file system with a broker's folder on it, and a file that takes up what is to be taken up.
 type disk struct {
 	mount, filler string
+	bytes         int64 // that were free when it was new
 }
 
 // mountable tells why a file system cannot be mounted; nil if it can.
-func mountable(dir string) error {
-	at := filepath.Join(dir, "trial")
-	if err := os.Mkdir(at, 0o755); err != nil {
+func mountable(ctx context.Context, fs, dir string) error {
+	d, err := newDisk(ctx, fs, filepath.Join(dir, "trial"), filepath.Join(dir, "trial-data"))
+	if err != nil {
 		return err
 	}
-	defer os.Remove(at)
-	if err := syscall.Mount("runnel", at, "tmpfs", 0, "size=1m"); err != nil {
-		return err
-	}
-	return syscall.Unmount(at, 0)
+	return errors.Join(d.unmount(), os.Remove(d.mount), os.RemoveAll(d.image()), os.Remove(filepath.Join(dir, "trial-data")))
 }
 
-// newDisk mounts one; the broker finds its folder under the name data.
-func newDisk(mount, data string) (*disk, error) {
+// image is the file that a file system other than tmpfs lies in.
+func (d *disk) image() string { return d.mount + ".image" }
+
+// newDisk makes one and mounts it; the broker finds its folder under the name data.
+func newDisk(ctx context.Context, fs, mount, data string) (*disk, error) {
 	if err := os.Mkdir(mount, 0o755); err != nil {
 		return nil, err
 	}
-	if err := syscall.Mount("runnel", mount, "tmpfs", 0, fmt.Sprintf("size=%d", diskBytes)); err != nil {
-		return nil, fmt.Errorf("mount %s: %w", mount, err)
-	}
 	d := &disk{mount: mount, filler: filepath.Join(mount, "filler")}
+	if fs == "tmpfs" {
+		if err := syscall.Mount("runnel", mount, fs, 0, fmt.Sprintf("size=%d", diskBytes)); err != nil {
+			return nil, fmt.Errorf("mount %s: %w", mount, err)
+		}
+	} else if err := d.format(ctx, fs); err != nil {
+		return nil, err
+	}
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(mount, &st); err != nil {
+		return nil, errors.Join(err, d.unmount())
+	}
+	d.bytes = int64(st.Bavail) * st.Bsize
 	inside := filepath.Join(mount, "data")
 	return d, errors.Join(os.Mkdir(inside, 0o755), os.Symlink(inside, data))
 }
 
+// format makes a file system in a file and mounts it.
+func (d *disk) format(ctx context.Context, fs string) error {
+	f, err := os.Create(d.image())
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Truncate(diskBytes), f.Close()); err != nil {
+		return err
+	}
+	for _, args := range [][]string{{"mkfs." + fs, "-q", d.image()}, {"mount", "-o", "loop", d.image(), d.mount}} {
+		if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+		}
+	}
+	return nil
+}
+
+func (d *disk) unmount() error { return syscall.Unmount(d.mount, syscall.MNT_DETACH) }
+
 func (r *diskfull) unmount() error {
 	var errs []error
 	for _, d := range r.disks {
-		errs = append(errs, syscall.Unmount(d.mount, syscall.MNT_DETACH))
+		errs = append(errs, d.unmount())
 	}
 	return errors.Join(errs...)
 }
@@ -58,7 +90,7 @@ func (d *disk) free() (int64, error) {
 // used is what is written on the disk.
 func (d *disk) used() (int64, error) {
 	free, err := d.free()
-	return diskBytes - free, err
+	return d.bytes - free, err
 }
 
 // leave fills the disk until so many bytes are free.

@@ -3,7 +3,8 @@
 // that is full; nothing acknowledged is lost, also when there is not a byte left, in the middle of a segment's roll or of a catch-up; and
 // all goes on without help once there is space.
 //
-// Each broker gets a small tmpfs of its own, which only root may mount. Without, the program says so and ends with status 77: it has
+// Each broker gets a small file system of its own, which only root may mount: a tmpfs, or another one in a file, since each has its own way with the last
+// blocks. Without, the program says so and ends with status 77: it has
 // shown nothing.
 package main
 
@@ -39,6 +40,7 @@ const (
 
 type options struct {
 	root, brokerd string
+	fs            string
 	hold          time.Duration
 	rate          int
 	most          time.Duration
@@ -48,12 +50,13 @@ func main() {
 	var o options
 	flag.StringVar(&o.root, "source", "", "folder whose files are sent (default: the Go standard library's source)")
 	flag.StringVar(&o.brokerd, "brokerd", "", "program to run (default: the one of this source)")
+	flag.StringVar(&o.fs, "fs", "tmpfs", "file system of the disks: tmpfs, ext4, xfs")
 	flag.DurationVar(&o.hold, "hold", 15*time.Second, "how long a disk stays full")
 	flag.IntVar(&o.rate, "rate", 10_000, "records a second, beside one at a time on each partition")
 	flag.DurationVar(&o.most, "most", 15*time.Second, "longest wait for an acknowledgement that passes while one broker's disk is full")
 	proc.Main("diskfull", 15*time.Minute, func(ctx context.Context, dir string) error {
-		if err := mountable(dir); err != nil {
-			fmt.Printf("skipped: this needs root, to mount small file systems: %v\n", err)
+		if err := mountable(ctx, o.fs, dir); err != nil {
+			fmt.Printf("skipped: this needs root, to mount small file systems, and their tools: %v\n", err)
 			_ = os.RemoveAll(dir) // nothing is in it
 			os.Exit(skipped)
 		}
@@ -92,7 +95,7 @@ func run(ctx context.Context, o options, dir string) (err error) {
 	r := &diskfull{o: o, dir: dir}
 	defer func() { err = errors.Join(err, r.unmount()) }()
 	for n := range brokers + 1 {
-		d, err := newDisk(filepath.Join(dir, fmt.Sprintf("disk-%d", n+1)), filepath.Join(dir, fmt.Sprintf("broker-%d", n+1)))
+		d, err := newDisk(ctx, o.fs, filepath.Join(dir, fmt.Sprintf("disk-%d", n+1)), filepath.Join(dir, fmt.Sprintf("broker-%d", n+1)))
 		if err != nil {
 			return err
 		}

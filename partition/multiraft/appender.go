@@ -257,15 +257,16 @@ func (a *appender) append() bool {
 	clear(a.taken)
 
 	a.mu.Lock()
-	switch waited := a.short.Swap(0) != 0; {
+	switch {
 	case len(a.queue) == 0:
 		a.oldest.Store(0)
-	case waited: // what is queued behind it did not wait for a slow disk
+	case a.short.Load() != 0: // what is queued behind it did not wait for a slow disk
 		a.oldest.Store(g.env.Now().UnixNano())
 		a.task.Wake()
 	default:
 		a.oldest.Store(a.queue[0].at.UnixNano())
 	}
+	a.short.Store(0) // last: until then nothing of it counts as a hang, see age
 	a.mu.Unlock()
 	g.task.Wake()
 	return true

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runnel-io/runnel/partition/env"
 	"github.com/runnel-io/runnel/partition/raftlog"
 )
 
@@ -182,4 +183,41 @@ func TestWhatWaitsForSpaceIsBounded(t *testing.T) {
 		t.Error("the leader gave up when there was space again")
 	}
 	c.settled(1)
+}
+
+// peeking is a clock that shows the beat's view of an appender whenever the time is asked for.
+type peeking struct {
+	env.Clock
+	peek func(now time.Time)
+}
+
+func (p *peeking) Now() time.Time {
+	now := p.Clock.Now()
+	if p.peek != nil {
+		p.peek(now)
+	}
+	return now
+}
+
+// The beat takes no lock for age: at no moment may a wait for space look like a disk that hangs.
+func TestAWaitForSpaceIsAtNoMomentAHang(t *testing.T) {
+	c, full := fillable(t, 86)
+	old := c.allWait(full)
+	c.w.Run(c.w.Now() + 60*time.Second)
+	if err := c.reads(old); err != nil { // something is queued behind what waits
+		t.Fatal(err)
+	}
+	worst := time.Duration(0)
+	for _, id := range c.ids {
+		g := c.nodes[id].groups[1]
+		a, before := &g.appends, g.env.Clock
+		p := &peeking{Clock: before}
+		p.peek = func(now time.Time) { worst = max(worst, a.age(now)) }
+		g.env.Clock = p
+	}
+	clear(full)
+	c.until("what waited is acknowledged", 5*time.Second, func() bool { return c.isAcked(1, large) })
+	if worst > stallAfter {
+		t.Errorf("the wait looks like a hang of %s: a leader that is looked at then gives up", worst)
+	}
 }

@@ -391,7 +391,7 @@ func (l *Log) published(seg *segment, st *segState, cut uint64, pend []pending, 
 		l.runs = addRun(l.runs, p.h.meta.Index, p.h.meta.Term)
 	}
 	seg.apply(st)
-	seg.spared = seg.spared && l.s.low.Load() // where there is plenty it grows beyond its blocks
+	l.noteSpareLocked(seg)
 	l.last, l.next = st.last, st.next
 	l.runMax = st.runMax
 	l.commit = max(l.commit, commit)

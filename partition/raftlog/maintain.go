@@ -139,6 +139,7 @@ func (l *Log) writeCheckpoint(cp *Checkpoint) error {
 	}
 	l.mu.Lock()
 	l.checkpointedLocked(seg, cp)
+	l.noteSpareLocked(seg)
 	l.mu.Unlock()
 	l.s.m.commits.Inc()
 	return nil

@@ -50,6 +50,7 @@ type segFile struct {
 	readOnly bool  // sealed: the next open is for reading only
 	dropped  bool  // unlinked: close with the last reference, never open again
 	held     int64 // bytes from its start that it has blocks for, as far as is known; the append task's
+	spent    bool  // some of what is kept for it beyond that may be used up; the append task's
 	stuck    bool  // a panic left a write transaction behind: closing would wait for ever
 	cached   cacheSlot
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -64,6 +65,10 @@ func headerCheck(id replicaID, first uint64) func(*bolt.DB) error {
 func (s *Store) createSegment(dir string, h *segHeader, cp *Checkpoint, commit uint64, segmentBytes int64) (*segFile, error) {
 	path := filepath.Join(dir, segName(h.first))
 	tmp := path + tmpSuffix
+	// Where there is no room for it, it would be made and synced at each try, to be removed again.
+	if free, err := s.disk.free(dir); err == nil && free < segmentRoom {
+		return nil, &SpaceError{Path: tmp, Err: fmt.Errorf("%d bytes are free, at least %d are wanted: %w", free, segmentRoom, syscall.ENOSPC)}
+	}
 	folder, err := s.disk.openDir(dir) // whatever has to be opened is opened before the file gets its name
 	if err != nil {
 		return nil, err

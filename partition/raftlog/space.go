@@ -79,6 +79,10 @@ const (
 	nestedRoom           = boltPageSize + 256
 	// spareCheckpoint is the largest checkpoint that may have what is spared: a trim frees nothing before there is one.
 	spareCheckpoint = 6 << 10
+	// segmentRoom is the least that a new segment takes: bbolt's first pages, a transaction, and what is kept.
+	segmentRoom = 4*boltPageSize + slackBytes + spareBytes
+	// treeBytes is what a file's blocks may be besides its data: where the file system keeps the list of its extents.
+	treeBytes = 16 << 10
 )
 
 // room is what a transaction may take of the disk beyond what its file has.
@@ -115,7 +119,8 @@ func isBatch(e *raftpb.Entry) bool {
 func (f *segFile) hold(size int64, r room) error {
 	need := size + size/freelistPart + r.bytes
 	want := need + spareBytes
-	if r.none || f.held >= want || !f.st.tight(r.bytes) {
+	f.spent = f.held < want && !f.st.unable.Load()
+	if r.none || !f.spent || !f.st.tight(r.bytes) {
 		return nil
 	}
 	ahead := min(max(size/aheadPart, aheadMin), aheadMax)
@@ -125,11 +130,11 @@ func (f *segFile) hold(size int64, r room) error {
 	}
 	var err error
 	for _, to := range tries {
-		if to <= f.held || f.st.unable.Load() {
+		if to <= f.held {
 			return nil
 		}
 		if err = f.st.disk.hold(f.path, f.held, to); err == nil {
-			f.held = to
+			f.held, f.spent = to, to < want
 			return nil
 		}
 		if !noSpace(err) {
@@ -150,6 +155,11 @@ const spareAgain = time.Minute
 // wantsSpareLocked tells whether the newest file lacks what is to be kept for it.
 func (l *Log) wantsSpareLocked(seg *segment) bool {
 	return l.s.low.Load() && !seg.spared && !l.s.o.Clock.Now().Before(l.spareAt)
+}
+
+// noteSpareLocked follows a write: where there is plenty a file grows beyond its blocks, and where there is little it may have used what is kept for it.
+func (l *Log) noteSpareLocked(seg *segment) {
+	seg.spared = seg.spared && l.s.low.Load() && !seg.file.spent
 }
 
 // spare takes the blocks of an idle log's file that are kept for what is no record. Only a precaution.
@@ -203,7 +213,11 @@ func (d disk) hold(path string, from, to int64) error {
 	var fs unix.Statfs_t
 	if unix.Fstat(fd, &st) == nil && unix.Fstatfs(fd, &fs) == nil {
 		missing, free := to-max(from, st.Blocks*512), int64(fs.Bavail)*fs.Bsize
-		if missing > free {
+		switch {
+		case missing+treeBytes <= 0:
+			// It has them, from before it was opened. XFS would want as much to be free as the range is long all the same.
+			return nil
+		case missing > free:
 			return fmt.Errorf("%d bytes are wanted, %d are free: %w", missing, free, syscall.ENOSPC)
 		}
 	}

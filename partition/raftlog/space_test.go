@@ -2,7 +2,9 @@ package raftlog
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -10,6 +12,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/raft/v3/raftpb"
+	"golang.org/x/sys/unix"
 )
 
 // fullDisk gives no block to files whose path contains part, but for those of meta.db.
@@ -310,5 +313,73 @@ func TestBlocksAreTakenWhereTheDiskMayBeFullSoon(t *testing.T) {
 	appendAll(t, l, Write{Entries: batches(t, 8, 1, 6, 3, 300_000)})
 	if f.held < held+800_000 {
 		t.Errorf("%d bytes are held, were %d", f.held, held)
+	}
+}
+
+// An idle log that has used up what is kept for it asks for it again once the disk has space, as it did the first time.
+func TestAnIdleLogAsksAgainForWhatItHasUsedUp(t *testing.T) {
+	d, clock := &fullDisk{}, &testClock{ms: startMS}
+	s := openStore(t, t.TempDir(), d.hooks, func(o *Options) {
+		o.Clock = clock
+		o.Hooks.Free = func(string) (int64, error) { return 100 << 20, nil }
+	})
+	l := openLog(t, s, LogOptions{})
+	appendAll(t, l, Write{Term: 1, Vote: 1, Entries: batches(t, 2, 1, 0, 3, 8000)})
+	must(t, l.Maintain())
+	f := l.segs[0].file
+	if l.Aged() || f.held < fileSize(t, l)+spareBytes {
+		t.Fatal("nothing is kept")
+	}
+	d.full = true
+	for term, kept := uint64(2), true; kept; term++ { // elections
+		kept = f.held >= fileSize(t, l)+slackBytes+spareBytes
+		appendAll(t, l, Write{Term: term, Vote: 1, Entries: []*raftpb.Entry{entry(l.last+1, term, nil)}})
+	}
+	must(t, l.Maintain())
+	d.full = false // for a while
+	clock.ms += spareAgain.Milliseconds()
+	if !l.Aged() {
+		t.Fatalf("%d bytes beyond the file's end are kept, and the log asks for no more", f.held-fileSize(t, l))
+	}
+	must(t, l.Maintain())
+	if size := fileSize(t, l); f.held < size+spareBytes || l.Aged() {
+		t.Errorf("%d bytes are held of a file with %d, more to do: %v", f.held, size, l.Aged())
+	}
+}
+
+// What a file has from before it was opened is not asked for anew: XFS would want as much to be free. A file that may not grow shows whether it is.
+func TestBlocksThatAFileHasAreNotAskedForAnew(t *testing.T) {
+	fd, err := unix.MemfdCreate("segment", unix.MFD_ALLOW_SEALING)
+	must(t, err)
+	file := os.NewFile(uintptr(fd), "segment")
+	defer file.Close()
+	path, d := fmt.Sprintf("/proc/self/fd/%d", fd), disk{}
+	must(t, unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, 1<<20))
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_GROW); err != nil {
+		t.Fatal(err)
+	}
+	must(t, d.hold(path, 0, 1<<20-treeBytes))
+	if err := d.hold(path, 0, 1<<20); err == nil {
+		t.Error("what may be its tree of blocks is taken for data")
+	}
+}
+
+// A segment for which there is no room is not made in vain, at each try: here it could be made, since only what is said to be free is little.
+func TestWithoutRoomNoSegmentIsBegun(t *testing.T) {
+	free := int64(1 << 40)
+	s := openStore(t, t.TempDir(), func(o *Options) {
+		o.Hooks.Free = func(string) (int64, error) { return free, nil }
+	})
+	l := openLog(t, s, LogOptions{SegmentBytes: 64 << 10})
+	appendAll(t, l, Write{Term: 1, Vote: 1, Entries: batches(t, 2, 1, 0, 1, 60_000)})
+	free = segmentRoom - 1
+	ws := []Write{{Entries: batches(t, 3, 1, 1, 1, 60_000)}}
+	if err := l.Append(ws); !OutOfSpace(err) {
+		t.Fatalf("answers %v", err)
+	}
+	free = segmentRoom
+	appendAll(t, l, ws...)
+	if len(l.segs) != 2 {
+		t.Errorf("%d segments", len(l.segs))
 	}
 }
