@@ -121,8 +121,8 @@ overload: ## far more than three brokers can do, of each kind and all at once: m
 starvation: ## all processors saturated by others: is a slow broker taken for dead?: make starvation DURATION=10m
 	go run ./bench/starvation -duration $(or $(DURATION),10m)
 
-diskfull: ## disks that others fill, below the reserve and to the last byte, under load; needs root, and says so: make diskfull FS=xfs
-	go run ./bench/diskfull -fs $(or $(FS),tmpfs)
+diskfull: ## disks that others fill, below the reserve and to the last byte, under load; needs root, mkfs.ext4 and mkfs.xfs, and says so: make diskfull FS=xfs
+	set -e; for fs in $(or $(FS),tmpfs ext4 xfs); do echo "== $$fs"; go run ./bench/diskfull -fs $$fs; done
 
 observe: ## real Prometheus over three brokers that are broken in turn: does each alert fire, does each panel show data (CHARTS=dir draws them); needs root, and says so
 	go run ./bench/observe $(if $(CHARTS),-charts $(CHARTS))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,27 +94,38 @@ func (d *disk) used() (int64, error) {
 	return d.bytes - free, err
 }
 
-// leave fills the disk until so many bytes are free.
+// leave fills the disk until so many bytes are free. What is only written might be given back when the file is closed, as XFS does.
 func (d *disk) leave(bytes int64) error {
-	f, err := os.OpenFile(d.filler, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	f, err := os.OpenFile(d.filler, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	block := make([]byte, 1<<20)
-	for {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	for most := int64(1 << 20); most >= block; {
 		free, err := d.free()
-		if err != nil || free <= bytes {
+		n := min(most, free-bytes)
+		if err != nil || n <= 0 {
 			return err
 		}
-		if _, err := f.Write(block[:min(int64(len(block)), free-bytes)]); err != nil {
-			if errors.Is(err, syscall.ENOSPC) {
-				return nil
-			}
+		switch err := syscall.Fallocate(int(f.Fd()), 0, size, n); {
+		case err == nil:
+			size += n
+		case errors.Is(err, syscall.ENOSPC): // the file system may want some for itself
+			most /= 2
+		case errors.Is(err, syscall.EINTR):
+		default:
 			return err
 		}
 	}
+	return nil
 }
+
+// block is the least that a file takes of a disk.
+const block = 4 << 10
 
 // clear gives the space back.
 func (d *disk) clear() error { return os.Remove(d.filler) }

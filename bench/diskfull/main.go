@@ -1,7 +1,7 @@
 // Command diskfull fills the disks of real brokers from outside while a client writes and another one reads, and says whether what is promised
 // holds: records are refused, with an error that says why, before a file system is full; reads go on; leadership moves off a broker
-// that is full; nothing acknowledged is lost, also when there is not a byte left, in the middle of a segment's roll or of a catch-up; and
-// all goes on without help once there is space.
+// that is full; nothing acknowledged is lost, also when there is not a byte left, in the middle of a segment's roll or of a catch-up; brokers start on
+// disks that are full; and all goes on without help once there is space.
 //
 // Each broker gets a small file system of its own, which only root may mount: a tmpfs, or another one in a file, since each has its own way with the last
 // blocks. Without, the program says so and ends with status 77: it has
@@ -147,7 +147,7 @@ func (r *diskfull) steps(ctx context.Context) error {
 		name string
 		run  func(context.Context) error
 	}{
-		{"one disk below the reserve", r.oneLow}, {"one disk without a byte left", r.oneFull}, {"all disks below the reserve", r.allLow},
+		{"one disk below the reserve", r.oneLow}, {"one disk without a byte left", r.oneFull}, {"all disks below the reserve, then full, with all brokers killed and started again", r.allLow},
 		{"all disks without a byte left", r.allFull}, {"a new broker whose disk is below the reserve, and full while it is filled", r.newcomer},
 	} {
 		r.s.Waits()
