@@ -105,8 +105,9 @@ func (r *diskfull) id(ctx context.Context, n int) (int32, error) {
 	return 0, errors.Join(err, fmt.Errorf("nobody knows broker %d", n+1))
 }
 
-// recovered waits until every replica is where it was and has caught up, and the leaders are home.
+// recovered waits until every replica is where it was and has caught up, the leaders are home, and records are acknowledged.
 func (r *diskfull) recovered(ctx context.Context, from string) error {
+	acked := r.s.Acked()
 	took, err := r.await(ctx, "all replicas have caught up and the leaders are home after "+from, func() (string, error) {
 		d, err := r.describe(ctx)
 		if err != nil {
@@ -124,7 +125,7 @@ func (r *diskfull) recovered(ctx context.Context, from string) error {
 				return fmt.Sprintf("leaders are %v, were %v", n, r.home), errWait
 			}
 		}
-		return "", nil
+		return "no record is acknowledged", orWait(nil, r.s.Acked() > acked)
 	})
 	if err != nil {
 		r.violated("%v", err)
