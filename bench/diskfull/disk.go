@@ -50,7 +50,10 @@ func newDisk(ctx context.Context, fs, mount, data string) (*disk, error) {
 	}
 	d.bytes = int64(st.Bavail) * st.Bsize
 	inside := filepath.Join(mount, "data")
-	return d, errors.Join(os.Mkdir(inside, 0o755), os.Symlink(inside, data))
+	if err := errors.Join(os.Mkdir(inside, 0o755), os.Symlink(inside, data)); err != nil {
+		return nil, errors.Join(err, d.unmount())
+	}
+	return d, nil
 }
 
 // format makes a file system in a file and mounts it.

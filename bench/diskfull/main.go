@@ -4,8 +4,7 @@
 // disks that are full; and all goes on without help once there is space.
 //
 // Each broker gets a small file system of its own, which only root may mount: a tmpfs, or another one in a file, since each has its own way with the last
-// blocks. Without, the program says so and ends with status 77: it has
-// shown nothing.
+// blocks. Without, the program says so and ends with status 77: it has shown nothing.
 package main
 
 import (
@@ -160,13 +159,12 @@ func (r *diskfull) steps(ctx context.Context) error {
 		for i, b := range r.cluster.Brokers {
 			if b.PID() != r.pids[i] {
 				r.violated("%s: broker %d ended", step.name, i+1)
-				if err := b.Start(); err != nil { // and what is left of it is looked at all the same
+				if err := r.start(i); err != nil { // and what is left of it is looked at all the same
 					return err
 				}
 				if err := b.Ready(ctx); err != nil {
 					return err
 				}
-				r.pids[i] = b.PID()
 			}
 		}
 	}

@@ -159,14 +159,14 @@ func (r *diskfull) allFull(ctx context.Context) error {
 		}
 	}
 	for i, b := range r.cluster.Brokers { // see steps
-		if !b.Running() {
-			if err := b.Start(); err != nil {
-				return err
-			}
-			if err := b.Ready(ctx); err != nil {
-				return err
-			}
-			r.pids[i] = b.PID()
+		if b.Running() {
+			continue
+		}
+		if err := r.start(i); err != nil {
+			return err
+		}
+		if err := b.Ready(ctx); err != nil {
+			return err
 		}
 	}
 	return r.recovered(ctx, "all disks without a byte left")
@@ -184,11 +184,10 @@ func (r *diskfull) killed(ctx context.Context) error {
 			return err
 		}
 	}
-	for i, b := range r.cluster.Brokers {
-		if err := b.Start(); err != nil {
+	for i := range r.cluster.Brokers {
+		if err := r.start(i); err != nil {
 			return err
 		}
-		r.pids[i] = b.PID()
 	}
 	took, err := r.await(ctx, "there are leaders, with all brokers killed and started again on full disks", func() (string, error) {
 		n, err := r.leaders(ctx)
@@ -200,6 +199,16 @@ func (r *diskfull) killed(ctx context.Context) error {
 	}
 	fmt.Printf("  leaders %.1f s after all were killed and started again\n", took.Seconds())
 	return r.stillRead(ctx, "all disks are full, after a start")
+}
+
+// start starts the i-th broker again.
+func (r *diskfull) start(i int) error {
+	b := r.cluster.Brokers[i]
+	if err := b.Start(); err != nil {
+		return err
+	}
+	r.pids[i] = b.PID()
+	return nil
 }
 
 // newcomer: a broker whose disk is below the reserve stays out, and says why. With space it joins and is filled, also if its disk runs full
