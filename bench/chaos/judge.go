@@ -67,7 +67,7 @@ func (r *run) judge(ctx context.Context, n int, h check.History) error {
 	violated := len(r.violations) > 0
 	r.mu.Unlock()
 	if violated {
-		return errors.Join(r.draw(n, h, windows, odd, found), r.describe(n, h))
+		return r.keep(n, h, windows, odd, found)
 	}
 	return r.tidy(ctx)
 }
@@ -108,6 +108,12 @@ func (r *run) broken(ctx context.Context, n int, err error) error {
 		return errors.Join(err, drawn)
 	}
 	return errors.Join(verdict, drawn)
+}
+
+// keep leaves a round with violations, its topics too, for whoever looks into it.
+func (r *run) keep(n int, h check.History, windows, odd []linear.Window, found []check.Violation) error {
+	r.kept = true
+	return errors.Join(r.draw(n, h, windows, odd, found), r.describe(n, h))
 }
 
 // draw writes the pages of a round with violations.

@@ -123,3 +123,16 @@ func TestAClientThatWasServedAnUnreadableBatchTellsOfI4(t *testing.T) {
 		}
 	}
 }
+
+func TestTopicsThatAreKeptForALookAreNoLeak(t *testing.T) {
+	r := judged(t)
+	r.violate("I1", "a record is gone")
+	if err := r.keep(2, check.History{}, nil, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	lacking := len(r.empty)
+	r.leaks(t.Context(), 3, time.Minute)
+	if len(r.violations) != 1 || len(r.empty) != lacking || r.facts["I23"] != 0 {
+		t.Errorf("violations %v, lacking %v, %d facts", r.violations, r.empty, r.facts["I23"])
+	}
+}

@@ -43,6 +43,7 @@ type run struct {
 	lanes        []*lane
 	calm         atomic.Bool        // no fault of processes or the network is to begin
 	baseline     map[string]float64 // before the first fault
+	kept         bool               // the topics of a round with a violation are still there
 	elder        atomic.Pointer[machine]
 	faulted      bool // a fault was to begin
 	filled       int  // how often the small disk was, of whoever has taken its machine

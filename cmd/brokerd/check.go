@@ -58,7 +58,7 @@ func checkAll(ctx context.Context, f *findings, c *cobra.Command, file string, e
 		f.ok("settings", "%d of %d are set: %d by the file, %d by variables, %d by flags", len(settings)-from["default"], len(settings), from["file"], from["variable"], from["flag"])
 	}
 	checkFiles(f, v)
-	checkTLS(f, cfg)
+	checkTLS(ctx, f, cfg)
 	checkFolder(f, cfg)
 	checkListen(f, cfg)
 	checkSeeds(ctx, f, cfg)

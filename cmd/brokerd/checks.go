@@ -41,11 +41,11 @@ func checkFiles(f *findings, v *viper.Viper) {
 }
 
 // checkTLS reads certificates and keys, if the settings are whole.
-func checkTLS(f *findings, cfg broker.Config) {
+func checkTLS(ctx context.Context, f *findings, cfg broker.Config) {
 	if f.errors > 0 {
 		return
 	}
-	client, peer, err := broker.CheckTLS(cfg.TLS)
+	client, peer, err := broker.CheckTLS(ctx, cfg.TLS)
 	f.mistakes("tls", err)
 	for _, c := range []struct {
 		key  string

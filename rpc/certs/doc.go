@@ -21,6 +21,8 @@
 //   - What is in force passed all checks: the pair fits, it is valid now, and a peer's certificate would be accepted by its own CA.
 //   - New contents count only once two looks in a row saw the same: a file that is half written may be a good one, such as a file of CAs that
 //     ends after its first, or a key of 32 bytes that ends after 24; and a certificate and its key cannot be written at the same instant.
+//   - At an open nothing is in force yet, so what passes counts at once. What does not is looked at again until the caller's context ends: whoever
+//     replaces files may be between two of them.
 //   - New contents that do not pass leave the old ones in force, are logged and counted once. A file of CAs passes as a whole only.
 //   - No session is resumed: a resumed one would not be checked against a CA that changed meanwhile.
 //   - No error and no log line holds contents of a file.

@@ -14,7 +14,7 @@ import (
 func TestAHalfWrittenFileThatIsGoodIsNotTaken(t *testing.T) {
 	f := newFixture(t)
 	first, second := f.ca("first"), f.ca("second")
-	s, err := certs.OpenPeer(f.files(f.sign(second, dev.PeerLeaf(nil)), second), f.o)
+	s, err := certs.OpenPeer(once, f.files(f.sign(second, dev.PeerLeaf(nil)), second), f.o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestAHalfWrittenFileThatIsGoodIsNotTaken(t *testing.T) {
 
 	f.write("k", []byte(line(1, 32)))
 	var applied [][]byte
-	k, err := certs.OpenKeys(filepath.Join(f.dir, "k"), func(keys [][]byte) error { applied = keys; return nil }, f.o)
+	k, err := certs.OpenKeys(once, filepath.Join(f.dir, "k"), func(keys [][]byte) error { applied = keys; return nil }, f.o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestAFileOfCAsIsTakenAsAWhole(t *testing.T) {
 	f := newFixture(t)
 	ca, other := f.ca("peers"), f.ca("others")
 	files := f.files(f.sign(ca, dev.PeerLeaf(nil)), ca)
-	s, err := certs.OpenPeer(files, f.o)
+	s, err := certs.OpenPeer(once, files, f.o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestAFileOfCAsIsTakenAsAWhole(t *testing.T) {
 			if failed++; f.reloads("peer", "failed") != failed || f.reloads("peer", "ok") != 0 {
 				t.Errorf("%s %s: it was taken", name, at)
 			}
-			if _, err := certs.OpenPeer(files, f.o); err == nil || !strings.Contains(err.Error(), "a.ca holds") {
+			if _, err := certs.OpenPeer(once, files, f.o); err == nil || !strings.Contains(err.Error(), "a.ca holds") {
 				t.Errorf("%s %s: at a start %v", name, at, err)
 			}
 		}

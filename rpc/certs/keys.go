@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"context"
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
@@ -16,16 +17,16 @@ type Keys struct {
 	have  [][]byte
 }
 
-// OpenKeys reads the file at path: keys of AES in base64, one a line; the first encrypts, all decrypt. Once it has answered, apply is told of
+// OpenKeys reads the file at path: keys of AES in base64, one a line; the first encrypts, all decrypt. What cannot be used is read again until ctx ends. Once it has answered, apply is told of
 // each change, by Look.
-func OpenKeys(path string, apply func(keys [][]byte) error, o Options) (*Keys, error) {
+func OpenKeys(ctx context.Context, path string, apply func(keys [][]byte) error, o Options) (*Keys, error) {
 	k := &Keys{}
 	k.watch = &watch{use: useGossip, paths: []string{path}, log: o.Log, metrics: o.Metrics}
 	k.watch.take = func(contents [][]byte) (err error) {
 		k.have, err = parseKeys(contents[0])
 		return err
 	}
-	if err := k.watch.open(); err != nil {
+	if err := k.watch.open(ctx); err != nil {
 		return nil, fmt.Errorf("gossip.key.file: %s: %w", path, err)
 	}
 	k.watch.take = func(contents [][]byte) error {

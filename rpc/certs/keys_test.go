@@ -18,7 +18,7 @@ func TestKeysAreReadInTheirOrder(t *testing.T) {
 	f := newFixture(t)
 	f.write("k", []byte("# from the vault\n"+line(1, 32)+"\n  "+line(2, 16)))
 	var applied [][]byte
-	k, err := certs.OpenKeys(filepath.Join(f.dir, "k"), func(keys [][]byte) error { applied = keys; return nil }, f.o)
+	k, err := certs.OpenKeys(once, filepath.Join(f.dir, "k"), func(keys [][]byte) error { applied = keys; return nil }, f.o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestBadKeysAreNamedWithoutTellingThem(t *testing.T) {
 			line(10, 16), line(11, 16), line(12, 16), line(13, 16), line(14, 16), line(15, 16), line(16, 16), line(17, 16)}, ""), "17 keys"},
 	} {
 		f.write("k", []byte(x.text))
-		_, err := certs.OpenKeys(filepath.Join(f.dir, "k"), nil, f.o)
+		_, err := certs.OpenKeys(once, filepath.Join(f.dir, "k"), nil, f.o)
 		if err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("%s: got %v, want %q", x.name, err, x.want)
 			continue

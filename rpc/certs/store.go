@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -54,22 +55,24 @@ type material struct {
 }
 
 // OpenClient reads what the clients' port needs. With require, clients must show a certificate of Files.CA; without, they may, and it is
-// checked if there is a CA.
-func OpenClient(f Files, require bool, o Options) (*Store, error) {
-	return open(useClient, f, require, o)
+// checked if there is a CA. Files that cannot be used may be about to be replaced: until ctx ends they are read again.
+func OpenClient(ctx context.Context, f Files, require bool, o Options) (*Store, error) {
+	return open(ctx, useClient, f, require, o)
 }
 
-// OpenPeer reads what the traffic between brokers needs. Both ends always show a certificate.
-func OpenPeer(f Files, o Options) (*Store, error) { return open(usePeer, f, true, o) }
+// OpenPeer reads what the traffic between brokers needs, as OpenClient does. Both ends always show a certificate.
+func OpenPeer(ctx context.Context, f Files, o Options) (*Store, error) {
+	return open(ctx, usePeer, f, true, o)
+}
 
-func open(use string, f Files, require bool, o Options) (*Store, error) {
+func open(ctx context.Context, use string, f Files, require bool, o Options) (*Store, error) {
 	s := &Store{use: use, files: f, require: require, o: o}
 	paths := []string{f.Cert, f.Key}
 	if f.CA != "" {
 		paths = append(paths, f.CA)
 	}
 	s.watch = &watch{use: use, paths: paths, take: s.take, log: o.Log, metrics: o.Metrics}
-	if err := s.watch.open(); err != nil {
+	if err := s.watch.open(ctx); err != nil {
 		return nil, fmt.Errorf("tls.%s: %w", use, err)
 	}
 	o.Metrics.known(use)

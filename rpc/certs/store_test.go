@@ -20,6 +20,13 @@ import (
 	"github.com/runnel-io/runnel/rpc/certs/dev"
 )
 
+// once is for an open that looks once.
+var once = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
 // fixture is a folder of files and a clock.
 type fixture struct {
 	t   *testing.T
@@ -144,7 +151,7 @@ func shake(t *testing.T, server, client *tls.Config) (state tls.ConnectionState,
 func TestBrokersOfOneCATrustEachOther(t *testing.T) {
 	f := newFixture(t)
 	ca := f.ca("peers")
-	s, err := certs.OpenPeer(f.files(f.sign(ca, dev.PeerLeaf(nil)), ca), f.o)
+	s, err := certs.OpenPeer(once, f.files(f.sign(ca, dev.PeerLeaf(nil)), ca), f.o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +168,7 @@ func TestBrokersOfOneCATrustEachOther(t *testing.T) {
 func TestStrangersAreNoBrokers(t *testing.T) {
 	f := newFixture(t)
 	ca, other := f.ca("peers"), f.ca("others")
-	s, err := certs.OpenPeer(f.files(f.sign(ca, dev.PeerLeaf(nil)), ca), f.o)
+	s, err := certs.OpenPeer(once, f.files(f.sign(ca, dev.PeerLeaf(nil)), ca), f.o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +248,7 @@ func TestClientsShowACertificateWhereItIsRequired(t *testing.T) {
 			if !x.ca {
 				fs.CA = ""
 			}
-			s, err := certs.OpenClient(fs, x.require, f.o)
+			s, err := certs.OpenClient(once, fs, x.require, f.o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -283,7 +290,7 @@ func TestWhatCannotWorkIsRefusedAtTheStart(t *testing.T) {
 		}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			_, err := certs.OpenPeer(x.files(), f.o)
+			_, err := certs.OpenPeer(once, x.files(), f.o)
 			if err == nil || !strings.Contains(err.Error(), x.want) {
 				t.Errorf("got %v, want %q", err, x.want)
 			}
@@ -294,7 +301,7 @@ func TestWhatCannotWorkIsRefusedAtTheStart(t *testing.T) {
 func TestChangedFilesAreInForceForTheNextHandshake(t *testing.T) {
 	f := newFixture(t)
 	first, second := f.ca("first"), f.ca("second")
-	s, err := certs.OpenPeer(f.files(f.sign(first, dev.PeerLeaf(nil)), first), f.o)
+	s, err := certs.OpenPeer(once, f.files(f.sign(first, dev.PeerLeaf(nil)), first), f.o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +351,7 @@ func TestChangedFilesAreInForceForTheNextHandshake(t *testing.T) {
 func TestBrokenFilesLeaveTheFormerOnesInForce(t *testing.T) {
 	f := newFixture(t)
 	ca := f.ca("peers")
-	s, err := certs.OpenPeer(f.files(f.sign(ca, dev.PeerLeaf(nil)), ca), f.o)
+	s, err := certs.OpenPeer(once, f.files(f.sign(ca, dev.PeerLeaf(nil)), ca), f.o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -390,7 +397,7 @@ func TestBrokenFilesLeaveTheFormerOnesInForce(t *testing.T) {
 func TestACertificateThatExpiresSoonIsLoggedOnceADay(t *testing.T) {
 	f := newFixture(t)
 	ca := f.ca("peers")
-	s, err := certs.OpenPeer(f.files(f.sign(ca, dev.PeerLeaf(nil)), ca), f.o)
+	s, err := certs.OpenPeer(once, f.files(f.sign(ca, dev.PeerLeaf(nil)), ca), f.o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,14 @@
 package certs
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"time"
 )
 
 // maxFile bounds a file: a bundle of hundreds of certificates.
@@ -26,8 +28,31 @@ type watch struct {
 	told          bool              // take refused last, which was logged and counted
 }
 
-// open is the first look: what it cannot take is an error.
-func (w *watch) open() error {
+// settleEvery is how often open looks again.
+const settleEvery = 50 * time.Millisecond
+
+// open is the first look, and looks again at what it cannot take until ctx ends, as a process that runs does: a certificate and its key cannot be
+// replaced at the same instant, and a start may come between the two.
+func (w *watch) open(ctx context.Context) error {
+	err := w.first()
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	w.log.Warn("certificates or keys cannot be used; they are read again for a moment, since they may be about to be replaced", "use", w.use, "error", err)
+	again := time.NewTicker(settleEvery)
+	defer again.Stop()
+	for err != nil {
+		select {
+		case <-ctx.Done():
+			return err
+		case <-again.C:
+			err = w.first()
+		}
+	}
+	return nil
+}
+
+func (w *watch) first() error {
 	contents, err := readAll(w.paths)
 	if err != nil {
 		return err

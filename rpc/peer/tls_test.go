@@ -21,7 +21,7 @@ func peerTLS(t *testing.T, dir string) *TLS {
 		t.Fatal(err)
 	}
 	in := func(name string) string { return filepath.Join(dir, name) }
-	s, err := certs.OpenPeer(certs.Files{Cert: in(dev.PeerCert), Key: in(dev.PeerKey), CA: in(dev.PeerCACert)},
+	s, err := certs.OpenPeer(t.Context(), certs.Files{Cert: in(dev.PeerCert), Key: in(dev.PeerKey), CA: in(dev.PeerCACert)},
 		certs.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: m})
 	if err != nil {
 		t.Fatal(err)

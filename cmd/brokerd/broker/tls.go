@@ -74,23 +74,28 @@ func (b *Broker) openSecrets() error {
 		return err
 	}
 	o := certs.Options{Now: b.env.Now, Log: b.log.With("component", "tls"), Metrics: m}
-	b.secrets, err = b.cfg.TLS.open(o, func(keys [][]byte) error { return b.gossip.SetKeys(keys) })
+	b.secrets, err = b.cfg.TLS.open(b.ctx, o, func(keys [][]byte) error { return b.gossip.SetKeys(keys) })
 	return err
 }
 
+// settleWithin bounds the wait for files that can be used: whoever replaces them is done by then.
+const settleWithin = 3 * time.Second
+
 // open reads the files. gossip is told of keys that change.
-func (t *TLS) open(o certs.Options, gossip func(keys [][]byte) error) (s secrets, err error) {
+func (t *TLS) open(ctx context.Context, o certs.Options, gossip func(keys [][]byte) error) (s secrets, err error) {
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
 	var errs []error
 	if t.client() {
-		s.client, err = certs.OpenClient(certs.Files{Cert: t.ClientCert, Key: t.ClientKey, CA: t.ClientCA}, t.ClientAuth != AuthNone, o)
+		s.client, err = certs.OpenClient(ctx, certs.Files{Cert: t.ClientCert, Key: t.ClientKey, CA: t.ClientCA}, t.ClientAuth != AuthNone, o)
 		errs = append(errs, err)
 	}
 	if t.peer() {
-		s.peer, err = certs.OpenPeer(certs.Files{Cert: t.PeerCert, Key: t.PeerKey, CA: t.PeerCA}, o)
+		s.peer, err = certs.OpenPeer(ctx, certs.Files{Cert: t.PeerCert, Key: t.PeerKey, CA: t.PeerCA}, o)
 		errs = append(errs, err)
 	}
 	if t.GossipKeys != "" {
-		s.keys, err = certs.OpenKeys(t.GossipKeys, gossip, o)
+		s.keys, err = certs.OpenKeys(ctx, t.GossipKeys, gossip, o)
 		errs = append(errs, err)
 	}
 	return s, errors.Join(errs...)
@@ -98,12 +103,12 @@ func (t *TLS) open(o certs.Options, gossip func(keys [][]byte) error) (s secrets
 
 // CheckTLS reads the files as a start does, and answers until when the certificates of clients' port and between brokers are valid; zero
 // where there is none.
-func CheckTLS(t TLS) (client, peer time.Time, err error) {
+func CheckTLS(ctx context.Context, t TLS) (client, peer time.Time, err error) {
 	m, err := certs.NewMetrics(nil)
 	if err != nil {
 		return client, peer, err
 	}
-	s, err := t.open(certs.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: m}, nil)
+	s, err := t.open(ctx, certs.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: m}, nil)
 	if s.client != nil {
 		client = s.client.NotAfter()
 	}
