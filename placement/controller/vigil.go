@@ -154,7 +154,17 @@ func (x *vigils) failed(now time.Time, broker int32, asked []uint64) {
 	}
 }
 
-func (v *vigil) mayLead(now time.Time, seen string) { v.since, v.judged, v.seen = now, now, seen }
+func (v *vigil) mayLead(now time.Time, seen string) {
+	v.judgedAt(now)
+	v.since, v.seen = v.judged, seen
+}
+
+// judgedAt never goes back: whoever asked for the vigil may have come in between the loop's look at the clock and its judgement.
+func (v *vigil) judgedAt(now time.Time) {
+	if now.After(v.judged) {
+		v.judged = now
+	}
+}
 
 // judge looks at what the brokers said, and who is silent. It is called at each pass. Brokers that are silent for the time after may be taken for gone.
 func (x *vigils) judge(now time.Time, s *placement.State, h *hearing, after time.Duration) {
@@ -166,7 +176,7 @@ func (x *vigils) judge(now time.Time, s *placement.State, h *hearing, after time
 	silences := h.silences()
 	for group, v := range x.by {
 		if p := v.partition(s, group); p != nil {
-			v.judged = now
+			v.judgedAt(now)
 			if seen := v.judge(now, p, h.alive, func(broker int32) bool { return silences[broker] >= after }); seen != "" {
 				v.mayLead(now, seen)
 			}

@@ -111,6 +111,17 @@ func TestAVigilDoesNotCountWhatNobodyWatched(t *testing.T) {
 	w.wantIdle("it goes on", 0, 0)
 }
 
+// A request begins the vigil just after the loop has looked at the clock, and before it judges.
+func TestAVigilGoesOnFromWhenItBegan(t *testing.T) {
+	w := newWatched(t, population(t, 3, 1))
+	w.run(stuckFor)
+	before, _ := w.led()
+	w.d.vigils.judge(w.now.Add(-time.Millisecond), w.state, w.d.hearing, recoverAfter)
+	if d, seen := w.led(); before < stuckFor || d != before {
+		t.Errorf("after a pass that began earlier there has been no leader for %s (%q), %s before", d, seen, before)
+	}
+}
+
 // The link between the controller's broker and the leader's is cut, and no other.
 func TestRule30RecoveryIsRefusedWhereOnlyTheControllerDoesNotHearTheLeader(t *testing.T) {
 	_, nodes, a := driven(t, 4, nil)
