@@ -17,8 +17,8 @@ type Keys struct {
 	have  [][]byte
 }
 
-// OpenKeys reads the file at path: keys of AES in base64, one a line; the first encrypts, all decrypt. What cannot be used is read again until ctx ends. Once it has answered, apply is told of
-// each change, by Look.
+// OpenKeys reads the file at path: keys of AES in base64, one a line; the first encrypts, all decrypt. What cannot be used is read again until ctx
+// ends. Once it has answered, apply is told of each change, by Look.
 func OpenKeys(ctx context.Context, path string, apply func(keys [][]byte) error, o Options) (*Keys, error) {
 	k := &Keys{}
 	k.watch = &watch{use: useGossip, paths: []string{path}, log: o.Log, metrics: o.Metrics}

@@ -164,6 +164,10 @@ type errorsTo struct {
 	told chan string
 }
 
+func (e errorsTo) WithAttrs(a []slog.Attr) slog.Handler {
+	return errorsTo{e.Handler.WithAttrs(a), e.told}
+}
+
 func (e errorsTo) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelError {
 		select {
